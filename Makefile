@@ -1,0 +1,50 @@
+# Thin over `python -m hierlearn`, so that everything also works without make: see README.md.
+PYTHON ?= python3
+PROFILE ?= laptop
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+RUN := $(BIN)/python -m hierlearn
+
+.PHONY: book test site run claims status freeze lint clean help
+
+help:  ## show the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@echo "Profiles: PROFILE=smoke, laptop (the default) or paper."
+
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "$(PYTHON) is older than Python 3.11; say which one to use: make PYTHON=python3.12"; exit 2; }
+	@echo "Installing what requirements.lock lists into $(VENV) (once)"
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --disable-pip-version-check -r requirements.lock
+	$(BIN)/python -m pip install --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+book: $(STAMP)  ## compute what is missing on this machine, execute all chapters, build the site
+	$(RUN) book --profile $(PROFILE)
+
+test: $(STAMP)  ## run all tests
+	$(BIN)/python -m pytest
+
+site: $(STAMP)  ## build the site from the committed records, computing nothing
+	$(RUN) book --frozen
+
+run: $(STAMP)  ## execute all chapters
+	$(RUN) run --profile $(PROFILE)
+
+claims: $(STAMP)  ## show every claim and its verdict
+	$(RUN) claims --profile $(PROFILE)
+
+status: $(STAMP)  ## show which records exist and what the others will cost
+	$(RUN) status --profile $(PROFILE)
+
+freeze: $(STAMP)  ## copy the working records of a profile into book/records
+	$(RUN) freeze --profile $(PROFILE)
+
+lint: $(STAMP)  ## check style and types
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+clean:  ## remove what was built; computed records stay (they are in _build/records)
+	rm -rf _build/stage _build/html _build/.doctrees _build/run.json
