@@ -1,0 +1,1 @@
+"""Learners: the model families that are trained."""

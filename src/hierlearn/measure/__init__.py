@@ -1,0 +1,1 @@
+"""What is measured on trained models, and the intervals over seeds that claims are decided by."""

@@ -1,0 +1,1 @@
+"""Targets: a distribution over inputs and the function to learn."""

@@ -1,0 +1,218 @@
+"""The training loop: fresh or pooled batches, squared or logistic loss, Adam or plain SGD."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from hierlearn.learners.quadratic import QuadraticNetworks
+from hierlearn.randomness import stream
+from hierlearn.targets.quadratic import QuadraticTeachers
+from hierlearn.training.protocols import ADAM_BETAS, Plan, adam_step_sizes
+
+ADAM_EPSILON = 1e-10
+CLIP = 5.0
+
+
+@dataclass
+class Task:
+    """What a batch of runs has to learn.
+
+    Attributes:
+        teachers: the targets, one a seed.
+        seeds: their seeds, which also name the data streams.
+        amplitudes: $a_l$ of the network's head, `[seed, arm, level]`.
+        target: coefficients of the training target on `basis`, `[seed, arm, basis]`.
+        thresholds: for classification the value of y at which the label flips, `[seed, arm]`;
+            `None` for regression.
+        flips: probability that a training label is flipped, one an arm.
+        n_samples: size of the training pool; `None` for fresh batches.
+    """
+
+    teachers: QuadraticTeachers
+    seeds: Sequence[int]
+    amplitudes: Tensor
+    target: Tensor
+    thresholds: Tensor | None = None
+    flips: Tensor | None = None
+    n_samples: int | None = None
+
+
+def basis(teachers: QuadraticTeachers, x: Float[Tensor, "seed batch dim"]) -> Tensor:
+    r"""Compute the functions that targets are combined from, `[seed, 2 * level + 1, batch]`.
+
+    First $\mathrm{Sum}(h_l)$ of every level, then $x^\top B_3x$, then $\mathrm{Sum}(h_l)$ of the
+    *previous point* of the batch, which is independent of x: the permuted and independent-level
+    controls are targets on these.
+    """
+    sums = teachers.level_sums(x)
+    bias = torch.einsum("sbi,sij,sbj->sb", x, teachers.bias_form(), x)
+    return torch.cat([sums, bias[:, None], sums.roll(1, 2)], 1)
+
+
+class Batches:
+    """The data streams of the seeds: inputs `[seed, batch, dim]` and their basis functions."""
+
+    def __init__(self, task: Task, batch: int, like: Tensor) -> None:
+        self.task, self.like = task, like
+        dim = task.teachers.first.shape[2]
+        self.generators = [stream("training data", seed) for seed in task.seeds]
+        self.label_noise = [stream("label noise", seed) for seed in task.seeds]
+        self.x = torch.empty(len(task.seeds), batch, dim, dtype=torch.float32)
+        self.uses_all = bool((task.target[:, :, task.teachers.scale.shape[1] :] != 0).any())
+        self.pool: tuple[Tensor, Tensor] | None = None
+        if task.n_samples is not None:
+            draws = [
+                torch.randn(task.n_samples, dim, generator=stream("pool", s)) for s in task.seeds
+            ]
+            x = torch.stack(draws).to(like)
+            self.pool = x, self._basis(x)
+
+    def _basis(self, x: Tensor) -> Tensor:
+        if self.uses_all:
+            return basis(self.task.teachers, x)
+        return self.task.teachers.level_sums(x)
+
+    def next(self) -> tuple[Tensor, Tensor]:
+        """Return the next inputs and their basis functions."""
+        if self.pool is None:
+            for row, generator in zip(self.x, self.generators, strict=True):
+                row.normal_(generator=generator)
+            x = self.x.to(self.like)
+            return x, self._basis(x)
+        size, batch = self.pool[0].shape[1], self.x.shape[1]
+        picks = [torch.randint(size, (batch,), generator=g) for g in self.generators]
+        index = torch.stack(picks).to(self.like.device)
+        seed = torch.arange(len(index), device=index.device)[:, None]
+        return self.pool[0][seed, index], self.pool[1].mT[seed, index].mT
+
+    def flipped(self, probability: Tensor) -> Tensor:
+        """Draw which labels of the batch are flipped, `[seed, arm, batch]`; arms share the draw."""
+        batch = self.x.shape[1]
+        uniform = torch.stack([torch.rand(batch, generator=g) for g in self.label_noise])
+        return uniform[:, None, :].to(self.like.device) < probability[None, :, None]
+
+
+@dataclass
+class Loop:
+    """Train a batch of networks by `plan` and call `observe(step)` at the steps it asks for.
+
+    Attributes:
+        net: the networks, trained in place.
+        task: what to learn.
+        plan: the compiled protocols.
+        batch: samples a step and seed.
+        optimizer: "adam" or "sgd" (no momentum, gradient norm of each level clipped at 5).
+        feature_flow: factor on what reaches level 2 through the features of level 3, one a run.
+        output_flow: factor on what reaches level 2 through its own output, one a run, from the
+            step at which level 3 opens.
+        at_start: called with the index of a stage before it begins; it may change `net` and freeze
+            owners by returning a mask `[run, level + 1]` of those that stay frozen from then on.
+    """
+
+    net: QuadraticNetworks
+    task: Task
+    plan: Plan
+    batch: int
+    optimizer: str = "adam"
+    feature_flow: Tensor | None = None
+    output_flow: Tensor | None = None
+    at_start: Callable[[int], Tensor | None] | None = None
+    _frozen: Tensor = field(init=False)
+
+    def run(self, observe: Callable[[int], None], observed: Sequence[int]) -> None:
+        """Train through all steps of the plan.
+
+        `observe(step)` sees the networks *before* step `step` is taken; `observed` may contain the
+        number of steps itself, for the end.
+        """
+        net, plan, n_steps = self.net, self.plan, len(self.plan.rates)
+        self.sizes = adam_step_sizes(plan) if self.optimizer == "adam" else plan.rates
+        self.sizes = self.sizes.flatten(1).to(net.theta)
+        self._frozen = torch.zeros_like(plan.trained[0])
+        self._amplitudes = self.task.amplitudes.flatten(0, 1).to(net.theta)
+        self._target = self.task.target.to(net.theta)
+        self._moments = torch.zeros(2, *net.theta.shape).to(net.theta)
+        self._scratch = torch.empty_like(net.theta)
+        self._batches = Batches(self.task, self.batch, net.theta)
+        wanted, stages = set(observed), {start: i for i, start in enumerate(plan.starts)}
+        for step in range(n_steps):
+            if step in wanted:
+                observe(step)
+            if step in stages:
+                self._begin(stages[step])
+            self._step(step)
+        if n_steps in wanted:
+            observe(n_steps)
+
+    def _begin(self, stage: int) -> None:
+        """Set the tables that stay the same until some run begins its next stage."""
+        net = self.net
+        frozen = self.at_start(stage) if self.at_start else None
+        if frozen is not None:
+            self._frozen |= frozen
+        moving = (self.plan.trained[stage] & ~self._frozen).to(net.theta)
+        self._moving = moving.flatten()
+        moving = self._moving[net.owner]
+        self._weights = [(1 - beta) * moving for beta in ADAM_BETAS]
+        gates = self.plan.gates[stage].to(net.theta)
+        self._n_open = int(gates.any(0).sum())
+        self._head = gates * self._amplitudes
+        self._head_slope = self._head.clone()
+        if self.output_flow is not None and self._n_open > 1:
+            self._head_slope[:, 0] *= self.output_flow
+
+    def _step(self, step: int) -> None:
+        net = self.net
+        x, functions = self._batches.next()
+        n_basis = functions.shape[1]
+        y = torch.bmm(self._target[:, :, :n_basis], functions)
+        z = net.level_outputs(x, self._n_open)
+        raw = net.head(z, self._head)
+        if self.task.thresholds is None:
+            slope = raw.sub_(y.flatten(0, 1))
+            slope.sub_(slope.mean(1, keepdim=True)).mul_(2 / self.batch)
+        else:
+            slope = self._logistic_slope(raw, y, first=step == 0)
+        net.backward(
+            x, z, slope,
+            head_weights=self._head_slope, feature_flow=self.feature_flow, n_open=self._n_open,
+        )  # fmt: skip
+        size = self.sizes[step] * self._moving
+        self._adam(size) if self.optimizer == "adam" else self._sgd(size)
+
+    def _logistic_slope(self, raw: Tensor, y: Tensor, *, first: bool) -> Tensor:
+        """Slope of mean log(1 + exp(-t f)), f = e^s (raw - b), in raw; writes those of s and b."""
+        net, task = self.net, self.task
+        assert task.thresholds is not None
+        labels = torch.where(y > task.thresholds.to(y)[:, :, None], 1.0, -1.0).to(y)
+        if task.flips is not None and bool(task.flips.any()):
+            labels = torch.where(self._batches.flipped(task.flips.to(y)), -labels, labels)
+        if first:
+            net.extra[:, 1] = raw.mean(1)
+        scale = net.extra[:, :1].exp()
+        logit = (raw - net.extra[:, 1:]) * scale
+        labels = labels.flatten(0, 1)
+        slope = torch.sigmoid(-labels * logit).mul_(labels).mul_(-1 / self.batch)
+        net.grad_extra[:, 0] = (slope * logit).sum(1)
+        slope *= scale
+        net.grad_extra[:, 1] = -slope.sum(1)
+        return slope
+
+    def _adam(self, size: Tensor) -> None:
+        net, (first, second), scratch = self.net, self._moments, self._scratch
+        # lerp with weight (1 - beta) or 0: a frozen owner keeps its moments as they are
+        first.lerp_(net.grad, self._weights[0])
+        torch.mul(net.grad, net.grad, out=scratch)
+        second.lerp_(scratch, self._weights[1])
+        torch.sqrt(second, out=scratch)
+        torch.div(first, scratch.add_(ADAM_EPSILON), out=scratch)
+        net.theta.addcmul_(scratch, size[net.owner], value=-1)
+
+    def _sgd(self, size: Tensor) -> None:
+        net = self.net
+        squares = torch.zeros_like(size).index_add_(0, net.owner, net.grad.square())
+        clipped = size * (CLIP / squares.sqrt().clamp_(min=CLIP))
+        net.theta.addcmul_(net.grad, clipped[net.owner], value=-1)

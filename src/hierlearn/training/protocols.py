@@ -1,0 +1,148 @@
+r"""Training protocols: which level is open, which is trained, and how fast, at every step.
+
+A protocol of a network with levels 2..L is said by three things: the step at which each level's
+output *opens* in the sum $\hat y$ (never, if `None`), how many of the newest open levels are
+*trained* (`look_back`; the others are frozen), and the step from which on all levels are trained
+again (`thaw`). Joint training opens every level at step 0; staged training opens them one after
+the other and freezes none; greedy layerwise training has `look_back = 1`.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+FINAL_RATE = 1e-3
+ADAM_BETAS = (0.9, 0.99)
+
+
+@dataclass(frozen=True)
+class Protocol:
+    r"""When levels open, which are trained, and their learning rates.
+
+    Attributes:
+        opens: the step at which level 2, 3, .. opens, in ascending order, `None` for never.
+        look_back: how many of the newest open levels are trained; `None` for all of them.
+        thaw: the step from which on all open levels are trained, `None` for never.
+        rate: learning rate of the newest level; a cosine anneals it to a thousandth in each stage.
+        lower_rate: exponent p of the factor $(\alpha_s/\alpha_l)^p$ on the rate of a lower level
+            l while level s is the newest.
+        level_rate: exponent q of a further factor $\alpha_l^q$.
+    """
+
+    opens: tuple[int | None, ...]
+    look_back: int | None = None
+    thaw: int | None = None
+    rate: float = 1e-2
+    lower_rate: float = 1.0
+    level_rate: float = 0.0
+
+    def __post_init__(self) -> None:
+        steps = [step for step in self.opens if step is not None]
+        late = None in self.opens and any(
+            s is not None for s in self.opens[self.opens.index(None) :]
+        )
+        if not steps or steps[0] != 0 or steps != sorted(steps) or late:
+            raise ValueError(
+                "opens must start with 0 and ascend, with None (never) only at the end; "
+                f"got {self.opens}"
+            )
+        if self.look_back is not None and self.look_back < 1:
+            raise ValueError(
+                f"look_back must be None (all levels) or at least 1; got {self.look_back}"
+            )
+
+    def stage_starts(self) -> list[int]:
+        """Return the steps at which a stage begins, in ascending order."""
+        starts = {step for step in self.opens if step is not None}
+        return sorted(starts | ({self.thaw} if self.thaw is not None else set()))
+
+    def open_levels(self, step: int) -> list[bool]:
+        """Return which levels are open at `step`."""
+        return [start is not None and start <= step for start in self.opens]
+
+    def trained_levels(self, step: int) -> list[bool]:
+        """Return which levels are trained at `step`."""
+        is_open = self.open_levels(step)
+        if self.look_back is None or (self.thaw is not None and step >= self.thaw):
+            return is_open
+        newest = sum(is_open)
+        oldest = newest - self.look_back
+        return [oldest <= level < newest for level in range(len(is_open))]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Protocols of a batch of runs, compiled to tables.
+
+    Attributes:
+        starts: steps at which some run begins a stage.
+        gates: per start, which levels are open, `[start, run, level]`.
+        trained: per start, which parameter owners move, `[start, run, level + 1]`; the last column
+            is the classifier's scale and offset, which always move.
+        rates: learning rate of every owner at every step, `[step, run, level + 1]`; zero where
+            it is frozen.
+    """
+
+    starts: list[int]
+    gates: Tensor
+    trained: Tensor
+    rates: Tensor
+
+
+def compile_plan(
+    protocols: Sequence[Protocol], gaps: Sequence[Sequence[float]], n_steps: int
+) -> Plan:
+    """Compile one protocol a run into the tables that the loop reads.
+
+    Args:
+        protocols: one a run.
+        gaps: amplitude ratios of the levels, one sequence a run.
+        n_steps: total number of steps.
+
+    Raises:
+        ValueError: when a stage would begin at or after `n_steps`.
+    """
+    last = max(start for p in protocols for start in p.stage_starts())
+    if last >= n_steps:
+        raise ValueError(
+            f"a stage begins at step {last}, but training has only {n_steps} steps; "
+            "raise n_steps or open the level earlier"
+        )
+    starts = sorted({start for p in protocols for start in p.stage_starts()})
+    gates = torch.tensor([[p.open_levels(s) for p in protocols] for s in starts])
+    trained = torch.tensor([[[*p.trained_levels(s), True] for p in protocols] for s in starts])
+    tables = [_rate_table(p, list(g), n_steps) for p, g in zip(protocols, gaps, strict=True)]
+    return Plan(starts, gates, trained, torch.stack(tables, 1))
+
+
+def _rate_table(protocol: Protocol, gaps: list[float], n_steps: int) -> Tensor:
+    """Learning rate of every owner of one run at every step, `[step, level + 1]`."""
+    table = torch.zeros(n_steps, len(gaps) + 1)
+    bounds = [*protocol.stage_starts(), n_steps]
+    for start, end in zip(bounds, bounds[1:], strict=False):
+        progress = torch.arange(end - start) / (end - start)
+        anneal = FINAL_RATE + (1 - FINAL_RATE) * 0.5 * (1 + torch.cos(math.pi * progress))
+        newest = sum(protocol.open_levels(start)) - 1
+        for level, moves in enumerate(protocol.trained_levels(start)):
+            if moves:
+                factor = (gaps[newest] / gaps[level]) ** protocol.lower_rate
+                factor *= gaps[level] ** protocol.level_rate
+                table[start:end, level] = protocol.rate * factor * anneal
+        table[start:end, -1] = protocol.rate * anneal
+    return table
+
+
+def adam_step_sizes(plan: Plan) -> Tensor:
+    r"""Fold Adam's bias corrections into the rates, $\eta_t\sqrt{1-\beta_2^n}/(1-\beta_1^n)$.
+
+    n counts the steps in which the owner moved: freezing stops the clock (Kingma & Ba 2015, end of
+    section 2, with their $\hat\epsilon$).
+    """
+    moves = plan.rates > 0
+    count = moves.cumsum(0).clamp_(min=1).double()
+    first, second = ADAM_BETAS
+    correction = (1 - second**count).sqrt() / (1 - first**count)
+    return (plan.rates * correction).float()
