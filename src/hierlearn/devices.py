@@ -1,0 +1,112 @@
+"""Where numbers are computed: choosing a device, describing it, and what it cost in memory."""
+
+import os
+import platform
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+
+DEVICES = ("auto", "cpu", "cuda")
+
+
+class DeviceError(ValueError):
+    """The device asked for is unknown, or this machine has none."""
+
+
+def resolve(device: str) -> torch.device:
+    """Return the device meant by "auto" (CUDA where there is one, else the CPU), "cpu" or "cuda".
+
+    Raises DeviceError for any other name, and for "cuda" without a usable one, saying what was
+    found.
+    """
+    if device not in DEVICES:
+        raise DeviceError(f"unknown device {device!r}; valid: {', '.join(DEVICES)}")
+    if device == "cpu" or (device == "auto" and not torch.cuda.is_available()):
+        return torch.device("cpu")
+    if not torch.cuda.is_available():
+        if torch.version.cuda is None:
+            found = f"torch {torch.__version__}, which is built without CUDA"
+        else:
+            found = f"torch {torch.__version__} for CUDA {torch.version.cuda}, but no usable GPU"
+        raise DeviceError(f"no device 'cuda' here: found {found}, on {machine()}; use auto or cpu")
+    return torch.device("cuda")
+
+
+def describe(device: torch.device) -> str:
+    """Return the hardware behind `device` in words, such as "cuda: NVIDIA H200, 140 GiB"."""
+    if device.type != "cuda":
+        return f"{device.type}: {machine()}"
+    found = torch.cuda.get_device_properties(device)
+    return f"cuda: {found.name}, {found.total_memory / 2**30:.0f} GiB"
+
+
+@lru_cache
+def machine() -> str:
+    """Return the processor's model and the number of cores that this process may use."""
+    n_cores = available_cores()
+    return f"{_processor()}, {n_cores} core{'s' if n_cores > 1 else ''}"
+
+
+def available_cores() -> int:
+    """Return the number of cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def prepare(device: torch.device) -> None:
+    """Make this process compute reproducibly: one thread, no TF32, deterministic CUDA kernels."""
+    torch.set_num_threads(1)
+    if device.type != "cuda":
+        return
+    # cuBLAS is deterministic only with a fixed workspace, chosen before its first use.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cudnn.benchmark = False
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    # Deterministic mode also fills every new tensor, which only helps code that reads garbage.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+
+
+def reset_peak_memory(device: torch.device) -> None:
+    """Start measuring peak memory anew, as far as the system can."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        return
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:  # not Linux, or not allowed: the peak is then that of the whole process
+        pass
+
+
+def peak_memory_mb(device: torch.device) -> float:
+    """Return the peak memory in MB since the last reset: allocated on CUDA, else resident."""
+    if device.type == "cuda":
+        return round(torch.cuda.max_memory_allocated(device) / 1e6, 1)
+    try:
+        status = Path("/proc/self/status").read_text()
+        # Not getrusage: a spawned process inherits the peak of its parent there.
+        line = next(line for line in status.splitlines() if line.startswith("VmHWM"))
+        return round(int(line.split()[1]) * 1024 / 1e6, 1)
+    except (OSError, StopIteration):
+        return _peak_of_the_process()
+
+
+def _peak_of_the_process() -> float:
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0.0
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak * (1 if platform.system() == "Darwin" else 1024) / 1e6, 1)
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return (names or [platform.processor() or platform.machine() or "unknown processor"])[0]

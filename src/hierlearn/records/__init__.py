@@ -1,0 +1,33 @@
+"""Records: what one run measured, what computed it, and the folders that keep them.
+
+A record's identity is the hash of (experiment, config, seed); its provenance stands beside it. A
+working folder keeps one file a group, which is there whole or not at all; a frozen folder keeps
+one sorted file an experiment and profile, with a manifest of hashes. Nothing is ever unpickled,
+and a line that is not, byte for byte, what was written is reported by file and line and not used.
+"""
+
+from hierlearn.records.fingerprints import code_fingerprint, fingerprint
+from hierlearn.records.freezing import freeze
+from hierlearn.records.schema import (
+    FrozenFile,
+    Manifest,
+    Provenance,
+    Record,
+    RecordError,
+    plain_measurements,
+)
+from hierlearn.records.store import GroupState, RecordStore
+
+__all__ = [
+    "FrozenFile",
+    "GroupState",
+    "Manifest",
+    "Provenance",
+    "Record",
+    "RecordError",
+    "RecordStore",
+    "code_fingerprint",
+    "fingerprint",
+    "freeze",
+    "plain_measurements",
+]

@@ -1,0 +1,95 @@
+"""Record files: reading them with every doubt named by file and line, writing them atomically."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from hierlearn.experiments.base import Group
+from hierlearn.records.schema import Record, RecordError
+
+Numbered = list[tuple[int, Record]]
+"""Records with the numbers of their lines."""
+
+
+def read_lines(path: Path) -> tuple[Numbered, list[str]]:
+    """Return the records of a file with their line numbers, and its problems by file and line."""
+    try:
+        *lines, rest = path.read_bytes().split(b"\n")
+    except FileNotFoundError:
+        return [], []
+    except OSError as error:
+        return [], [f"{path}: cannot be read: {error.strerror or error}"]
+    entries: Numbered = []
+    problems = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            entries.append((number, Record.from_line(line)))
+        except ValueError as error:
+            problems.append(f"{path}:{number}: {error}")
+    if rest or not lines:
+        problems.append(f"{path}:{len(lines) + 1}: the line does not end: cut short")
+    return entries, problems
+
+
+def misfits(path: Path, group: Group, entries: Numbered) -> list[str]:
+    """Return, by file and line, why `entries` are not exactly the runs of `group`."""
+    wanted = {run.key for run in group.runs}
+    seen: dict[str, int] = {}
+    problems = []
+    for number, record in entries:
+        if record.group != group.key or record.key not in wanted:
+            problems.append(f"{path}:{number}: the record belongs to another group")
+        elif record.key in seen:
+            problems.append(f"{path}:{number}: the record repeats line {seen[record.key]}")
+        seen.setdefault(record.key, number)
+    if n_missing := len(wanted - set(seen)):
+        end = entries[-1][0] + 1 if entries else 1
+        problems.append(f"{path}:{end}: {n_missing} of the group's {len(wanted)} records missing")
+    return problems
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Write a file so that it is there whole or not at all, whenever the machine stops."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    if os.name == "posix":
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn a full disk or a read-only folder into a RecordError that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        raise RecordError(
+            f"{path} cannot be written: {error.strerror or error}; what was recorded before is "
+            "kept; make room or make the folder writable, and start again"
+        ) from error
+
+
+def copy_to_free_name(path: Path, target: Path) -> None:
+    """Copy `path` to `target`, or to the first of target.2, target.3, ... that is free.
+
+    A copy, not a move: a process that dies here leaves the file where it is looked for.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    free, number = target, 1
+    while free.exists():
+        number += 1
+        free = target.with_name(f"{target.name}.{number}")
+    shutil.copy2(path, free)

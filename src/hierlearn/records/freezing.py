@@ -1,0 +1,82 @@
+"""Freezing: the records of a profile as they are committed, sorted, with their manifest."""
+
+import json
+import math
+import os
+from collections.abc import Iterable
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from hierlearn.experiments.base import Experiment
+from hierlearn.records.files import write_file, writing
+from hierlearn.records.schema import FrozenFile, Manifest, RecordError, read_manifest
+from hierlearn.records.store import GroupState, RecordStore
+
+
+def freeze(
+    working: RecordStore,
+    frozen_root: Path | str,
+    profile: str,
+    experiments: Iterable[Experiment] | None = None,
+) -> Manifest:
+    """Copy the records of `profile` from `working` into `frozen_root`; return the new manifest.
+
+    All experiments of the book are frozen, replacing the whole profile, or only those given. The
+    result depends on nothing but the records. Raises RecordError that lists every group that is
+    missing, stale or damaged; nothing is written then.
+    """
+    from hierlearn.experiments import EXPERIMENTS
+
+    chosen = list(EXPERIMENTS.values() if experiments is None else experiments)
+    states = {one.name: found for one in chosen if (found := working.states(one, profile))}
+    bad = [s for found in states.values() for s in found if s.status != "present"]
+    if bad or not states:
+        lines = [f"  {state.status}: {state.problem}" for state in bad] or ["  no groups at all"]
+        raise RecordError("\n".join([f"nothing frozen at profile {profile}:", *lines]))
+    root = Path(frozen_root)
+    if root.resolve() == working.folder.resolve():
+        raise RecordError(f"{root} holds the working records: freeze into another folder")
+    manifest = read_manifest(root)
+    kept = {} if experiments is None else dict(manifest.get(profile, {}))
+    files = {name: _frozen_bytes(found) for name, found in states.items()}
+    entries = {name: _entry(states[name], content) for name, content in files.items()}
+    for one in chosen:
+        kept.pop(one.name, None)
+    manifest[profile] = {**kept, **entries}
+    stated = {p: {n: e.model_dump() for n, e in found.items()} for p, found in manifest.items()}
+    with writing(root):
+        _replace(root, profile, files, stated)
+    return read_manifest(root)
+
+
+def _replace(root: Path, profile: str, files: dict[str, bytes], manifest: Any) -> None:
+    """Write everything under other names first: a full disk then changes nothing."""
+    for name, content in files.items():
+        write_file(root / profile / f"{name}.jsonl.new", content)
+    text = json.dumps(manifest, indent=2, sort_keys=True) + "\n"
+    write_file(root / "manifest.json.new", text.encode())
+    for name in files:
+        os.replace(root / profile / f"{name}.jsonl.new", root / profile / f"{name}.jsonl")
+    # Dying before this line leaves files whose hashes differ: that is found, and freezing redone.
+    os.replace(root / "manifest.json.new", root / "manifest.json")
+    for path in (root / profile).iterdir():
+        if path.name not in {f"{name}.jsonl" for name in manifest[profile]}:
+            path.unlink()
+
+
+def _frozen_bytes(states: list[GroupState]) -> bytes:
+    records = [record for state in states for record in state.records]
+    return b"".join(record.line() for record in sorted(records, key=lambda record: record.key))
+
+
+def _entry(states: list[GroupState], content: bytes) -> FrozenFile:
+    costs = [state.provenance for state in states if state.provenance]
+    return FrozenFile(
+        n_records=sum(len(state.records) for state in states),
+        n_groups=len(states),
+        sha256=sha256(content).hexdigest(),
+        bytes=len(content),
+        cpu_s=round(math.fsum(cost.cpu_s for cost in costs), 3),
+        wall_s=round(math.fsum(cost.wall_s for cost in costs), 3),
+    )

@@ -1,0 +1,200 @@
+"""The folders that keep records: working ones, one file a group, and frozen ones, read-only."""
+
+import logging
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Literal
+
+from hierlearn.experiments.base import PROFILES, Experiment, Group
+from hierlearn.records.files import (
+    Numbered,
+    copy_to_free_name,
+    misfits,
+    read_lines,
+    write_file,
+    writing,
+)
+from hierlearn.records.fingerprints import fingerprint
+from hierlearn.records.schema import (
+    Manifest,
+    Provenance,
+    Record,
+    RecordError,
+    canonical,
+    plain_measurements,
+    read_manifest,
+)
+
+log = logging.getLogger(__name__)
+
+Status = Literal["present", "missing", "stale", "damaged"]
+
+
+@dataclass(frozen=True)
+class GroupState:
+    """What a store holds of one group: its records in the order of its runs.
+
+    There are none when it is missing or damaged. `problem` says what is wrong when not present.
+    """
+
+    group: Group
+    status: Status
+    records: tuple[Record, ...] = ()
+    problem: str | None = None
+
+    @property
+    def provenance(self) -> Provenance | None:
+        """What computed the group, if it is there."""
+        return self.records[0].provenance if self.records else None
+
+
+class RecordStore:
+    """A folder of records.
+
+    `frozen` says whether it is a frozen one, in which nothing is ever computed or written; unless
+    given, it is one when it holds a `manifest.json`.
+    """
+
+    def __init__(self, folder: Path | str, *, frozen: bool | None = None) -> None:
+        self.folder = Path(folder)
+        self.frozen = (self.folder / "manifest.json").is_file() if frozen is None else frozen
+        self._frozen_files: dict[Path, _Frozen] = {}
+
+    @cached_property
+    def manifest(self) -> Manifest:
+        """The manifest of a frozen folder, empty where there is none; RecordError if damaged."""
+        return read_manifest(self.folder)
+
+    def states(self, experiment: Experiment, profile: str) -> list[GroupState]:
+        """Return the state of every group of `experiment` at `profile`, in order."""
+        if profile not in PROFILES:
+            raise ValueError(f"unknown profile {profile!r}; valid: {', '.join(PROFILES)}")
+        groups = experiment.groups(profile)
+        counts = Counter(run.key for group in groups for run in group.runs)
+        if counts and max(counts.values()) > 1:
+            raise ValueError(f"{experiment.name}: a run belongs to two groups of {profile}")
+        return [self.find(group, experiment, profile) for group in groups]
+
+    def find(self, group: Group, experiment: Experiment, profile: str) -> GroupState:
+        """Return what is there of `group`, a group of `experiment` at `profile`."""
+        if self.frozen:
+            path = self.folder / profile / f"{experiment.name}.jsonl"
+            frozen = self._load_frozen(path, experiment.name, profile)
+            entries, problems = frozen.groups.get(group.key, []), frozen.problems
+        else:
+            path = self._path(group)
+            entries, problems = read_lines(path)
+        if not entries and not problems:
+            return GroupState(group, "missing", problem=f"{path}: group {group.key} is not there")
+        problems = problems or misfits(path, group, entries)
+        if problems:
+            return GroupState(group, "damaged", problem="\n".join(problems))
+        by_key = {record.key: record for _, record in entries}
+        records = tuple(by_key[run.key] for run in group.runs)
+        now = fingerprint(experiment)
+        if all(now in record.provenance.fingerprints for record in records):
+            return GroupState(group, "present", records)
+        then = records[0].provenance.fingerprints[-1]
+        problem = f"{path}: group {group.key} comes from other code ({then}; it is {now} now)"
+        return GroupState(group, "stale", records, problem)
+
+    def read(self, experiment: Experiment, profile: str) -> list[Record]:
+        """Return the records of `experiment` at `profile`, in the order of its groups and runs.
+
+        Stale ones are among them: ask `stale`. Damaged ones are not: they are logged as warnings,
+        by file and line.
+        """
+        states = self.states(experiment, profile)
+        for problem in dict.fromkeys(s.problem for s in states if s.status == "damaged"):
+            log.warning("not used: %s", problem)
+        return [record for state in states for record in state.records]
+
+    def stale(self, experiment: Experiment, profile: str) -> bool:
+        """Return whether any of the records that `read` returns was computed by other code."""
+        return any(state.status == "stale" for state in self.states(experiment, profile))
+
+    def write(
+        self, group: Group, measurements: Sequence[Any], provenance: Provenance
+    ) -> list[Record]:
+        """Write a whole group, in the order of its runs, or nothing, and return its records.
+
+        An earlier file of the group is never lost: a damaged one is kept beside the new one as
+        `.damaged`, one with other measurements moves to `superseded/`. Where the measurements are
+        the same, its fingerprints are kept in the new provenance.
+
+        Raises RecordError when the folder is frozen or cannot be written, and ValueError when the
+        measurements are not JSON or not one for each run.
+        """
+        if self.frozen:
+            raise RecordError(f"{self.folder} holds frozen records: write to another folder")
+        measured = plain_measurements(group, measurements)
+        path = self._path(group)
+        with writing(path):
+            provenance = self._put_aside(path, group, measured, provenance)
+            records = [
+                Record.of(run, group=group.key, measurement=one, provenance=provenance)
+                for run, one in zip(group.runs, measured, strict=True)
+            ]
+            write_file(path, b"".join(record.line() for record in records))
+        return records
+
+    def tidy(self) -> None:
+        """Remove what interrupted writes left behind; only while no other process writes here."""
+        for path in self.folder.glob("*/.*.tmp"):
+            path.unlink(missing_ok=True)
+
+    def _path(self, group: Group) -> Path:
+        name = group.experiment
+        # The name comes from code, but a folder name must not lead out of the store.
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name) or name == "superseded":
+            raise ValueError(f"experiment name {name!r} cannot be a folder; use letters, digits, _")
+        return self.folder / name / f"{group.key}.jsonl"
+
+    def _put_aside(
+        self, path: Path, group: Group, measured: list[dict[str, Any]], provenance: Provenance
+    ) -> Provenance:
+        """Save an earlier file of the group where it says something else than `measured`."""
+        entries, problems = read_lines(path)
+        if not path.exists():
+            return provenance
+        if problems or misfits(path, group, entries):
+            copy_to_free_name(path, path.with_name(f"{path.name}.damaged"))
+            return provenance
+        earlier = {record.key: record for _, record in entries}
+        pairs = zip(group.runs, measured, strict=True)
+        if all(canonical(earlier[run.key].measurement) == canonical(one) for run, one in pairs):
+            new = provenance.fingerprints
+            old = [f for f in entries[0][1].provenance.fingerprints if f not in new]
+            return provenance.model_copy(update={"fingerprints": old + new})
+        copy_to_free_name(path, self.folder / "superseded" / path.relative_to(self.folder))
+        return provenance
+
+    def _load_frozen(self, path: Path, name: str, profile: str) -> "_Frozen":
+        if path in self._frozen_files:
+            return self._frozen_files[path]
+        stated = self.manifest.get(profile, {}).get(name)
+        found = self._frozen_files[path] = _Frozen({}, [])
+        if stated is None:
+            return found
+        entries, problems = read_lines(path)
+        found.problems.extend(problems)
+        if not path.is_file():
+            found.problems.append(f"{path}: is listed in manifest.json but not there")
+        elif sha256(path.read_bytes()).hexdigest() != stated.sha256:
+            found.problems.append(f"{path}: has not the hash that manifest.json states")
+        for number, record in entries:
+            found.groups.setdefault(record.group, []).append((number, record))
+        return found
+
+
+@dataclass(frozen=True)
+class _Frozen:
+    """A frozen file: its records by group, and its problems; any problem spoils the whole file."""
+
+    groups: dict[str, Numbered]
+    problems: list[str]

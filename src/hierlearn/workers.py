@@ -1,0 +1,135 @@
+"""What happens in a worker process: measuring one unit, and never outliving the driver."""
+
+import os
+import platform
+import signal
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from typing import Any
+
+import numpy
+import torch
+
+import hierlearn
+from hierlearn import devices
+from hierlearn.experiments.base import Group
+from hierlearn.records import code_fingerprint, plain_measurements
+
+_ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+_DRIVER = "HIERLEARN_DRIVER"
+"""The variable that tells a worker the process id of its driver."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What comes back from a worker: plain values, or the traceback of a failure as `error`.
+
+    `code` is the fingerprint of the code that the worker ran; `circumstances` is the part of the
+    provenance that only the worker knows.
+    """
+
+    code: str
+    measurements: list[dict[str, Any]] = field(default_factory=list)
+    circumstances: dict[str, Any] = field(default_factory=dict)
+    error: str = ""
+
+
+def measure_unit(
+    measure: Callable[[Group, torch.device], list[dict[str, Any]]], group: Group, device: str
+) -> Result:
+    """Measure one group in this process, on one thread; never raises what `measure` raises."""
+    target = torch.device(device)
+    code = code_fingerprint(measure.__module__)
+    try:
+        devices.prepare(target)
+        devices.reset_peak_memory(target)
+        wall, cpu = time.perf_counter(), time.process_time()
+        measurements = plain_measurements(group, measure(group, target))
+        wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    except Exception:
+        return Result(code, error=traceback.format_exc())
+    circumstances = {
+        "packages": _packages(),
+        "device": "cpu" if target.type == "cpu" else devices.describe(target),
+        "machine": devices.machine(),
+        "dtype": str(group.runs[0].config.get("dtype", torch.get_default_dtype())),
+        "threads": torch.get_num_threads(),
+        "wall_s": round(wall, 4),
+        "cpu_s": round(cpu, 4),
+        "peak_mb": devices.peak_memory_mb(target),
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    return Result(code, measurements, circumstances)
+
+
+@contextmanager
+def worker_pool(n_workers: int) -> Iterator[ProcessPoolExecutor]:
+    """Give a pool of fresh processes that end with the block, however it ends.
+
+    The workers hold one end of a pipe whose other end only this process has: when that closes,
+    because the block was left or this process was killed, they exit at once.
+    """
+    context = get_context("spawn")
+    leash, held = context.Pipe(duplex=False)
+    pool = ProcessPoolExecutor(
+        n_workers, mp_context=context, initializer=_start_worker, initargs=(leash,)
+    )
+    try:
+        with _environment({**dict.fromkeys(_ONE_THREAD, "1"), _DRIVER: str(os.getpid())}):
+            yield pool
+        pool.shutdown()
+    finally:
+        held.close()
+        pool.shutdown(cancel_futures=True)
+        leash.close()
+
+
+@contextmanager
+def _environment(values: dict[str, str]) -> Iterator[None]:
+    """Give new processes these variables: numerical libraries read theirs when they load."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def refuse_in_worker() -> None:
+    """Raise RuntimeError in a worker that computes because it imports an unguarded script."""
+    if os.environ.get(_DRIVER, str(os.getpid())) != str(os.getpid()):
+        raise RuntimeError("a worker process must not compute: put it under `if __name__ == ...`")
+
+
+def _start_worker(leash: Connection) -> None:
+    # Ctrl-C reaches the whole process group; what to do about it is the driver's to decide.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_exit_when_released, args=(leash,), daemon=True).start()
+
+
+def _exit_when_released(leash: Connection) -> None:
+    try:
+        leash.recv_bytes()
+    except (EOFError, OSError):
+        os._exit(1)
+
+
+def _packages() -> dict[str, str]:
+    return {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": numpy.__version__,
+        "hierlearn": hierlearn.__version__,
+    }
