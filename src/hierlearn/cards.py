@@ -1,0 +1,250 @@
+"""Verdicts made readable: cards for chapters, tables for ledger and README; nothing is computed.
+
+Every function takes the rows of `claims.evaluate_all` and returns text. HTML uses only classes
+that begin with `hl-`; a verdict is told by word and shape, never by colour alone.
+"""
+
+import csv
+import io
+import math
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from html import escape
+from urllib.parse import quote
+
+from hierlearn.claims import ControlRow, Row
+
+SHAPES = {
+    "supported": "●",
+    "refuted": "✕",
+    "inconclusive": "◐",
+    "reported": "◇",
+    "not run": "○",
+    "stale": "▲",
+}
+_INTERVALS = {"t": "95 % t interval", "log-t": "95 % t interval of the log", "range": "range"}
+_SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+_MATH = re.compile(r"(?<!\\)\$(.+?)(?<!\\)\$", re.DOTALL)
+
+
+def format_number(value: float | int | None) -> str:
+    """Return a number at 3 significant digits: 0.982, 1230, 1.2×10⁻⁷; a dash where there is none.
+
+    Whole numbers below a million are exact; others below 0.001 or from 10⁴ on are scientific.
+    """
+    if value is None or not math.isfinite(value):
+        return "—"
+    if value == int(value) and abs(value) < 1e6:
+        return str(int(value)).replace("-", "−")
+    if not 1e-3 <= abs(value) < 1e4:
+        mantissa, exponent = f"{value:.2e}".split("e")
+        mantissa = mantissa.rstrip("0").rstrip(".").replace("-", "−")
+        return f"{mantissa}×10{str(int(exponent)).translate(_SUPERSCRIPTS)}"
+    return f"{float(f'{value:.3g}'):g}".replace("-", "−")
+
+
+def format_interval(estimate: float | None, interval: Sequence[float] | None) -> str:
+    """Return "estimate [low, high]", the form in which prose is glued; a dash without a number."""
+    if estimate is None or interval is None:
+        return "—"
+    low, high = interval
+    return f"{format_number(estimate)} [{format_number(low)}, {format_number(high)}]"
+
+
+def _prose(text: str | float) -> str:
+    """Escape text for HTML and hand its $...$ to MathJax, as Sphinx does with inline math."""
+    if not isinstance(text, str):
+        return format_number(text)
+    span = r'<span class="math notranslate nohighlight">\\(\1\\)</span>'
+    return _MATH.sub(span, escape(text)).replace(r"\$", "$")
+
+
+def _badge(verdict: str) -> str:
+    name = verdict.replace(" ", "-")
+    shape = f'<span class="hl-shape" aria-hidden="true">{SHAPES[verdict]}</span>'
+    return f'<span class="hl-badge hl-verdict-{name}">{shape} {verdict}</span>'
+
+
+def _badges(row: Row) -> str:
+    text = _badge(row.verdict) + (" " + _badge("stale") if row.stale else "")
+    if not row.as_expected and not row.stale:
+        text += f' <span class="hl-unexpected">declared: {escape(row.expected)}</span>'
+    return text
+
+
+def _measured(row: Row) -> str:
+    if row.interval is None:
+        return "—"
+    noun = "seed" if row.n_seeds == 1 else "seeds"
+    how = f"{_INTERVALS[row.interval_kind]} over {row.n_seeds} {noun}"
+    value = f'<span class="hl-number">{format_interval(row.estimate, row.interval)}</span>'
+    return f'{value} <span class="hl-how">{how}</span>'
+
+
+def _control(row: Row) -> str:
+    control = row.control
+    if control.outcome == "none":
+        return f'{_prose(control.description)}; <span class="hl-outcome">no control</span>'
+    parts = [_prose(control.description)]
+    if control.interval:
+        text = format_interval(control.estimate, control.interval)
+        parts.append(f'<span class="hl-number">{text}</span>')
+    if control.rule:
+        parts.append(f'rule: <span class="hl-rule">{escape(control.rule)}</span>')
+    if control.reason:
+        parts.append(_prose(control.reason))
+    name = control.outcome.replace(" ", "-")
+    parts.append(f'<span class="hl-outcome hl-outcome-{name}">{control.outcome}</span>')
+    return "; ".join(parts)
+
+
+def _card(row: Row, ledger: str) -> str:
+    facts = {"Predicted": _prose(row.predicted), "Measured": _measured(row)}
+    facts["Rule"] = escape(row.rule or "—")
+    facts["Control"] = _control(row)
+    for name, text in (("Why", row.reason), ("Note", row.note)):
+        if text:
+            facts[name] = _prose(text)
+    if row.interval is not None:
+        facts["Records"] = escape(f"{row.profile}, commit {row.commit}, {row.hardware}")
+    listed = "\n".join(f"<div><dt>{name}</dt><dd>{text}</dd></div>" for name, text in facts.items())
+    kind = "hl-card hl-card-headline" if row.headline else "hl-card"
+    verdict = row.verdict.replace(" ", "-")
+    key = escape(row.id)
+    return f"""<article class="{kind} hl-card-{verdict}" id="{key}" aria-label="Claim {key}">
+<p class="hl-card-head"><a class="hl-id" href="{escape(ledger)}#{key}">{key}</a> {_badges(row)}</p>
+<p class="hl-statement">{_prose(row.statement)}</p>
+<p class="hl-origin">{_origin(row)}</p>
+<dl class="hl-facts">
+{listed}
+</dl>
+</article>"""
+
+
+def _origin(row: Row) -> str:
+    source = f'<span class="hl-badge hl-source-{row.source}">{row.source}</span>'
+    return f'<cite class="hl-paper">{escape(row.paper)}</cite>, {_prose(row.locus)} {source}'
+
+
+def chapter_html(rows: Iterable[Row], *, ledger: str = "ledger.html") -> str:
+    """Return a chapter's claims: headline claims as cards, the others folded below them.
+
+    Each card's id is the claim's, and its first link goes to the claim's row of the page `ledger`.
+    """
+    rows = list(rows)
+    first = [_card(row, ledger) for row in rows if row.headline]
+    others = [row for row in rows if not row.headline]
+    fold = ""
+    if others:
+        cards = "\n".join(_card(row, ledger) for row in others)
+        counts = Counter(str(row.verdict) for row in others)
+        counted = ", ".join(f"{counts[verdict]} {verdict}" for verdict in SHAPES if counts[verdict])
+        noun = "claim" if len(others) == 1 else "claims"
+        fold = f"""<details class="hl-more">
+<summary>{len(others)} more {noun}: {counted}</summary>
+{cards}
+</details>"""
+    inner = (
+        "\n".join(filter(None, [*first, fold]))
+        if rows
+        else "<p>This chapter makes no claims yet.</p>"
+    )
+    return f'<section class="hl-claims" aria-label="Claims and verdicts">\n{inner}\n</section>'
+
+
+_COLUMNS = (
+    "Claim",
+    "Verdict",
+    "Statement",
+    "Paper",
+    "Statistic",
+    "Predicted",
+    "Measured",
+    "Rule",
+    "Control",
+    "Seeds",
+    "Commit",
+    "Hardware",
+)
+
+
+def _ledger_row(row: Row) -> str:
+    key = escape(row.id)
+    cells = [
+        _badges(row) + (f' <span class="hl-how">{_prose(row.reason)}</span>' if row.reason else ""),
+        _prose(row.statement),
+        _origin(row),
+        f"<code>{escape(row.statistic)}</code>",
+        _prose(row.predicted),
+        f'<span class="hl-number">{format_interval(row.estimate, row.interval)}</span>',
+        escape(row.rule or "—"),
+        _control(row),
+        str(row.n_seeds or "—"),
+        f"<code>{escape(row.commit)}</code>" if row.commit else "—",
+        escape(row.hardware or "—"),
+    ]
+    link = f'<a class="hl-id" href="{escape(row.chapter)}.html#{key}">{key}</a>'
+    rest = "".join(f"<td>{cell}</td>" for cell in cells)
+    return f'<tr id="{key}"><th scope="row">{link}</th>{rest}</tr>'
+
+
+def ledger_html(rows: Iterable[Row]) -> str:
+    """Return one table of all claims, a row's id being the claim's, and a link to it as CSV."""
+    rows = list(rows)
+    profiles = ", ".join(dict.fromkeys(row.profile for row in rows)) or "none"
+    head = "".join(f'<th scope="col">{name}</th>' for name in _COLUMNS)
+    body = "\n".join(_ledger_row(row) for row in rows)
+    address = "data:text/csv;charset=utf-8," + quote(ledger_csv(rows))
+    name = f"hierlearn-claims-{profiles.replace(', ', '-')}.csv"
+    return f"""<p><a class="hl-download" download="{name}" href="{address}">Download as CSV</a></p>
+<div class="hl-ledger-scroll" role="region" aria-label="Table of all claims" tabindex="0">
+<table class="hl-ledger">
+<caption>{len(rows)} claims, profile {escape(profiles)}</caption>
+<thead><tr>{head}</tr></thead>
+<tbody>
+{body}
+</tbody>
+</table>
+</div>"""
+
+
+def ledger_csv(rows: Iterable[Row]) -> str:
+    """Return all claims as CSV (RFC 4180), numbers in full, one column for each JSON key.
+
+    An interval becomes two columns (`interval_low`, `interval_high`), the control's keys begin with
+    `control_`, and what is missing is empty.
+    """
+    names = [*_flat_names(Row), *(f"control_{name}" for name in _flat_names(ControlRow))]
+    out = io.StringIO(newline="")
+    writer = csv.DictWriter(out, names)
+    writer.writeheader()
+    for row in rows:
+        control = {f"control_{name}": value for name, value in _flat(row.control).items()}
+        writer.writerow(_flat(row) | control)
+    return out.getvalue()
+
+
+def _flat_names(model: type[Row] | type[ControlRow]) -> list[str]:
+    names = []
+    for name in model.model_fields:
+        names += ["interval_low", "interval_high"] if name == "interval" else [name]
+    return [name for name in names if name != "control"]
+
+
+def _flat(row: Row | ControlRow) -> dict[str, object]:
+    values = row.model_dump(exclude={"control"})
+    values["interval_low"], values["interval_high"] = values.pop("interval") or (None, None)
+    return values
+
+
+def readme_table(rows: Iterable[Row]) -> str:
+    """Return the headline verdicts as a GitHub-flavoured Markdown table."""
+    lines = ["| Claim | Statement | Measured | Verdict |", "|---|---|---|---|"]
+    for row in rows:
+        if row.headline:
+            statement = " ".join(row.statement.split()).replace("|", r"\|")
+            measured = format_interval(row.estimate, row.interval)
+            verdict = f"{SHAPES[row.verdict]} {row.verdict}" + (" (stale)" if row.stale else "")
+            lines.append(f"| {row.id} | {statement} | {measured} | {verdict} |")
+    return "\n".join(lines)

@@ -1,0 +1,261 @@
+"""Verdicts: what the records of a profile say about the claims of `book/claims.yml`.
+
+A claim is supported iff its whole interval satisfies its rule and the whole interval of its
+control satisfies the control's rule; refuted iff its whole interval violates its rule; not run
+where the profile has no rule or no groups for it; inconclusive otherwise, with the reason.
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, runtime_checkable
+
+from pydantic import BaseModel, ConfigDict
+
+from hierlearn.declarations import Claim, ClaimError, Reference, Rule, Source, load_claims
+from hierlearn.experiments.base import PROFILES, Experiment
+from hierlearn.measure.intervals import Interval, IntervalError, IntervalKind, interval
+
+__all__ = ["Claim", "ClaimError", "Evidence", "Row", "evaluate", "evaluate_all", "load_claims"]
+
+Verdict = Literal["supported", "refuted", "inconclusive", "reported", "not run"]
+Outcome = Literal["vanishes", "does not vanish", "unclear", "reported", "not run", "none"]
+
+
+class ControlRow(BaseModel):
+    """What the control showed; outcome "none" where the claim has none, with the reason."""
+
+    model_config = ConfigDict(frozen=True)
+
+    statistic: str | None = None
+    description: str
+    estimate: float | None = None
+    interval: tuple[float, float] | None = None
+    rule: str | None = None
+    outcome: Outcome
+    reason: str | None = None
+
+
+class Row(BaseModel):
+    """One claim with its verdict at one profile; `model_dump(mode="json")` is its JSON form.
+
+    `reason` says why a claim is inconclusive or not run; `commit`, `hardware` and `finished`
+    summarise the provenance of the records of claim and control.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    chapter: str
+    headline: bool
+    paper: str
+    locus: str
+    source: Source
+    statement: str
+    statistic: str
+    predicted: float | str
+    estimate: float | None
+    interval: tuple[float, float] | None
+    interval_kind: IntervalKind
+    rule: str | None
+    verdict: Verdict
+    reason: str | None
+    control: ControlRow
+    n_seeds: int
+    profile: str
+    expected: str
+    as_expected: bool
+    stale: bool
+    commit: str
+    hardware: str
+    finished: str
+    note: str | None
+
+
+@runtime_checkable
+class Store(Protocol):
+    """What is needed of `records.RecordStore`."""
+
+    def read(self, experiment: Experiment, profile: str) -> Sequence[Any]:
+        """The records of an experiment's groups at a profile."""
+
+    def stale(self, experiment: Experiment, profile: str) -> bool:
+        """Whether one of them was computed by other code than today's."""
+
+
+class Evidence:
+    """The records of one profile, each experiment read and checked for completeness once.
+
+    Raises ClaimError for an unknown profile and, when first asked, for missing records.
+    """
+
+    def __init__(self, store: Store, profile: str, experiments: Mapping[str, Experiment]) -> None:
+        if profile not in PROFILES:
+            raise ClaimError(f"unknown profile {profile!r}; valid: {', '.join(PROFILES)}")
+        self.store, self.profile, self.experiments = store, profile, experiments
+        self._records: dict[str, Sequence[Any]] = {}
+        self._stale: dict[str, bool] = {}
+
+    def records(self, name: str) -> Sequence[Any]:
+        """The records of an experiment; none where it has no groups at this profile."""
+        if name not in self._records:
+            experiment = self.experiments[name]
+            keys = {run.key for group in experiment.groups(self.profile) for run in group.runs}
+            found = list(self.store.read(experiment, self.profile)) if keys else []
+            missing = keys - {record.key for record in found}
+            if missing:
+                raise ClaimError(
+                    f"{len(missing)} of {len(keys)} records of experiment {name!r} at profile "
+                    f"{self.profile!r} are missing; compute them with "
+                    f"`python -m hierlearn run {experiment.chapter} --profile {self.profile}`"
+                )
+            self._records[name] = found
+            self._stale[name] = bool(keys) and self.store.stale(experiment, self.profile)
+        return self._records[name]
+
+    def stale(self, name: str) -> bool:
+        """Whether one of the experiment's records was computed by other code than today's."""
+        self.records(name)
+        return self._stale[name]
+
+    def values(self, reference: Reference) -> dict[int, float]:
+        """The statistic, one value a seed, in the order of the seeds; None becomes nan."""
+        statistic = self.experiments[reference.experiment].statistics[reference.name]
+        found = statistic(self.records(reference.experiment))
+        return {s: math.nan if found[s] is None else float(found[s]) for s in sorted(found)}
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """A statistic under a rule: its interval, or the problem that left it without one."""
+
+    rule: Rule
+    n: int
+    found: Interval | None = None
+    problem: str | None = None
+
+    @property
+    def estimate(self) -> float | None:
+        return self.found.estimate if self.found else None
+
+    @property
+    def ends(self) -> tuple[float, float] | None:
+        return (self.found.low, self.found.high) if self.found else None
+
+
+def _read(reference: Reference, rule: Rule, evidence: Evidence) -> _Reading:
+    values = evidence.values(reference)
+    bad = [str(seed) for seed, value in values.items() if not math.isfinite(value)]
+    if bad:
+        problem = f"{reference} is not a finite number for seed(s) {', '.join(bad)}"
+        return _Reading(rule, len(values), problem=problem)
+    try:
+        found = interval(values.values(), "range" if rule.reports else reference.interval)
+    except IntervalError as error:
+        return _Reading(rule, len(values), problem=f"{reference}: {error}")
+    return _Reading(rule, len(values), found)
+
+
+def _control_row(claim: Claim, evidence: Evidence, ran: bool) -> ControlRow:
+    control = claim.control
+    if control is None:
+        return ControlRow(description=claim.no_control or "", outcome="none")
+    rule = control.rule_at(evidence.profile)
+    row = ControlRow(
+        statistic=str(control),
+        description=control.description,
+        rule=rule.text if rule else None,
+        outcome="not run",
+    )
+    if not ran or rule is None or not evidence.records(control.experiment):
+        return row
+    reading = _read(control, rule, evidence)
+    outcome: Outcome = "unclear"
+    if rule.reports and reading.ends:
+        outcome = "reported"
+    elif reading.ends and rule.satisfied(*reading.ends):
+        outcome = "vanishes"
+    elif reading.ends and rule.violated(*reading.ends):
+        outcome = "does not vanish"
+    found = {"estimate": reading.estimate, "interval": reading.ends, "reason": reading.problem}
+    return row.model_copy(update={**found, "outcome": outcome})
+
+
+def _decide(reading: _Reading, control: ControlRow) -> tuple[Verdict, str | None]:
+    if reading.ends is None:
+        return "inconclusive", reading.problem
+    if reading.rule.reports:
+        return "reported", None
+    if reading.rule.violated(*reading.ends):
+        return "refuted", None
+    if not reading.rule.satisfied(*reading.ends):
+        return "inconclusive", "the interval reaches across a bound of the rule"
+    if control.outcome in ("vanishes", "none"):
+        return "supported", None
+    why = {
+        "does not vanish": "the effect does not vanish in the control",
+        "unclear": "whether the effect vanishes in the control is unclear",
+    }.get(control.outcome, "the control was not run")
+    return "inconclusive", f"the rule holds, but {why}"
+
+
+def _provenance(names: Iterable[str], evidence: Evidence) -> dict[str, str]:
+    stands = [record.provenance for name in names for record in evidence.records(name)]
+    commits = {str(p.commit)[:9] + ("+" if p.dirty else "") for p in stands}
+    hardware = {str(p.machine if p.device == "cpu" else p.device) for p in stands}
+    return {
+        "commit": ", ".join(sorted(commits)),
+        "hardware": ", ".join(sorted(hardware)),
+        "finished": max((str(p.finished) for p in stands), default=""),
+    }
+
+
+_DECLARED = "id chapter headline paper locus source statement predicted note".split()
+
+
+def evaluate(claim: Claim, evidence: Evidence) -> Row:
+    """Return the claim's row: its interval, control and verdict at the profile of `evidence`.
+
+    A stale row shows its verdict but never counts as expected. Raises ClaimError where records
+    are missing; a value that is not finite, or not positive under "log-t", makes it inconclusive.
+    """
+    profile, rule = evidence.profile, claim.rule_at(evidence.profile)
+    main = claim.statistic.experiment
+    reading = None
+    if rule is not None and evidence.records(main):
+        reading = _read(claim.statistic, rule, evidence)
+    control = _control_row(claim, evidence, ran=reading is not None)
+    if reading is not None:
+        verdict, reason = _decide(reading, control)
+    else:
+        lacks = "rule" if rule is None else f"groups of {main}"
+        verdict, reason = "not run", f"profile {profile} has no {lacks}"
+    names = [main] if reading else []
+    if claim.control and control.outcome != "not run" and claim.control.experiment != main:
+        names.append(claim.control.experiment)
+    stale = any(evidence.stale(name) for name in names)
+    found = {
+        "statistic": str(claim.statistic),
+        "estimate": reading and reading.estimate,
+        "interval": reading and reading.ends,
+        "interval_kind": "range" if rule and rule.reports else claim.statistic.interval,
+        "rule": rule and rule.text,
+        "verdict": verdict,
+        "reason": reason,
+        "control": control,
+        "n_seeds": reading.n if reading else 0,
+        "profile": profile,
+        "expected": claim.expected_at(profile),
+        "as_expected": verdict == claim.expected_at(profile) and not stale,
+        "stale": stale,
+    }
+    declared = {name: getattr(claim, name) for name in _DECLARED}
+    return Row.model_validate(declared | found | _provenance(names, evidence))
+
+
+def evaluate_all(
+    claims: Iterable[Claim], store: Store, profile: str, experiments: Mapping[str, Experiment]
+) -> list[Row]:
+    """Return the rows of all claims, in their order, at `profile`; ClaimError as `evaluate`."""
+    evidence = Evidence(store, profile, experiments)
+    return [evaluate(claim, evidence) for claim in claims]
