@@ -1,0 +1,113 @@
+"""Statistics of quadratic runs: functions that read one value a seed off the records."""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from hierlearn.experiments.base import Measured, Statistic
+from hierlearn.experiments.quadratic import QuadraticConfig
+from hierlearn.measure.intervals import fit_slope
+
+Value = Callable[[QuadraticConfig, dict[str, Any]], float]
+Choice = Callable[[QuadraticConfig], bool]
+
+
+def rows(
+    records: Sequence[Measured], choice: Choice = lambda c: True
+) -> dict[int, list[tuple[QuadraticConfig, dict[str, Any]]]]:
+    """Collect, per seed, the runs that `choice` accepts with their measurements."""
+    chosen: dict[int, list[tuple[QuadraticConfig, dict[str, Any]]]] = {}
+    for record in records:
+        config = QuadraticConfig(**record.config)
+        if choice(config):
+            chosen.setdefault(record.seed, []).append((config, record.measurement))
+    return chosen
+
+
+def each(value: Value, choice: Choice, combine: Callable[[list[float]], float] = max) -> Statistic:
+    """Make the statistic that combines `value` over the chosen runs of each seed."""
+
+    def statistic(records: Sequence[Measured]) -> dict[int, float]:
+        chosen = rows(records, choice)
+        return {seed: combine([value(c, m) for c, m in runs]) for seed, runs in chosen.items()}
+
+    return statistic
+
+
+def slope(x: Callable[[QuadraticConfig], float], value: Value, choice: Choice) -> Statistic:
+    """Make the statistic that fits, for each seed, the exponent of `value` in `x`."""
+
+    def statistic(records: Sequence[Measured]) -> dict[int, float]:
+        chosen = rows(records, choice)
+        return {
+            seed: fit_slope([x(c) for c, _ in runs], [value(c, m) for c, m in runs])
+            for seed, runs in chosen.items()
+        }
+
+    return statistic
+
+
+def ratio(above: Statistic, below: Statistic) -> Statistic:
+    """Make the statistic that divides two others seed by seed."""
+
+    def statistic(records: Sequence[Measured]) -> dict[int, float]:
+        top, bottom = above(records), below(records)
+        return {seed: top[seed] / bottom[seed] for seed in top if seed in bottom}
+
+    return statistic
+
+
+def final(name: str) -> Value:
+    """Read an error at the end of training."""
+    return lambda c, m: _number(m["final"][name])
+
+
+def before(stage: int, name: str) -> Value:
+    """Read an error just before stage number `stage` (level 3 opens in stage 3)."""
+    return lambda c, m: _number(m["before"][str(c.protocol.stage_starts()[stage - 2])][name])
+
+
+def _number(value: float | None) -> float:
+    """A diverged run's error is recorded as None and read as not a number."""
+    return math.nan if value is None else value
+
+
+def mean(values: list[float]) -> float:
+    """Average over the runs of a seed."""
+    return sum(values) / len(values)
+
+
+def is_staged(config: QuadraticConfig) -> bool:
+    """Say whether a run is plain staged training on the full target with every level present."""
+    return (
+        config.target == "full" and config.look_back is None and None not in config.opens
+        and config.opens != (0,) * len(config.opens)
+        and config.feature_flow == config.output_flow == 1
+    )  # fmt: skip
+
+
+def is_greedy(config: QuadraticConfig) -> bool:
+    """Say whether a run trains only its newest level, on the full target, and is never thawed."""
+    return (
+        config.target == "full" and config.look_back == 1 and config.thaw is None
+        and not config.oracle
+    )  # fmt: skip
+
+
+def level_3_shut(config: QuadraticConfig) -> bool:
+    """Say whether level 3 exists in the target but never opens in the network."""
+    return config.target == "full" and config.opens[1] is None and config.gaps[1] > 0
+
+
+def crossing(sizes: Sequence[float], errors: Sequence[float], level: float) -> float:
+    """Return the smallest size at which the error is at most `level`, interpolated log-log.
+
+    Not a number when the error is never, or already at the smallest size, below `level`.
+    """
+    points = sorted(zip(sizes, errors, strict=True))
+    for (n0, e0), (n1, e1) in zip(points, points[1:], strict=False):
+        if e0 > level >= e1:
+            e1 = max(e1, 1e-15)
+            share = math.log(e0 / level) / math.log(e0 / e1)
+            return float(n0 * (n1 / n0) ** share)
+    return math.nan
