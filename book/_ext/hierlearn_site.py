@@ -1,0 +1,69 @@
+"""What the site needs beyond Jupyter Book's settings; loaded by `_config.yml`."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.writers.html5 import HTML5Translator
+
+
+def drop_thebe(app: Sphinx) -> None:
+    """Disconnect sphinx-thebe: it names a CDN on every page, twice, which is a JavaScript error."""
+    for listeners in app.events.listeners.values():
+        for listener in list(listeners):
+            if listener.handler.__module__ == "sphinx_thebe":
+                app.disconnect(listener.id)
+
+
+def drop_thebe_style(app: Sphinx, pagename: str, _: str, context: dict[str, Any], *__: Any) -> None:
+    """Remove the link to the style sheet that sphinx-thebe asked for when it was loaded."""
+    files = context.get("css_files", [])
+    context["css_files"] = [
+        css for css in files if "thebe" not in str(getattr(css, "filename", css))
+    ]
+
+
+def offer_script_half(
+    app: Sphinx, pagename: str, _: str, context: dict[str, Any], *__: Any
+) -> None:
+    """Add the `.py` half of a chapter to its download menu."""
+    script = Path(app.srcdir) / f"{pagename}.py"
+    menus = [b for b in context.get("header_buttons", []) if b.get("label") == "download-buttons"]
+    if not script.is_file() or not menus:
+        return
+    target = Path(app.outdir) / "_sources" / f"{pagename}.py"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(script, target)
+    button = {
+        "type": "link",
+        "url": f"{context['pathto']('_sources', 1)}/{pagename}.py",
+        "text": ".py",
+        "tooltip": "Download as a script",
+        "icon": "fas fa-file-code",
+        "label": "download-script-button",
+    }
+    menus[0]["buttons"].insert(1, button)
+
+
+def visit_citation(self: HTML5Translator, node: nodes.citation) -> None:
+    """Open a bibliography entry; docutils' `role="doc-biblioentry"` is not valid in a list."""
+    type(self).visit_citation(self, node)
+    self.body[-1] = self.body[-1].replace('role="doc-biblioentry"', 'role="listitem"')
+
+
+def depart_citation(self: HTML5Translator, node: nodes.citation) -> None:
+    """Close it."""
+    type(self).depart_citation(self, node)
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Connect the above."""
+    drop_thebe(app)
+    # Cards hold formulas that Sphinx does not know of, so every page gets MathJax.
+    app.set_html_assets_policy("always")
+    app.connect("html-page-context", drop_thebe_style, priority=900)
+    app.connect("html-page-context", offer_script_half, priority=900)
+    app.add_node(nodes.citation, override=True, html=(visit_citation, depart_citation))
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

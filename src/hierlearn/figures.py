@@ -1,0 +1,277 @@
+"""Figures that follow the page's theme: drawn with matplotlib, shown as inline SVG with alt text.
+
+Draw inside `style()`, end with `show`; the helpers below draw what several chapters need.
+"""
+
+import html
+import re
+from collections.abc import Collection, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+from cycler import cycler
+from IPython.display import display
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogFormatterMathtext, LogLocator, NullFormatter
+from numpy.typing import ArrayLike, NDArray
+
+from hierlearn.measure.intervals import interval
+from hierlearn.svg import COLORS, INK, NEUTRAL, PAPER, save, to_svg
+
+__all__ = [
+    "COLORS", "DASHES", "INK", "MARKERS", "NEUTRAL", "PAPER", "RC", "WIDTH",
+    "band", "level_color", "log_axes", "log_interval", "mark_steps", "save", "series", "show",
+    "style", "to_html", "to_svg",
+]  # fmt: skip
+
+MARKERS = ("o", "s", "^", "D", "v", "P")
+DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (6, 1.5, 1.5, 1.5)), "-", "--")
+
+# Sphinx's own markup for inline math, which MathJax finds.
+_MATH = re.compile(r"\$([^$]+)\$")
+_SPAN = r'<span class="math notranslate nohighlight">\\(\1\\)</span>'
+
+WIDTH = 7.2  # inches; the text column of the site
+
+RC: dict[Any, Any] = {
+    "figure.figsize": (WIDTH, 3.2),
+    "figure.constrained_layout.use": True,
+    "figure.facecolor": "none",
+    "savefig.facecolor": "none",
+    "axes.facecolor": "none",
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "axes.titlecolor": INK,
+    "axes.titlesize": 10,
+    "axes.titlelocation": "left",
+    "axes.labelsize": 9.5,
+    "axes.linewidth": 0.8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.prop_cycle": cycler(color=COLORS),
+    "grid.color": INK,
+    "grid.alpha": 0.12,
+    "grid.linewidth": 0.6,
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "xtick.labelsize": 8.5,
+    "ytick.labelsize": 8.5,
+    "legend.frameon": False,
+    "legend.fontsize": 8.5,
+    "lines.linewidth": 1.8,
+    "lines.markersize": 5,
+    "patch.edgecolor": INK,
+    "hatch.color": INK,
+    "font.family": "DejaVu Sans",  # comes with matplotlib, so the glyphs are the same everywhere
+    "font.size": 9.5,
+    "mathtext.fontset": "dejavusans",
+    "svg.fonttype": "path",
+}
+
+
+@dataclass(frozen=True, repr=False)
+class _Shown:
+    """What a notebook keeps of a figure: the HTML, and the alt text where there is only text."""
+
+    markup: str
+    text: str
+
+    def _repr_html_(self) -> str:
+        return self.markup
+
+    def __repr__(self) -> str:
+        return self.text
+
+
+def style() -> AbstractContextManager[None]:
+    """Return the context in which figures are drawn: `with figures.style(): ...`.
+
+    A notebook may instead do `matplotlib.rcParams.update(figures.RC)` once.
+    """
+    return mpl.rc_context(RC)
+
+
+def show(
+    fig: Figure,
+    *,
+    name: str,
+    alt: str,
+    caption: str = "",
+    command: str = "",
+    cost: str = "",
+    qualitative: bool = False,
+    other_colors: bool = False,
+) -> str:
+    """Display `fig` as an inline SVG, close it, and return the HTML; arguments as in `to_html`."""
+    markup = to_html(
+        fig,
+        name=name,
+        alt=alt,
+        caption=caption,
+        command=command,
+        cost=cost,
+        qualitative=qualitative,
+        other_colors=other_colors,
+    )
+    plt.close(fig)
+    display(_Shown(markup, f"Figure {name}: {alt}"))
+    return markup
+
+
+def to_html(
+    fig: Figure,
+    *,
+    name: str,
+    alt: str,
+    caption: str = "",
+    command: str = "",
+    cost: str = "",
+    qualitative: bool = False,
+    other_colors: bool = False,
+) -> str:
+    """Return `fig` as a `<figure>` element with an inline SVG: the same input, the same bytes.
+
+    Args:
+        fig: the figure; it stays open.
+        name: unique on its page; letters, digits, `-` and `_`; it salts and prefixes the ids.
+        alt: what the figure shows, computed from the data it draws; it must hold a digit unless
+            `qualitative` says that there is no number to give (a diagram).
+        caption: plain text; formulas between dollar signs.
+        command: the one command that recomputes the figure.
+        cost: what that takes.
+        qualitative: see `alt`.
+        other_colors: allow colors outside the palette (a colormap), which do not follow the theme.
+
+    Raises:
+        ValueError: bad `name` or `alt`, or a color that would not follow the theme.
+    """
+    svg = to_svg(fig, name=name, alt=alt, qualitative=qualitative, other_colors=other_colors)
+    parts = [f'<figure class="hl-figure" id="fig-{name}">']
+    parts.append(
+        f'<div class="hl-scroll" style="overflow-x:auto" tabindex="0" role="group" '
+        f'aria-label="Figure {name}">'
+    )
+    parts.append(f"{svg}</div>")
+    if caption or command:
+        parts.append("<figcaption>")
+        if caption:
+            parts.append(f"<p>{_MATH.sub(_SPAN, html.escape(caption))}</p>")
+        if command:
+            tail = f", {html.escape(cost)}" if cost else ""
+            code = f"<code>{html.escape(command)}</code>"
+            parts.append(f'<p class="hl-recompute">Recompute: {code}{tail}</p>')
+        parts.append("</figcaption>")
+    parts.append("</figure>")
+    return "\n".join(parts)
+
+
+def level_color(level: int) -> str:
+    """Return the color of a level of the hierarchy (2, 3, 4, ...), the same in every chapter."""
+    return COLORS[(level - 2) % len(COLORS)]
+
+
+def log_interval(
+    values: ArrayLike, *, floor: float | None = None
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Return geometric mean and 95 % interval (t, on the log) over axis 0, the seeds.
+
+    `values` are positive, of shape (n_seeds, n_points); those below `floor` are raised to it.
+    One seed has no interval: low and high are its values. Raises IntervalError otherwise as
+    `measure.intervals.interval` does.
+    """
+    array = _raised(values, floor)
+    if len(array) == 1:
+        return array[0], array[0], array[0]
+    rows = [interval(column, "log-t") for column in array.T]
+    mean, low, high = np.array([[row.estimate, row.low, row.high] for row in rows]).T
+    return mean, low, high
+
+
+def _raised(values: ArrayLike, floor: float | None) -> NDArray[np.float64]:
+    array = np.atleast_2d(np.asarray(values, dtype=np.float64))
+    return array if floor is None else np.maximum(array, floor)
+
+
+def series(
+    ax: Axes,
+    x: ArrayLike,
+    values: ArrayLike,
+    *,
+    label: str,
+    index: int = 0,
+    color: str | None = None,
+    marker: bool = False,
+    every_seed: bool = True,
+    floor: float | None = None,
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Draw every seed thin, their geometric mean thick, and its interval as a band.
+
+    `values` has shape (n_seeds, n_points); `index` picks color, dash and marker together, so that
+    series differ by more than color. Returns what is drawn, for the alt text: mean, low, high.
+    """
+    array = _raised(values, floor)
+    color = color or COLORS[index % len(COLORS)]
+    mean, low, high = log_interval(array)
+    if every_seed:
+        ax.plot(x, array.T, color=color, linewidth=0.6, alpha=0.45)
+    band(ax, x, low, high, color=color)
+    ax.plot(
+        x,
+        mean,
+        color=color,
+        label=label,
+        linestyle=DASHES[index % len(DASHES)],
+        marker=MARKERS[index % len(MARKERS)] if marker else "",
+    )
+    return mean, low, high
+
+
+def band(ax: Axes, x: ArrayLike, low: ArrayLike, high: ArrayLike, *, color: str) -> None:
+    """Shade between `low` and `high`."""
+    ax.fill_between(np.asarray(x), np.asarray(low), np.asarray(high), color=color, alpha=0.18, lw=0)
+
+
+def mark_steps(ax: Axes, steps: Mapping[str, float | int]) -> None:
+    """Draw a thin vertical line at each step, with its label at the top of the axes."""
+    for label, step in steps.items():
+        ax.axvline(step, color=NEUTRAL, linewidth=0.9, linestyle=(0, (3, 2)))
+        ax.annotate(
+            label,
+            (step, 1.0),
+            xycoords=("data", "axes fraction"),
+            xytext=(3, -2),
+            textcoords="offset points",
+            va="top",
+            fontsize=8,
+        )
+
+
+def log_axes(ax: Axes, which: str = "xy", *, x_ticks: ArrayLike | None = None) -> None:
+    """Make the axes named in `which` logarithmic, with few ticks and none without a label.
+
+    `x_ticks` puts ticks at these places, written as plain numbers: gaps, dimensions, counts.
+    """
+    _known(which)
+    for letter in which:
+        axis = ax.xaxis if letter == "x" else ax.yaxis
+        (ax.set_xscale if letter == "x" else ax.set_yscale)("log")
+        axis.set_major_locator(LogLocator(base=10, numticks=7))
+        axis.set_major_formatter(LogFormatterMathtext(base=10))
+        axis.set_minor_formatter(NullFormatter())
+    if x_ticks is not None:
+        ax.set_xticks(np.asarray(x_ticks))
+        ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        ax.minorticks_off()
+
+
+def _known(which: Collection[str]) -> None:
+    if not which or set(which) - {"x", "y"}:
+        raise ValueError(f"axes {which!r} are unknown; name 'x', 'y' or 'xy'")
