@@ -1,0 +1,200 @@
+"""Building the site: the stage, the fragments generated from records, and Jupyter Book."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from hierlearn import cards, claims
+from hierlearn.experiments.base import PROFILES, Experiment
+from hierlearn.notebooks import not_ready, runs, write_text
+from hierlearn.project import Project, RunError, UsageError, experiments_of
+from hierlearn.records import Provenance, RecordStore
+
+MARKERS = ("<!-- verdicts -->", "<!-- /verdicts -->")
+# Not pages: the records are large, and caches and earlier products do not belong to a source.
+LEFT_OUT = {"records", "generated", "__pycache__", ".ipynb_checkpoints"}
+
+
+def build(project: Project, experiments: dict[str, Experiment]) -> Path:
+    """Build the site from the executed notebooks and return its index page.
+
+    Every warning is an error. Raises RunError when a notebook has not been executed since it
+    changed, or when Jupyter Book fails.
+    """
+    names = project.notebooks()
+    problems = [problem for name in names if (problem := not_ready(project, name))]
+    if problems:
+        raise RunError(
+            "these notebooks have to be executed first (python -m hierlearn run):\n  "
+            + "\n  ".join(problems)
+        )
+    stage(project, names)
+    write_fragments(project, experiments)
+    _jupyter_book(project)
+    return project.html / "index.html"
+
+
+def stage(project: Project, names: Sequence[str]) -> None:
+    """Copy configuration and text beside the executed notebooks, and remove what is neither."""
+    config = yaml.safe_load((project.root / "_config.yml").read_text(encoding="utf-8"))
+    staged = configured(config, repository_url(os.environ))
+    write_text(project.stage / "_config.yml", yaml.safe_dump(staged, sort_keys=False))
+    wanted = {Path("_config.yml"), Path("_toc.yml"), *(Path("book") / f"{n}.ipynb" for n in names)}
+    shutil.copyfile(project.root / "_toc.yml", project.stage / "_toc.yml")
+    for source in sorted(project.book.rglob("*")):
+        inside = source.relative_to(project.root)
+        if source.is_dir() or source.suffix == ".ipynb" or LEFT_OUT & set(inside.parts):
+            continue
+        (project.stage / inside).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, project.stage / inside)
+        wanted.add(inside)
+    for old in sorted(project.stage.rglob("*")):
+        if old.is_file() and old.relative_to(project.stage) not in wanted:
+            old.unlink()
+
+
+def repository_url(environment: "os._Environ[str] | dict[str, str]") -> str | None:
+    """Return the repository's address, from the environment, or None where there is none.
+
+    HIERLEARN_REPOSITORY_URL is the whole address; GITHUB_REPOSITORY, which GitHub's workflows
+    set, is "owner/name".
+    """
+    address = environment.get("HIERLEARN_REPOSITORY_URL", "").strip()
+    if not address and (name := environment.get("GITHUB_REPOSITORY", "").strip()):
+        address = f"{environment.get('GITHUB_SERVER_URL', 'https://github.com')}/{name}"
+    if address and not re.fullmatch(r"https?://[\w.:-]+(/[\w.~-]+)+/?", address):
+        raise UsageError(
+            f"the repository's address is {address!r}; valid: https://host/owner/name "
+            "(HIERLEARN_REPOSITORY_URL) or owner/name (GITHUB_REPOSITORY)"
+        )
+    return address.rstrip("/") or None
+
+
+def configured(config: dict[str, Any], address: str | None) -> dict[str, Any]:
+    """Return `_config.yml` with repository and launch buttons for `address`, or without any."""
+    plain = {k: v for k, v in config.items() if k not in ("repository", "launch_buttons")}
+    html = dict(plain.get("html") or {})
+    buttons = ("use_repository_button", "use_issues_button")
+    plain["html"] = {**html, **dict.fromkeys(buttons, address is not None)}
+    if address is None:
+        return plain
+    plain["repository"] = {"url": address, "branch": "main", "path_to_book": ""}
+    plain["launch_buttons"] = {
+        "notebook_interface": "jupyterlab",
+        "binderhub_url": "https://mybinder.org",
+        "colab_url": "https://colab.research.google.com",
+    }
+    return plain
+
+
+def write_fragments(project: Project, experiments: dict[str, Experiment]) -> None:
+    """Write what `intro.md` and `running.md` include: the headline verdicts and the costs."""
+    target = project.stage / "book" / "generated"
+    executed = runs(project)
+    # The ledger, executed last, speaks for the whole book; without one, the first chapter does.
+    readers = [n for n in executed if not experiments_of(n, experiments)] or list(executed)
+    settings = executed[readers[0]]
+    store = RecordStore(project.records_folder(settings["records"]))
+    every = claims.load_claims(project.claims, experiments)
+    rows = claims.evaluate_all(every, store, settings["profile"], experiments)
+    write_text(target / "verdicts.md", cards.readme_table(rows) + "\n")
+    stores = [store]
+    if project.frozen_records.is_dir() and not store.frozen:
+        stores.insert(0, RecordStore(project.frozen_records))
+    write_text(target / "costs.md", costs_table(project, stores, experiments) + "\n")
+
+
+def costs_table(
+    project: Project, stores: Sequence[RecordStore], experiments: dict[str, Experiment]
+) -> str:
+    """Return the measured cost of each chapter, profile and machine, as a Markdown table."""
+    lines = []
+    for name in project.notebooks():
+        own = experiments_of(name, experiments).values()
+        for profile in PROFILES:
+            by_machine: dict[str, list[Provenance]] = {}
+            for one in _provenances(stores, own, profile):
+                by_machine.setdefault(one.machine, []).append(one)
+            lines += [
+                f"| {name} | {profile} | {machine} | {len(found)} | "
+                f"{sum(one.cpu_s for one in found):.1f} | {sum(one.wall_s for one in found):.1f} | "
+                f"{max(one.peak_mb for one in found):.0f} MB |"
+                for machine, found in sorted(by_machine.items())
+            ]
+    head = [
+        "| chapter | profile | machine | groups | CPU seconds | seconds of work | peak memory |",
+        "|---|---|---|--:|--:|--:|--:|",
+    ]
+    return "\n".join(head + lines) if lines else "No costs have been measured yet."
+
+
+def _provenances(
+    stores: Iterable[RecordStore], experiments: Iterable[Experiment], profile: str
+) -> list[Provenance]:
+    """Return what computed each group, once a machine: a frozen group has a working copy."""
+    found = {}
+    for one in experiments:
+        for state in (state for store in stores for state in store.states(one, profile)):
+            if state.provenance:
+                found[state.group.key, state.provenance.machine] = state.provenance
+    return list(found.values())
+
+
+def readme_with_table(text: str, rows: Sequence[claims.Row]) -> str:
+    """Return README's `text` with the verdict table between its markers replaced."""
+    start, end = (text.find(marker) for marker in MARKERS)
+    if start < 0 or end < start:
+        raise RunError(f"README.md has no lines {MARKERS[0]} and {MARKERS[1]} to write between")
+    head, tail = text[: start + len(MARKERS[0])], text[end:]
+    return f"{head}\n{cards.readme_table(rows)}\n{tail}"
+
+
+def published_profile(project: Project, experiments: dict[str, Experiment]) -> str:
+    """Return the largest profile of which there are frozen records; RunError when none is."""
+    store = RecordStore(project.frozen_records)
+    for profile in reversed(PROFILES) if store.frozen else ():
+        if set(store.manifest.get(profile, {})) & set(experiments):
+            return profile
+    raise RunError(
+        f"{project.relative(project.frozen_records)} holds no frozen records; "
+        "run `python -m hierlearn book` instead, which computes them here"
+    )
+
+
+def _jupyter_book(project: Project) -> None:
+    """Run Jupyter Book on the stage; every page anew, since glued numbers cross pages."""
+    program = "import sys; from jupyter_book.cli.main import main; sys.exit(main())"
+    options = ["--path-output", ".", "--all", "-W", "-n", "--keep-going"]
+    command = [sys.executable, "-c", program, "build", str(project.stage), *options]
+    environment = {**os.environ, "SOURCE_DATE_EPOCH": _epoch(project), "PYTHONHASHSEED": "0"}
+    log = project.html.parent / "site.log"
+    with log.open("w", encoding="utf-8") as file:
+        done = subprocess.run(
+            command, cwd=project.root, env=environment, stdout=file, stderr=file, check=False
+        )
+    if done.returncode:
+        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+        problems = [line for line in lines if re.search("WARNING|ERROR|Error", line)]
+        raise RunError(
+            f"Jupyter Book failed; its messages are in {project.relative(log)}:\n"
+            + "\n".join(f"  {line}" for line in (problems or lines)[-40:])
+        )
+
+
+def _epoch(project: Project) -> str:
+    """Return the time that the site carries: the commit's, so that two builds agree."""
+    if given := os.environ.get("SOURCE_DATE_EPOCH"):
+        return given
+    git = ["git", "-C", str(project.root), "log", "-1", "--format=%ct"]
+    try:
+        found = subprocess.run(git, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return "0"  # no git, or no commit yet: any fixed time will do
+    return found.stdout.strip() or "0"

@@ -1,0 +1,152 @@
+"""Executing the book's notebooks through papermill, and remembering how each execution went."""
+
+import json
+import os
+import re
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import papermill
+
+from hierlearn.project import Project, RunError, UsageError
+
+# The kernel's notice that it listens on loopback without encryption is no news to anyone.
+KERNEL_OPTIONS = ["--log-level=ERROR"]
+
+
+def check_parameters(project: Project, name: str, parameters: dict[str, str]) -> None:
+    """Raise UsageError when the notebook `name` does not declare all `parameters`.
+
+    Papermill only warns about a parameter that the notebook does not know, and exits 0.
+    """
+    known = papermill.inspect_notebook(str(project.notebook(name)))
+    unknown = [key for key in parameters if key not in known]
+    if unknown:
+        raise UsageError(
+            f"{project.relative(project.notebook(name))} has no parameter "
+            f"{', '.join(unknown)}; valid: {', '.join(known) or 'none (no parameters cell)'}"
+        )
+
+
+def execute(project: Project, name: str, parameters: dict[str, str]) -> float:
+    """Execute the notebook `name` into the stage and return the seconds that it took.
+
+    A notebook that fails is left there as far as it came, and RunError carries the end of its
+    error. What happened stands in `_build/run.json`.
+    """
+    target = project.executed(name)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    start = time.perf_counter()
+    # Marked before it starts: a killed process must not leave an old "ok" beside half a notebook.
+    _note(project, name, {"status": "unfinished", **parameters})
+    try:
+        _papermill(project.notebook(name), target, parameters, cwd=project.book)
+    except RunError:
+        _note(project, name, {"status": "failed", **parameters})
+        raise
+    finally:
+        if target.exists():
+            write_notebook(target, stripped(nbformat.read(target, as_version=4)))
+    seconds = time.perf_counter() - start
+    _note(project, name, {"status": "ok", **parameters, "seconds": round(seconds, 2)})
+    return seconds
+
+
+def _papermill(source: Path, target: Path, parameters: dict[str, str], *, cwd: Path) -> None:
+    # The kernel must run the code that this process runs, installed or not.
+    here = str(Path(__file__).parents[1])
+    paths = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
+    if here not in paths:
+        os.environ["PYTHONPATH"] = os.pathsep.join([here, *paths])
+    try:
+        notebook = papermill.execute_notebook(
+            str(source),
+            str(target),
+            parameters=parameters,
+            cwd=str(cwd),
+            progress_bar=sys.stderr.isatty(),
+            extra_arguments=list(KERNEL_OPTIONS),
+        )
+    except papermill.PapermillExecutionError as error:
+        raise RunError(f"{error.ename}: {error.evalue}") from error
+    except Exception as error:  # a killed kernel, a timeout, a full disk: nbclient has many
+        raise RunError(f"{type(error).__name__}: {error}") from error
+    # `sys.exit(0)` in a cell ends papermill early, without an error.
+    if any(cell.cell_type == "code" and not _ran(cell) for cell in notebook.cells):
+        raise RunError("not all cells were executed; a cell must not call exit")
+
+
+def _ran(cell: Any) -> bool:
+    failed = any(output.output_type == "error" for output in cell.outputs)
+    return not failed and (cell.execution_count is not None or not cell.source.strip())
+
+
+def stripped(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """Return the notebook without what differs between two executions of the same numbers."""
+    notebook.metadata.pop("papermill", None)
+    for cell in notebook.cells:
+        for key in ("papermill", "execution"):
+            cell.metadata.pop(key, None)
+        tags = cell.metadata.get("tags", [])
+        if not tags:
+            cell.metadata.pop("tags", None)
+        if "injected-parameters" in tags:
+            cell["id"] = "injected-parameters"
+    return notebook
+
+
+def sources(notebook: nbformat.NotebookNode) -> list[tuple[str, str, list[str]]]:
+    """Return (type, source, tags) of each cell, leaving out the parameters papermill injected."""
+    cells = [
+        (cell.cell_type, cell.source, sorted(cell.metadata.get("tags", [])))
+        for cell in notebook.cells
+    ]
+    return [cell for cell in cells if "injected-parameters" not in cell[2]]
+
+
+def runs(project: Project) -> dict[str, dict[str, Any]]:
+    """Return how each notebook was last executed: status, parameters and seconds."""
+    try:
+        found = json.loads(project.run_file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}  # never executed, or the file was damaged: both mean "execute again"
+    return found if isinstance(found, dict) else {}
+
+
+def not_ready(project: Project, name: str) -> str | None:
+    """Return why the executed copy of `name` cannot be published, or None when it can."""
+    run = runs(project).get(name, {})
+    if run.get("status") != "ok" or not project.executed(name).exists():
+        return f"{name}: {'not executed yet' if not run else run.get('status')}"
+    source = nbformat.read(project.notebook(name), as_version=4)
+    executed = nbformat.read(project.executed(name), as_version=4)
+    if sources(source) != sources(executed):
+        return f"{name}: changed since it was executed"
+    return None
+
+
+def write_notebook(path: Path, notebook: nbformat.NotebookNode) -> None:
+    """Write the notebook whole or not at all."""
+    write_text(path, nbformat.writes(notebook) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write the text whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
+
+
+def last_lines(error: BaseException, n: int = 12) -> str:
+    """Return the end of an error's message, without terminal colours, indented."""
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
+    return "\n".join("    " + line for line in plain.rstrip().splitlines()[-n:])
+
+
+def _note(project: Project, name: str, outcome: dict[str, Any]) -> None:
+    everything = {**runs(project), name: outcome}
+    write_text(project.run_file, json.dumps(everything, indent=2, sort_keys=True) + "\n")

@@ -1,0 +1,253 @@
+"""What a notebook of the book calls: compute or read its records, show verdicts and provenance."""
+
+import ast
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from html import escape
+from typing import Any
+
+from hierlearn import cards, claims, devices, sweeps
+from hierlearn.experiments import EXPERIMENTS, Experiment
+from hierlearn.project import (
+    Project,
+    RunError,
+    check_choice,
+    check_profile,
+    experiments_of,
+    find_project,
+)
+from hierlearn.records import GroupState, Record, RecordStore
+
+PARAMETERS = ("profile", "device", "records")
+
+
+@dataclass
+class Page:
+    """A notebook at one profile, with the records it reads.
+
+    `experiments` are those that it computes or reads, `shown` the claims that it shows.
+    """
+
+    project: Project
+    name: str
+    profile: str
+    device: str
+    store: RecordStore
+    experiments: dict[str, Experiment]
+    shown: list[claims.Claim]
+    glued: dict[str, str] = field(default_factory=dict)
+
+    def compute(self) -> dict[str, list[Record]]:
+        """Return the records of each experiment, computing what the records folder lacks.
+
+        A frozen folder is only read: records of other code than today's are kept (provenance
+        and verdicts flag them), and RunError names the experiments that are not all there.
+        """
+        gaps = incomplete(self.store, self.experiments.values(), self.profile)
+        if gaps and not self.store.frozen:
+            sweeps.compute(self.experiments.values(), self.profile, self.store, device=self.device)
+        self.__dict__.pop("rows", None)
+        gaps = incomplete(self.store, self.experiments.values(), self.profile, ("stale",))
+        if gaps:
+            raise RunError(
+                f"records of profile {self.profile} in {self.project.relative(self.store.folder)} "
+                "are not complete:\n" + "\n".join(f"  {gap}" for gap in gaps)
+            )
+        return self.records()
+
+    def records(self) -> dict[str, list[Record]]:
+        """Return the records that are there, by experiment; nothing is computed."""
+        return {name: self.store.read(one, self.profile) for name, one in self.experiments.items()}
+
+    @cached_property
+    def rows(self) -> list[claims.Row]:
+        """The evaluated claims of this page, in the order of `claims.yml`."""
+        return claims.evaluate_all(self.shown, self.store, self.profile, EXPERIMENTS)
+
+    def row(self, claim_id: str) -> claims.Row:
+        """Return the evaluated claim of that id; RunError lists the ids of this page."""
+        for row in self.rows:
+            if row.id == claim_id:
+                return row
+        valid = ", ".join(row.id for row in self.rows) or "none"
+        raise RunError(f"no claim {claim_id!r} on page {self.name}; valid: {valid}")
+
+    def _states(self, experiment: Experiment) -> list[GroupState]:
+        return self.store.states(experiment, self.profile)
+
+    def verdicts(self) -> None:
+        """Show the claims of this page as cards."""
+        _show(cards.chapter_html(self.rows))
+
+    def table(self) -> None:
+        """Show the claims of this page as the ledger's table."""
+        _show(cards.ledger_html(self.rows))
+
+    def glue(self, key: str, text: str) -> None:
+        """Make `text` available to the pages under `key`; a formatted string, not a number."""
+        if not isinstance(text, str):
+            raise RunError(f"glue {key!r}: expected a formatted string, got {text!r}")
+        self.glued[key] = text
+        if "IPython" not in sys.modules:
+            return
+        try:
+            from myst_nb import glue
+        except ImportError:
+            return
+        glue(key, text, display=False)
+
+    def glue_claim(self, claim_id: str) -> None:
+        """Glue a claim: `<id>` is "estimate [low, high]", and `<id>.<field>` its other fields.
+
+        Fields: estimate, interval, verdict, n (seeds), rule, control (estimate and interval of
+        the control) and control.outcome.
+        """
+        row = self.row(claim_id)
+        control, ends = row.control, row.interval
+        self.glue(claim_id, cards.format_interval(row.estimate, ends))
+        fields = {
+            "estimate": cards.format_number(row.estimate),
+            "interval": "—" if ends is None else f"[{', '.join(map(cards.format_number, ends))}]",
+            "verdict": row.verdict,
+            "n": str(row.n_seeds),
+            "rule": row.rule or "—",
+            "control": cards.format_interval(control.estimate, control.interval),
+            "control.outcome": control.outcome,
+        }
+        for name, text in fields.items():
+            self.glue(f"{claim_id}.{name}", text)
+
+    def provenance(self) -> None:
+        """Show where the numbers of this page come from, and the command that recomputes them."""
+        states = [s for one in self.experiments.values() for s in self._states(one)]
+        command = f"python -m hierlearn run {self.name} --profile {self.profile}"
+        _show(provenance_html(states, profile=self.profile, command=command))
+
+
+def open_chapter(
+    name: str, *, profile: str, device: str = "auto", records: str | os.PathLike[str]
+) -> Page:
+    """Return the chapter `name` (stem, number or unique part) at `profile`.
+
+    `records` is a folder, relative to the project's root; one with a manifest.json is frozen.
+    Raises UsageError that lists the valid values, also for a parameter that papermill injected
+    and no page knows.
+    """
+    project = _checked(profile, device)
+    stem = project.find_notebook(name)
+    every = load_claims(project)
+    shown = [claim for claim in every if claim.chapter == stem]
+    store = RecordStore(project.records_folder(records))
+    return Page(project, stem, profile, device, store, experiments_read(stem, every), shown)
+
+
+def open_ledger(
+    profile: str, device: str = "auto", records: str | os.PathLike[str] = "_build/records"
+) -> Page:
+    """Return the page of all claims and experiments; arguments and errors as `open_chapter`."""
+    project = _checked(profile, device)
+    store = RecordStore(project.records_folder(records))
+    every = load_claims(project)
+    return Page(project, "ledger", profile, device, store, dict(EXPERIMENTS), every)
+
+
+def load_claims(project: Project) -> list[claims.Claim]:
+    """Return all claims of the book."""
+    return claims.load_claims(project.claims, EXPERIMENTS)
+
+
+def experiments_read(name: str, every: Iterable[claims.Claim]) -> dict[str, Experiment]:
+    """Return the experiments of the notebook `name`: its own, and those that its claims read."""
+    shown = [claim for claim in every if claim.chapter == name]
+    wanted = {ref.experiment for claim in shown for ref in (claim.statistic, claim.control) if ref}
+    wanted |= set(experiments_of(name, EXPERIMENTS))
+    return {key: one for key, one in EXPERIMENTS.items() if key in wanted}
+
+
+def incomplete(
+    store: RecordStore,
+    experiments: Iterable[Experiment],
+    profile: str,
+    accepted: Sequence[str] = (),
+) -> list[str]:
+    """Return a line for each experiment of which not all groups are present.
+
+    `accepted` lists states that count as present, e.g. ("stale",).
+    """
+    lines = []
+    for experiment in experiments:
+        states = store.states(experiment, profile)
+        lacking = [s for s in states if s.status != "present" and s.status not in accepted]
+        if lacking:
+            kinds = sorted({state.status for state in lacking})
+            counts = ", ".join(f"{sum(s.status == k for s in lacking)} {k}" for k in kinds)
+            problem = next((f" ({s.problem})" for s in lacking if s.problem), "")
+            lines.append(f"{experiment.name}: {counts} of {len(states)} groups{problem}")
+    return lines
+
+
+def provenance_html(states: Sequence[GroupState], *, profile: str, command: str) -> str:
+    """Return the block that says who computed the records, when, on what, and how to redo it."""
+    records = [record for state in states for record in state.records]
+    firsts = [state.provenance for state in states if state.provenance]
+    if not firsts:
+        return '<p class="hl-provenance">Nothing has been computed for this page yet.</p>'
+    seeds = sorted({record.seed for record in records})
+    commits = {p.commit[:9] + (" (with uncommitted changes)" if p.dirty else "") for p in firsts}
+    packages = {", ".join(f"{k} {v}" for k, v in sorted(p.packages.items())) for p in firsts}
+    entries = {
+        "Profile": profile,
+        "Seeds": f"{len(seeds)} ({', '.join(map(str, seeds))})",
+        "Runs": f"{len(records)} in {len(firsts)} groups",
+        "Commit": "; ".join(sorted(commits)),
+        "Machine": "; ".join(sorted({f"{p.machine}, {p.device}" for p in firsts})),
+        "Packages": "; ".join(sorted(packages)),
+        "Cost": f"{sum(p.cpu_s for p in firsts):.0f} CPU seconds, "
+        f"{sum(p.wall_s for p in firsts):.0f} s of work",
+        "Finished": max(p.finished for p in firsts),
+        "Recompute": command,
+    }
+    badge = (
+        '<p><strong class="hl-badge hl-verdict-stale">▲ STALE</strong> '
+        "Some of these records were computed by other code than this book's.</p>"
+        if any(state.status == "stale" for state in states)
+        else ""
+    )
+    cells = "".join(
+        f"<dt>{key}</dt><dd>{_code(text) if key == 'Recompute' else escape(text)}</dd>"
+        for key, text in entries.items()
+    )
+    return f'<div class="hl-provenance">{badge}<dl>{cells}</dl></div>'
+
+
+def _code(text: str) -> str:
+    return f"<code>{escape(text)}</code>"
+
+
+def _checked(profile: str, device: str) -> Project:
+    """Check the parameters that every page has, and return the project around them."""
+    _check_injected()
+    check_profile(profile)
+    devices.resolve(device)
+    return find_project()
+
+
+def _check_injected() -> None:
+    """Refuse parameters that no page knows: papermill itself only warns and goes on."""
+    shell: Any = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    for source in shell.user_ns.get("In", []) if shell is not None else []:
+        if not source.startswith("# Parameters\n"):
+            continue
+        for statement in ast.parse(source).body:
+            for target in statement.targets if isinstance(statement, ast.Assign) else []:
+                if isinstance(target, ast.Name):
+                    check_choice("parameter", target.id, PARAMETERS)
+
+
+def _show(html: str) -> None:
+    from IPython.display import HTML, display
+
+    display(HTML(html))

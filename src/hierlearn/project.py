@@ -1,0 +1,155 @@
+"""Where things lie in a checkout of the book, and what a user's names for them mean."""
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from hierlearn.experiments.base import PROFILES, Experiment
+
+
+class UsageError(ValueError):
+    """The user asked for something that does not exist or cannot be; nothing was written."""
+
+
+class RunError(RuntimeError):
+    """Something that was attempted did not work out; the message says what and what to do."""
+
+
+def check_choice(what: str, value: object, valid: tuple[str, ...]) -> str:
+    """Return `value` when it is one of `valid`, else raise `UsageError` listing them."""
+    if isinstance(value, str) and value in valid:
+        return value
+    raise UsageError(f"unknown {what} {value!r}; valid: {', '.join(valid)}")
+
+
+@dataclass(frozen=True)
+class Project:
+    """A checkout: the folder that holds `_toc.yml` and `book/`."""
+
+    root: Path
+
+    @property
+    def book(self) -> Path:
+        """The sources of the pages."""
+        return self.root / "book"
+
+    @property
+    def claims(self) -> Path:
+        """The claims, as data."""
+        return self.book / "claims.yml"
+
+    @property
+    def frozen_records(self) -> Path:
+        """The committed records."""
+        return self.book / "records"
+
+    @property
+    def working_records(self) -> Path:
+        """The records that this machine computes."""
+        return self.root / "_build" / "records"
+
+    @property
+    def stage(self) -> Path:
+        """What the site is built from: configuration, text and executed notebooks."""
+        return self.root / "_build" / "stage"
+
+    @property
+    def html(self) -> Path:
+        """The site."""
+        return self.root / "_build" / "html"
+
+    @property
+    def run_file(self) -> Path:
+        """What the last execution of each notebook was: settings, outcome, seconds."""
+        return self.root / "_build" / "run.json"
+
+    def notebook(self, name: str) -> Path:
+        """The source of the notebook `name`."""
+        return self.book / f"{name}.ipynb"
+
+    def executed(self, name: str) -> Path:
+        """The executed copy of the notebook `name`."""
+        return self.stage / "book" / f"{name}.ipynb"
+
+    def notebooks(self) -> list[str]:
+        """The stems of the book's notebooks, in the order of the table of contents."""
+        contents = yaml.safe_load((self.root / "_toc.yml").read_text(encoding="utf-8"))
+        stems = [Path(page).with_suffix("").as_posix() for page in _files(contents)]
+        inside = [stem.removeprefix("book/") for stem in stems if stem.startswith("book/")]
+        return [stem for stem in inside if self.notebook(stem).exists()]
+
+    def find_notebook(self, name: str) -> str:
+        """Return the notebook meant by a stem, a number ("1", "01") or a unique part of a stem."""
+        stems = self.notebooks()
+        if name in stems:
+            return name
+        if name.isdecimal():
+            found = [stem for stem in stems if _number(stem) == int(name)]
+        else:
+            found = [stem for stem in stems if name and name in stem]
+        if len(found) == 1:
+            return found[0]
+        problem = f"fits {', '.join(found)}" if found else "is no chapter"
+        raise UsageError(f"{name!r} {problem}; valid chapters: {', '.join(stems)}")
+
+    def records_folder(self, records: str | os.PathLike[str]) -> Path:
+        """Return the folder meant by `records`; relative paths start at the project's root."""
+        text = os.fspath(records)
+        if not text.strip() or "\0" in text:
+            raise UsageError(f"records is {text!r}; valid: a folder, e.g. _build/records")
+        path = (self.root / Path(text).expanduser()).resolve()
+        blocked = next((p for p in (path, *path.parents) if p.exists() and not p.is_dir()), None)
+        if blocked is not None:
+            raise UsageError(f"records is {text!r}, but {blocked} is a file; valid: a folder")
+        return path
+
+    def relative(self, path: Path) -> str:
+        """Return `path` as seen from the root when it lies inside, else in full."""
+        inside = path.is_relative_to(self.root)
+        return path.relative_to(self.root).as_posix() if inside else str(path)
+
+
+def find_project(start: Path | None = None) -> Project:
+    """Return the project around `start` (default: the current folder), else the package's own."""
+    here = (start or Path.cwd()).resolve()
+    for folder in (here, *here.parents, *Path(__file__).resolve().parents):
+        if (folder / "_toc.yml").is_file() and (folder / "book" / "claims.yml").is_file():
+            return Project(folder)
+    raise UsageError(
+        f"no book around {here}: expected a folder with _toc.yml and book/claims.yml; "
+        "change into a clone of the repository"
+    )
+
+
+def experiments_of(name: str, experiments: dict[str, Experiment]) -> dict[str, Experiment]:
+    """Return the experiments that belong to the notebook `name`, in their order."""
+    return {key: one for key, one in experiments.items() if one.chapter == name}
+
+
+def execution_order(project: Project, experiments: dict[str, Experiment]) -> list[str]:
+    """Return the notebooks: chapters in the book's order, then those that only read records."""
+    stems = project.notebooks()
+    return sorted(stems, key=lambda stem: not experiments_of(stem, experiments))
+
+
+def check_profile(profile: object) -> str:
+    """Return `profile` when there is one of that name, else raise `UsageError`."""
+    return check_choice("profile", profile, PROFILES)
+
+
+def _files(node: object) -> list[str]:
+    """Return every page that a table of contents names, depth first."""
+    if isinstance(node, list):
+        return [page for item in node for page in _files(item)]
+    if not isinstance(node, dict):
+        return []
+    own = [node[key] for key in ("root", "file") if key in node]
+    return own + [page for value in node.values() for page in _files(value)]
+
+
+def _number(stem: str) -> int | None:
+    match = re.match(r"\d+", stem)
+    return int(match.group()) if match else None
