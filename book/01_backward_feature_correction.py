@@ -46,11 +46,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from hierlearn import figures, pages
-from hierlearn.cards import format_interval, format_number
 from hierlearn.experiments import backward_correction as regression
 from hierlearn.experiments import classification, sample_complexity
 from hierlearn.experiments.reading import rows
-from hierlearn.measure.intervals import interval
 
 chapter = pages.open_chapter(
     "01_backward_feature_correction", profile=profile, device=device, records=records
@@ -65,8 +63,8 @@ command = f"python -m hierlearn run 1 --profile {profile}"
 # quadratic in the one below:
 #
 # \begin{align*}
-# S^*_2&=W_2x, & h_l&=(S^*_l)^2-1, & S^*_l&=U_lh_{l-1}+V_lx\quad(l\ge3), &
-# y&=\sum_{l=2}^La_l\,\mathrm{Sum}(h_l).
+# S^*_2&=W_2x, & S^*_l&=U_lh_{l-1}+V_lx\quad(l\ge3),\\
+# h_l&=(S^*_l)^2-1, & y&=\sum_{l=2}^La_l\,\mathrm{Sum}(h_l).
 # \end{align*}
 #
 # The rows of $W_2$ are orthonormal, and so are those of $V_l$ up to the factor $\rho=0.8$. The
@@ -82,7 +80,7 @@ command = f"python -m hierlearn run 1 --profile {profile}"
 # How wrong is level 2? Rotating $S_2$ changes nothing, so we compare Gram matrices:
 # $\mathrm{gram2}=\lVert K_2^\top K_2-A^*\rVert_F/\lVert A^*\rVert_F$, $A^*=W_2^\top W_2$.
 #
-# ## The mechanism in twenty lines
+# ## The mechanism in thirty lines
 #
 # One seed, plain PyTorch, nothing from the library but the target:
 
@@ -96,8 +94,10 @@ a2, a3 = teacher.amplitudes(torch.tensor([[[1.0, 0.2]]]))[0, 0]
 truth = teacher.first[0].T @ teacher.first[0]
 
 generator = torch.Generator().manual_seed(0)
-K2 = torch.randn(4, 20, generator=generator).mul_(0.07).requires_grad_()
-K3 = torch.randn(3, 16 + 20 + 1, generator=generator).mul_(0.05).requires_grad_()
+K2, K3 = (
+    (0.3 * torch.randn(width, fan_in, generator=generator) / fan_in**0.5).requires_grad_()
+    for width, fan_in in ((4, 20), (3, 16 + 20 + 1))
+)
 
 
 def network(x, level_3_open):
@@ -111,7 +111,8 @@ def network(x, level_3_open):
 
 
 for stage, rates in ((2, {K2: 0.01}), (3, {K2: 0.002, K3: 0.01})):
-    optimizer = torch.optim.Adam([{"params": [p], "lr": r} for p, r in rates.items()])
+    groups = [{"params": [weights], "lr": rate} for weights, rate in rates.items()]
+    optimizer = torch.optim.Adam(groups)
     anneal = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 2000)
     for _ in range(2000):
         x = torch.randn(1, 256, 20, generator=generator)
@@ -122,12 +123,12 @@ for stage, rates in ((2, {K2: 0.01}), (3, {K2: 0.002, K3: 0.01})):
         optimizer.step()
         anneal.step()
     error = (K2.T @ K2 - truth).norm() / truth.norm()
-    print(f"after stage {stage}: loss {residual.var():.0e}, level-2 error {error:.0e}")
+    print(f"stage {stage}: loss {residual.var():.0e}, level-2 error {error:.0e}")
 
 # %% [markdown]
-# Level 2 stalls at a clearly wrong place, and no further training would move it: its loss is minimal
-# there. Once level 3 trains *on top*, level 2 moves to the truth, though nobody changed its own
-# objective.
+# Alone, level 2 stalls at a wrong place, and no further training would move it: its loss is minimal
+# there. Once level 3 trains on top, level 2 moves to the truth. Its inputs, its targets and its own term
+# in the output are what they were.
 #
 # ## Why it stalls where it stalls
 #
@@ -234,6 +235,7 @@ mean, _, _ = figures.series(axes[1], steps, values, label=LABELS["rel"], index=5
 for ax in axes:
     figures.log_axes(ax, "y")
     figures.mark_steps(ax, starts)
+axes[0].set_ylim(top=30)
 axes[0].set_title("errors of the levels")
 axes[0].legend(loc="lower left")
 axes[1].set_title("relative test error of the whole")
@@ -557,7 +559,7 @@ chapter.verdicts()
 #
 # ```{exercise}
 # :label: bfc-ex-debias
-# The plateau is a bias, not noise: the batch size should not matter. Change one number of the twenty lines
+# The plateau is a bias, not noise: the batch size should not matter. Change one number of the thirty lines
 # above to test this, or run the library's experiment with two batch sizes.
 # ```
 #

@@ -269,6 +269,8 @@ def compute(
 ) -> None:
     """Compute all missing groups in one pool; a failing one is told, and its chapter fails."""
     experiments = {name: one for read in reads for name, one in read.items()}
+    if not experiments:
+        return  # only notebooks that read what others computed
     try:
         sweeps.compute(experiments.values(), profile, store, device=device, workers=workers)
     except sweeps.SweepError as error:

@@ -13,8 +13,9 @@ import papermill
 
 from hierlearn.project import Project, RunError, UsageError
 
-# The kernel's notice that it listens on loopback without encryption is no news to anyone.
-KERNEL_OPTIONS = ["--log-level=ERROR"]
+# What goes wrong in a cell comes back as its output; what the kernel itself logs (that it listens
+# on loopback without encryption, a trace when it is interrupted) helps nobody.
+KERNEL_OPTIONS = ["--log-level=CRITICAL"]
 
 
 def check_parameters(project: Project, name: str, parameters: dict[str, str]) -> None:
@@ -95,6 +96,7 @@ def stripped(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
             cell.metadata.pop("tags", None)
         if "injected-parameters" in tags:
             cell["id"] = "injected-parameters"
+            cell.metadata["tags"] = ["injected-parameters", "hide-input"]
     return notebook
 
 
