@@ -180,6 +180,8 @@ def _jupyter_book(project: Project) -> None:
     command = [sys.executable, "-c", program, "build", str(project.stage), *options]
     environment = {**os.environ, "SOURCE_DATE_EPOCH": _epoch(project), "PYTHONHASHSEED": "0"}
     log = project.html.parent / "site.log"
+    # Into an empty folder: over an old site, the same sources give other bytes and leave old pages.
+    shutil.rmtree(project.html, ignore_errors=True)
     with log.open("w", encoding="utf-8") as file:
         done = subprocess.run(
             command, cwd=project.root, env=environment, stdout=file, stderr=file, check=False

@@ -9,6 +9,8 @@ from functools import cached_property
 from html import escape
 from typing import Any
 
+import torch
+
 from hierlearn import cards, claims, devices, sweeps
 from hierlearn.experiments import EXPERIMENTS, Experiment
 from hierlearn.project import (
@@ -232,6 +234,8 @@ def _checked(profile: str, device: str) -> Project:
     _check_injected()
     check_profile(profile)
     devices.resolve(device)
+    # The pages' own computations are tiny: a second thread would only wait for the first.
+    torch.set_num_threads(1)
     return find_project()
 
 

@@ -51,9 +51,9 @@ class QuadraticConfig:
     """
 
     dim: int
-    widths: tuple[int, ...]
-    gaps: tuple[float, ...]
-    opens: tuple[int | None, ...]
+    widths: Sequence[int]
+    gaps: Sequence[float]
+    opens: Sequence[int | None]
     n_steps: int
     skip: float = 0.8
     look_back: int | None = None
@@ -70,13 +70,14 @@ class QuadraticConfig:
     feature_flow: float = 1.0
     output_flow: float = 1.0
     oracle: bool = False
-    learner_widths: tuple[int, ...] | None = None
+    learner_widths: Sequence[int] | None = None
     n_test: int = 2000
     curve: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("widths", "gaps", "opens"):
-            object.__setattr__(self, name, tuple(getattr(self, name)))
+        for name in ("widths", "gaps", "opens", "learner_widths"):
+            if (value := getattr(self, name)) is not None:
+                object.__setattr__(self, name, tuple(value))
         if not len(self.widths) == len(self.gaps) == len(self.opens):
             raise ValueError(
                 "widths, gaps and opens need one entry a level; got "

@@ -1,5 +1,6 @@
 r"""Kernel ridge regression on hierarchical quadratic targets: one run, and how it is measured."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,11 +27,11 @@ class KernelConfig:
 
     dim: int
     n_samples: int
-    widths: tuple[int, ...] = (4, 3)
-    gaps: tuple[float, ...] = (1, 0.2)
+    widths: Sequence[int] = (4, 3)
+    gaps: Sequence[float] = (1, 0.2)
     skip: float = 0.8
     degree: int = 4
-    ridges: tuple[float, ...] = (1e-12, 1e-9, 1e-6, 1e-3)
+    ridges: Sequence[float] = (1e-12, 1e-9, 1e-6, 1e-3)
     n_test: int = 2000
 
 

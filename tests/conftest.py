@@ -1,0 +1,54 @@
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+ROOT = Path(__file__).parents[1]
+
+# As in the workers: one thread a process. Two threads on tiny matrices wait more than they compute.
+torch.set_num_threads(1)
+
+
+class Book:
+    """A copy of the book in a folder of its own, executed with the command line."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.html = root / "_build/html"
+        for name in ("book", "_config.yml", "_toc.yml"):
+            source = ROOT / name
+            copy = shutil.copytree if source.is_dir() else shutil.copy
+            copy(source, root / name)
+
+    def hierlearn(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run `python -m hierlearn` in the copy."""
+        environment = {k: v for k, v in os.environ.items() if k != "GITHUB_REPOSITORY"}
+        environment |= {"PYTHONPATH": str(ROOT / "src"), "SOURCE_DATE_EPOCH": "1700000000"}
+        return subprocess.run(
+            [sys.executable, "-m", "hierlearn", *arguments],
+            cwd=self.root,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=900,
+        )
+
+    def notebooks(self) -> dict[str, dict]:
+        """The executed notebooks by name."""
+        found = sorted((self.root / "_build/stage/book").glob("*.ipynb"))
+        return {path.stem: json.loads(path.read_text()) for path in found}
+
+
+@pytest.fixture(scope="session")
+def smoke_book(tmp_path_factory: pytest.TempPathFactory) -> Book:
+    """The whole book, executed once at the smoke profile and built strictly; all tests share it."""
+    book = Book(tmp_path_factory.mktemp("book"))
+    for arguments in (("run", "--profile", "smoke"), ("build",)):
+        done = book.hierlearn(*arguments)
+        assert done.returncode == 0, f"{arguments}\n{done.stdout}\n{done.stderr}"
+    return book
