@@ -2,7 +2,7 @@ import pytest
 import toy_book
 
 from hierlearn import build
-from hierlearn.project import RunError, UsageError, find_project
+from hierlearn.project import UsageError, find_project
 
 
 @pytest.mark.parametrize(
@@ -43,20 +43,6 @@ def test_with_an_address_there_are_repository_and_launch_buttons():
     assert staged["repository"]["url"] == "https://github.com/a/b"
     assert staged["html"]["favicon"] == "f" and staged["html"]["use_repository_button"]
     assert "colab_url" in staged["launch_buttons"]
-
-
-def test_the_readme_table_replaces_what_is_between_its_markers_and_nothing_else():
-    text = "a\n<!-- verdicts -->\nold\n<!-- /verdicts -->\nb\n"
-    once = build.readme_with_table(text, [])
-    assert once.startswith("a\n<!-- verdicts -->\n| Claim") and once.endswith("/verdicts -->\nb\n")
-    assert "old" not in once
-    assert build.readme_with_table(once, []) == once
-
-
-@pytest.mark.parametrize("text", ["", "<!-- verdicts -->", "<!-- /verdicts --><!-- verdicts -->"])
-def test_a_readme_without_markers_is_an_error(text):
-    with pytest.raises(RunError, match="no lines"):
-        build.readme_with_table(text, [])
 
 
 def test_the_stage_mirrors_the_book_and_forgets_what_was_removed(tmp_path, monkeypatch):

@@ -17,7 +17,6 @@ from hierlearn.notebooks import not_ready, runs, write_text
 from hierlearn.project import Project, RunError, UsageError, experiments_of
 from hierlearn.records import Provenance, RecordStore
 
-MARKERS = ("<!-- verdicts -->", "<!-- /verdicts -->")
 # Not pages: the records are large, and caches and earlier products do not belong to a source.
 LEFT_OUT = {"records", "generated", "__pycache__", ".ipynb_checkpoints"}
 
@@ -150,15 +149,6 @@ def _provenances(
 def hardware(provenance: Provenance) -> str:
     """Return what computed: the processor and its cores, or the GPU."""
     return provenance.machine if provenance.device == "cpu" else provenance.device
-
-
-def readme_with_table(text: str, rows: Sequence[claims.Row]) -> str:
-    """Return README's `text` with the verdict table between its markers replaced."""
-    start, end = (text.find(marker) for marker in MARKERS)
-    if start < 0 or end < start:
-        raise RunError(f"README.md has no lines {MARKERS[0]} and {MARKERS[1]} to write between")
-    head, tail = text[: start + len(MARKERS[0])], text[end:]
-    return f"{head}\n{cards.readme_table(rows)}\n{tail}"
 
 
 def published_profile(project: Project, experiments: dict[str, Experiment]) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from hierlearn import build as site
-from hierlearn import claims, devices, notebooks, pages, sweeps, tables
+from hierlearn import claims, devices, notebooks, pages, readme, sweeps, tables
 from hierlearn.experiments import EXPERIMENTS, PROFILES, Experiment
 from hierlearn.project import Project, RunError, UsageError, execution_order, find_project
 from hierlearn.records import RecordError, RecordStore, freeze
@@ -176,8 +176,7 @@ def freeze_records(profile: str, records: str | None) -> None:
     shown = site.published_profile(project, EXPERIMENTS)
     frozen = RecordStore(project.frozen_records)
     rows = claims.evaluate_all(pages.load_claims(project), frozen, shown, EXPERIMENTS)
-    readme = project.root / "README.md"
-    notebooks.write_text(readme, site.readme_with_table(readme.read_text(encoding="utf-8"), rows))
+    readme.update(project, frozen, shown, rows)
     click.echo(project.frozen_records / "manifest.json")
 
 

@@ -1,0 +1,62 @@
+"""What README.md shows of the frozen records: the table of headline verdicts, and one figure."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+from hierlearn import cards, claims, figures
+from hierlearn.experiments import EXPERIMENTS
+from hierlearn.experiments.backward_correction import at_depth_gap
+from hierlearn.experiments.reading import rows as runs_by_seed
+from hierlearn.notebooks import write_text
+from hierlearn.project import Project, RunError
+from hierlearn.records import Record, RecordStore
+
+MARKERS = ("<!-- verdicts -->", "<!-- /verdicts -->")
+
+
+def update(project: Project, store: RecordStore, profile: str, rows: Sequence[claims.Row]) -> None:
+    """Write the table of `rows` into README.md, and its figure from the records of `profile`."""
+    page = project.root / "README.md"
+    write_text(page, with_table(page.read_text(encoding="utf-8"), rows))
+    if "depth_sweep" in EXPERIMENTS:
+        records = store.read(EXPERIMENTS["depth_sweep"], profile)
+        draw(records, project.root / "book/_static/readme-figure.svg")
+
+
+def with_table(text: str, rows: Sequence[claims.Row]) -> str:
+    """Return README's `text` with the verdict table between its markers replaced."""
+    start, end = (text.find(marker) for marker in MARKERS)
+    if start < 0 or end < start:
+        raise RunError(f"README.md has no lines {MARKERS[0]} and {MARKERS[1]} to write between")
+    head, tail = text[: start + len(MARKERS[0])], text[end:]
+    return f"{head}\n{cards.readme_table(rows)}\n{tail}"
+
+
+def draw(records: Sequence[Record], path: Path) -> None:
+    """Draw the level-2 error of staged four-level training, every seed, from `depth_sweep`.
+
+    Does nothing where the records hold no such curves.
+    """
+    chosen = [run for group in runs_by_seed(records, at_depth_gap).values() for run in group]
+    kept = [(config, m["curve"]) for config, m in chosen if config.curve]
+    if not kept:
+        return
+    config, first = kept[0]
+    values = np.array([curve["gram2"] for _, curve in kept], dtype=float)
+    with figures.style():
+        fig, ax = plt.subplots(figsize=(figures.WIDTH, 3))
+        mean, _, _ = figures.series(ax, first["step"], values, label="level 2")
+        figures.log_axes(ax, "y")
+        opens = {f"level {i + 2} opens": step for i, step in enumerate(config.opens) if step}
+        figures.mark_steps(ax, opens)
+        ax.set_title("error of the level-2 features, every seed, against the training step")
+        alt = (
+            f"Error of the level-2 features over {first['step'][-1]} steps, {len(kept)} seeds: "
+            f"flat until level 3 opens at step {config.opens[1]}, then lower, and lower again "
+            f"after level 4 opens at step {config.opens[2]}, ending at {mean[-1]:.1g}."
+        )
+        figures.save(fig, path, name="readme", alt=alt)
+        plt.close(fig)
