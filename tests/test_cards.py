@@ -78,20 +78,20 @@ def several_rows():
 @pytest.mark.parametrize(
     ("value", "text"),
     [
-        (1.2e-7, "1.2×10⁻⁷"),
+        (1.2e-7, "1.20×10⁻⁷"),
         (-1.234e-12, "−1.23×10⁻¹²"),
         (0.98213, "0.982"),
-        (-0.5, "−0.5"),
+        (-0.5, "−0.500"),
         (1.0, "1"),
         (0, "0"),
         (-0.0, "0"),
-        (9.999, "10"),
-        (0.001, "0.001"),
+        (9.999, "10.0"),
+        (0.001, "0.00100"),
         (1234.5, "1230"),
         (4096, "4096"),
         (65536.0, "65536"),
         (65536.5, "6.55×10⁴"),
-        (1e300, "1×10³⁰⁰"),
+        (1e300, "1.00×10³⁰⁰"),
         (None, "—"),
         (float("nan"), "—"),
     ],
@@ -108,7 +108,7 @@ def test_a_shown_number_is_within_half_a_percent_of_the_number(value) -> None:
 
 
 def test_an_interval_is_shown_with_its_estimate() -> None:
-    assert format_interval(1.006, (0.9701, 1.04)) == "1.01 [0.97, 1.04]"
+    assert format_interval(1.006, (0.9701, 1.04)) == "1.01 [0.970, 1.04]"
     assert format_interval(None, None) == "—"
 
 

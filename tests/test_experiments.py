@@ -26,6 +26,18 @@ def test_every_run_belongs_to_one_group_and_its_config_survives_json(profile):
     assert len(keys) == len(set(keys)) > 0
 
 
+@pytest.mark.parametrize("profile", PROFILES)
+def test_no_quadratic_run_is_trained_twice_under_two_names(profile):
+    mine = [e for e in EXPERIMENTS.values() if e.measure is measure]
+    runs = [
+        (str(sorted(r.config.items())), r.seed)
+        for e in mine
+        for g in e.groups(profile)
+        for r in g.runs
+    ]
+    assert len(runs) == len(set(runs))
+
+
 def test_profiles_differ_in_sizes_not_in_experiments_that_the_paper_profile_lacks():
     for experiment in EXPERIMENTS.values():
         if experiment.groups("laptop"):
@@ -68,6 +80,14 @@ def test_levels_two_and_three_are_learned_and_the_greedy_network_stalls():
     assert permuted["final"]["rel"] > 0.9
 
 
+def test_a_diverging_run_is_recorded_as_such_and_does_not_harm_the_others():
+    base = replace(SMALL, optimizer="sgd", opens=(0, 0), lower_rate=0.0, watch=10)
+    base = replace(base, n_steps=400)
+    good, bad = first(replace(base, rate=0.01), replace(base, rate=10.0))
+    assert set(bad["final"].values()) == {None} and bad["half"] == {"2": None, "3": None}
+    assert good["final"]["rel"] < 1 and good["half"]["2"] is not None
+
+
 def test_the_oracle_is_the_truth_up_to_rotation_and_stays_frozen():
     oracle = first(replace(SMALL, look_back=1, oracle=True))[0]
     assert oracle["final"]["gram2"] < 1e-6 < oracle["before"]["40"]["gram2"]
@@ -106,10 +126,12 @@ def test_statistics_give_one_value_a_seed():
             self.measurement = {"final": {"rel": rel}}
 
     records = [Measured(0, 0.2, 1.0), Measured(0, 0.4, 3.0), Measured(1, 0.2, None)]
-    worst = each(final("rel"), lambda c: True)
+    worst = each(final("rel"), lambda c: True, max)
     assert worst(records[:2]) == {0: 3.0}
     assert math.isnan(worst(records)[1])
     assert ratio(worst, worst)(records[:2]) == {0: 1.0}
+    with pytest.raises(ValueError, match="expected one run a seed, got 2"):
+        each(final("rel"), lambda c: True)(records)
 
 
 def test_kernel_ridge_becomes_exact_past_the_number_of_monomials():

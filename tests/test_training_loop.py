@@ -5,7 +5,7 @@ import torch
 
 from hierlearn.learners.quadratic import QuadraticNetworks
 from hierlearn.targets.quadratic import QuadraticTeachers
-from hierlearn.training.loop import CLIP, Batches, Loop, Task, basis
+from hierlearn.training.loop import Batches, Loop, Task, basis
 from hierlearn.training.protocols import Protocol, compile_plan
 
 DIM, WIDTHS, GAPS = 6, (3, 2), (1.0, 0.3)
@@ -55,9 +55,6 @@ def reference(net, task, plan, optimizer):
         loss = (residual - residual.mean()).square().mean()
         steps.zero_grad()
         loss.backward()
-        if optimizer == "sgd":
-            for group in steps.param_groups:
-                torch.nn.utils.clip_grad_norm_(group["params"], CLIP)
         steps.step()
     return [first, second, block]
 

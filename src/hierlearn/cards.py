@@ -39,9 +39,9 @@ def format_number(value: float | int | None) -> str:
         return str(int(value)).replace("-", "−")
     if not 1e-3 <= abs(value) < 1e4:
         mantissa, exponent = f"{value:.2e}".split("e")
-        mantissa = mantissa.rstrip("0").rstrip(".").replace("-", "−")
-        return f"{mantissa}×10{str(int(exponent)).translate(_SUPERSCRIPTS)}"
-    return f"{float(f'{value:.3g}'):g}".replace("-", "−")
+        return f"{mantissa}×10{str(int(exponent)).translate(_SUPERSCRIPTS)}".replace("-", "−")
+    digits = max(0, 2 - math.floor(math.log10(abs(float(f"{value:.3g}")))))
+    return f"{float(f'{value:.3g}'):.{digits}f}".replace("-", "−")
 
 
 def format_interval(estimate: float | None, interval: Sequence[float] | None) -> str:
@@ -54,8 +54,8 @@ def format_interval(estimate: float | None, interval: Sequence[float] | None) ->
 
 def _prose(text: str | float) -> str:
     """Escape text for HTML and hand its $...$ to MathJax, as Sphinx does with inline math."""
-    if not isinstance(text, str):
-        return format_number(text)
+    if not isinstance(text, str):  # a prediction, shown as it was typed
+        return f"{text:g}".replace("-", "−")
     span = r'<span class="math notranslate nohighlight">\\(\1\\)</span>'
     return _MATH.sub(span, escape(text)).replace(r"\$", "$")
 

@@ -5,13 +5,13 @@ levels, the two paths along which level 2 can be corrected, plain SGD beside Ada
 from scratch, and the order in which joint SGD learns the levels.
 """
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from hierlearn.experiments.base import Experiment, Group
 from hierlearn.experiments.quadratic import QuadraticConfig, group, measure
 from hierlearn.experiments.reading import (
+    Choice,
     Value,
     before,
     each,
@@ -95,8 +95,9 @@ GAP_STATISTICS = {
         each(before(3, "gram2"), at_gap),
         each(final("gram2"), lambda c: c.opens[1] is None and c.gaps[1] == GAP_3),
     ),
-    "worst_error": each(final("rel"), is_staged),
+    "worst_error": each(final("rel"), is_staged, max),
     "permuted_error": each(final("rel"), lambda c: c.target == "permuted"),
+    "permuted_gram": each(final("gram2"), lambda c: c.target == "permuted"),
 }
 
 # --- four levels: the gap alpha_4 -------------------------------------------------------------
@@ -213,7 +214,11 @@ SGD_STATISTICS = {
 # --- joint training from scratch -------------------------------------------------------------
 
 JOINT = {"laptop": (8000, 9000), "paper": (20_000, 30_000)}
-ORDER = {"laptop": 3000, "paper": 6000}
+ORDER = {"laptop": (16_000, 4000), "paper": (40_000, 12_000)}
+ORDER_GAPS = {
+    "laptop": (0.4, 0.2828, 0.2, 0.1414),
+    "paper": (0.4, 0.2828, 0.2, 0.1414, 0.1),
+}
 
 
 def joint_groups(profile: str) -> list[Group]:
@@ -223,10 +228,16 @@ def joint_groups(profile: str) -> list[Group]:
     three, four = JOINT[profile]
     base = QuadraticConfig(
         dim=DIM[profile], widths=(4, 3), gaps=(1, GAP_3), opens=(0, 0), n_steps=three,
-        batch=BATCH[profile], lower_rate=0.0, curve=True,
+        batch=BATCH[profile], lower_rate=0.0,
     )  # fmt: skip
     deep = replace(base, widths=(4, 3, 2), gaps=(1, GAP_3, GAP_4), opens=(0, 0, 0), n_steps=four)
     return [group("joint_training", [arm], SEEDS[profile]) for arm in (base, deep)]
+
+
+def hierarchy_learned(config: QuadraticConfig, measurement: dict[str, Any]) -> bool:
+    """Say whether every level of the network ends as the function that its level of y is."""
+    errors = [measurement["final"][f"fn{level}"] for level in range(2, len(config.widths) + 2)]
+    return all(error is not None and error < 0.1 for error in errors)
 
 
 JOINT_STATISTICS = {
@@ -236,43 +247,51 @@ JOINT_STATISTICS = {
 
 
 def order_groups(profile: str) -> list[Group]:
-    """All levels from step 0 by plain SGD, with separated and with equal amplitudes."""
+    """All levels from step 0: by plain SGD and by Adam over the gaps, and SGD with four levels."""
     if profile not in ORDER:
         return []
+    slow, fast = ORDER[profile]
     base = QuadraticConfig(
-        dim=DIM[profile], widths=(4, 3, 2), gaps=(1, GAP_3, GAP_4), opens=(0, 0, 0),
-        n_steps=ORDER[profile], batch=BATCH[profile], lower_rate=0.0, optimizer="sgd", curve=True,
+        dim=DIM[profile], widths=(4, 3), gaps=(1, GAP_3), opens=(0, 0), n_steps=slow,
+        batch=BATCH[profile], lower_rate=0.0, optimizer="sgd", rate=0.005, watch=10, n_test=1000,
     )  # fmt: skip
-    return [group("learning_order", [base, replace(base, gaps=(1, 1, 1))], SEEDS[profile])]
+    adam = replace(base, optimizer="adam", rate=0.003, n_steps=fast, watch=5)
+    deep = replace(base, widths=(4, 3, 2), gaps=(1, GAP_3, GAP_4), opens=(0, 0, 0))
+    seeds = SEEDS[profile]
+    return [
+        *(
+            group("learning_order", [replace(arm, gaps=(1, g)) for g in ORDER_GAPS[profile]], seeds)
+            for arm in (base, adam)
+        ),
+        group("learning_order", [deep], seeds),
+    ]
 
 
-def half_learned(curve: Mapping[str, list[float]], name: str) -> float:
-    """Return the first kept step at which an error is below one half, else the last step."""
-    steps = zip(curve["step"], curve[name], strict=True)
-    return next((step for step, error in steps if step > 0 and error < 0.5), curve["step"][-1])
+def half_learned(config: QuadraticConfig, measurement: dict[str, Any], level: int) -> float:
+    """Return the step at which a level's error first falls below one half, else the last step."""
+    step = measurement["half"][str(level)]
+    return float(config.n_steps if step is None else step)
 
 
-def _wait(later: str, earlier: str) -> Value:
-    def value(config: QuadraticConfig, measurement: dict[str, Any]) -> float:
-        curve = measurement["curve"]
-        return half_learned(curve, later) / half_learned(curve, earlier)
-
-    return value
+def wait(config: QuadraticConfig, measurement: dict[str, Any]) -> float:
+    """Return how many steps level 3 is half learned after level 2 (at least one watched step)."""
+    steps = [half_learned(config, measurement, level) for level in (2, 3)]
+    return max(steps[1] - steps[0], float(config.watch))
 
 
-def _separated(config: QuadraticConfig) -> bool:
-    return config.gaps[1] < 1
+def _level_4_after_3(config: QuadraticConfig, measurement: dict[str, Any]) -> float:
+    return half_learned(config, measurement, 4) / half_learned(config, measurement, 3)
 
 
-def _equal(config: QuadraticConfig) -> bool:
-    return config.gaps[1] == 1
+def trained_by(optimizer: str) -> Choice:
+    """Choose the three-level runs of an optimizer."""
+    return lambda c: c.optimizer == optimizer and len(c.widths) == 2
 
 
 ORDER_STATISTICS = {
-    "level_3_after_2": each(_wait("fn3", "gram2"), _separated),
-    "level_4_after_3": each(_wait("fn4", "fn3"), _separated),
-    "level_3_after_2_equal": each(_wait("fn3", "gram2"), _equal),
-    "level_4_after_3_equal": each(_wait("fn4", "fn3"), _equal),
+    "wait_slope": slope(_alpha_3, wait, trained_by("sgd")),
+    "wait_slope_adam": slope(_alpha_3, wait, trained_by("adam")),
+    "level_4_after_3": each(_level_4_after_3, lambda c: len(c.widths) == 3),
 }
 
 EXPERIMENTS = (

@@ -118,7 +118,8 @@ class _Batch:
             **{k: None if bool((v == 1).all()) else v for k, v in flows.items()},
             at_start=self._install_oracles if any(c.oracle for c in self.configs) else None,
         )  # fmt: skip
-        loop.run(self._observe, sorted({*starts, *curve, n_steps}))
+        watched = {s for c in self.configs if c.watch for s in range(0, n_steps, c.watch)}
+        loop.run(self._observe, sorted({*starts, *curve, *watched, n_steps}))
         self._closed_form()
         return self.results
 
@@ -143,11 +144,21 @@ class _Batch:
                 result["before"][str(step)] = entry
             if step == self.first.n_steps:
                 result["final"] = entry
+            if self.configs[r].watch:
+                self._watch(result, entry, step)
             if self.configs[r].curve and step in self.curve_steps:
                 curve = result.setdefault("curve", {"step": []})
                 curve["step"].append(step)
                 for name, value in entry.items():
                     curve.setdefault(name, []).append(value)
+
+    def _watch(self, result: dict[str, Any], entry: dict[str, float | None], step: int) -> None:
+        """Note the first step at which a level is half learned, `None` until then."""
+        half = result.setdefault("half", {})
+        for level in range(2, self.net.n_levels + 2):
+            error = entry[f"fn{level}"]
+            if half.setdefault(str(level)) is None and error is not None and error < 0.5:
+                half[str(level)] = step
 
     def _errors(self, step: int) -> dict[str, list[float]]:
         """All errors of all runs before step `step`, on the test points and in closed form."""
@@ -167,7 +178,7 @@ class _Batch:
         rows = net.level_rows(0)
         first = features.first_level_errors(rows.mT @ rows, self.truth)
         columns |= {"gram2": first.gram, "shape2": first.shape, "sin2": first.rotation}
-        for level in range(1, net.n_levels):
+        for level in range(net.n_levels):
             own = z[:, net.slices[level]].square().sum(1)
             truth = self.sums[:, level].repeat_interleave(n_arms, 0)
             measure_level = (

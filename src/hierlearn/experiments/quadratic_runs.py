@@ -37,6 +37,7 @@ class QuadraticConfig:
         learner_widths: widths of the network, `None` for those of the target.
         n_test: number of test points.
         curve: whether the run keeps its error curves.
+        watch: every how many steps the run looks which levels are half learned; 0 for never.
     """
 
     dim: int
@@ -65,6 +66,7 @@ class QuadraticConfig:
     learner_widths: Sequence[int] | None = None
     n_test: int = 2000
     curve: bool = False
+    watch: int = 0
 
     def __post_init__(self) -> None:
         for name in ("widths", "gaps", "opens"):

@@ -24,7 +24,16 @@ def rows(
     return chosen
 
 
-def each(value: Value, choice: Choice, combine: Callable[[list[float]], float] = max) -> Statistic:
+def only(values: list[float]) -> float:
+    """Return the one value there is; an error where a choice matches several runs of a seed."""
+    if len(values) != 1:
+        raise ValueError(
+            f"expected one run a seed, got {len(values)}; choose fewer or say how they combine"
+        )
+    return values[0]
+
+
+def each(value: Value, choice: Choice, combine: Callable[[list[float]], float] = only) -> Statistic:
     """Make the statistic that combines `value` over the chosen runs of each seed."""
 
     def statistic(records: Sequence[Measured]) -> dict[int, float]:
@@ -100,7 +109,7 @@ def level_3_shut(config: QuadraticConfig) -> bool:
 
 
 def crossing(sizes: Sequence[float], errors: Sequence[float], level: float) -> float:
-    """Return the smallest size at which the error is at most `level`, interpolated log-log.
+    """Return the first size at which the error is at most `level`, interpolated log-log.
 
     Not a number when the error is never, or already at the smallest size, below `level`.
     """

@@ -6,17 +6,18 @@ ridge regression with the kernel that fits the target best, the polynomial kerne
 """
 
 import math
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from hierlearn.experiments.backward_correction import CHAPTER, GAP_3, SEEDS
 from hierlearn.experiments.base import Experiment, Group, Measured, Run, Statistic
 from hierlearn.experiments.quadratic import QuadraticConfig, group, measure
-from hierlearn.experiments.reading import crossing, each, final, rows
+from hierlearn.experiments.reading import crossing, each, final
 from hierlearn.experiments.ridge import measure_kernel
 from hierlearn.measure.intervals import fit_slope
 
+Choice = Callable[[dict[str, Any]], bool]
 ERROR = 1e-4
 DIMS = {"smoke": (10, 40), "laptop": (10, 20, 40, 80), "paper": (10, 20, 40, 80, 160, 320)}
 POOL_FACTORS = {
@@ -45,11 +46,7 @@ def pool_groups(profile: str) -> list[Group]:
     return [
         group(
             "pool_size",
-            [
-                QuadraticConfig(
-                    **{**asdict(_base(dim, third, n_steps)), "n_samples": round(f * dim)}
-                )
-            ],
+            [replace(_base(dim, third, n_steps), n_samples=round(f * dim))],
             SEEDS[profile],
         )
         for dim in DIMS[profile]
@@ -62,10 +59,7 @@ def step_groups(profile: str) -> list[Group]:
     return [
         group(
             "step_budget",
-            [
-                QuadraticConfig(**{**asdict(_base(dim, n // 4, n)), "look_back": look_back})
-                for look_back in (None, 1)
-            ],
+            [replace(_base(dim, n // 4, n), look_back=look_back) for look_back in (None, 1)],
             SEEDS[profile],
         )
         for dim in (DIMS[profile] if profile in STEPS else ())
@@ -78,14 +72,14 @@ def kernel_groups(profile: str) -> list[Group]:
     groups = []
     for dim in KERNEL_DIMS[profile]:
         for factor in KERNEL_FACTORS:
-            n_samples = round(factor * math.comb(dim + 4, 4))
+            n_samples = round(factor * n_monomials(dim))
             config = {"dim": dim, "n_samples": n_samples}
             runs = tuple(Run("kernel_samples", config, seed) for seed in SEEDS[profile])
             groups.append(Group(runs, weight=1e-6 * n_samples**2.5))
     return groups
 
 
-def _exponent(experiment_size: str, choice: Any) -> Statistic:
+def _exponent(experiment_size: str, choice: Choice) -> Statistic:
     """Make the statistic that fits, per seed, the exponent in d of the size that ERROR takes."""
 
     def statistic(records: Sequence[Measured]) -> dict[int, float]:
@@ -97,7 +91,7 @@ def _exponent(experiment_size: str, choice: Any) -> Statistic:
 
 
 def needed(
-    records: Sequence[Measured], size: str, choice: Any = lambda config: True
+    records: Sequence[Measured], size: str, choice: Choice = lambda config: True
 ) -> dict[int, dict[int, float]]:
     """Return, per seed and dimension, the size (a config field) at which the error crosses 1e-4."""
     grids: dict[int, dict[int, list[tuple[float, float]]]] = {}
@@ -120,22 +114,25 @@ def _fit(found: dict[int, float]) -> float:
     return fit_slope(list(found), list(found.values()))
 
 
-def _is_greedy(config: dict[str, Any]) -> bool:
+def is_greedy(config: dict[str, Any]) -> bool:
+    """Say whether a run trains only its newest level."""
     return config.get("look_back") == 1
 
 
-def _best_greedy(records: Sequence[Measured]) -> dict[int, float]:
-    chosen = rows(records, lambda c: c.look_back == 1)
-    return {seed: min(final("rel")(c, m) for c, m in runs) for seed, runs in chosen.items()}
+def n_parameters(dim: int) -> int:
+    """Count the parameters of the three-level network with widths (4, 3): 7 d + 33."""
+    return 4 * dim + 3 * (10 + dim + 1)
+
+
+def n_monomials(dim: int) -> int:
+    """Count the monomials of degree at most 4 in `dim` variables."""
+    return math.comb(dim + 4, 4)
 
 
 POOL_STATISTICS = {"exponent": _exponent("n_samples", lambda c: True)}
 STEP_STATISTICS = {
-    "exponent": _exponent("n_steps", lambda c: not _is_greedy(c)),
-    "best_greedy_error": _best_greedy,
-    "worst_error_at_largest_budget": each(
-        final("rel"), lambda c: c.look_back is None and c.n_steps == max(STEPS["laptop"])
-    ),
+    "exponent": _exponent("n_steps", lambda c: not is_greedy(c)),
+    "best_greedy_error": each(final("rel"), lambda c: c.look_back == 1, min),
 }
 KERNEL_STATISTICS = {"exponent": _exponent("n_samples", lambda c: True)}
 

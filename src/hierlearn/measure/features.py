@@ -30,8 +30,13 @@ class FirstLevelErrors:
 def first_level_errors(
     gram: Float[Tensor, "run dim dim"], truth: Float[Tensor, "run width dim"]
 ) -> FirstLevelErrors:
-    r"""Compare $K_2^\top K_2$ with $W_2^\top W_2$; the rows of `truth` are orthonormal."""
+    r"""Compare $K_2^\top K_2$ with $W_2^\top W_2$; the rows of `truth` are orthonormal.
+
+    A run whose Gram matrix is not finite, having diverged, has errors that are not numbers.
+    """
     gram, truth = gram.double(), truth.double()
+    diverged = ~gram.isfinite().all(2).all(1)
+    gram = gram.masked_fill(diverged[:, None, None], 0.0)
     target = truth.mT @ truth
     width = truth.shape[1]
     norm = width**0.5
@@ -40,10 +45,13 @@ def first_level_errors(
     leak = eigenvectors - target @ eigenvectors
     inner = (gram * target).sum((1, 2))
     scale = inner / gram.square().sum((1, 2)).clamp(min=1e-300)
+    errors = (
+        gram - target,
+        scale[:, None, None] * gram - target,
+        leak,
+    )
     return FirstLevelErrors(
-        gram=(gram - target).norm(dim=(1, 2)) / norm,
-        shape=(scale[:, None, None] * gram - target).norm(dim=(1, 2)) / norm,
-        rotation=leak.norm(dim=(1, 2)) / norm,
+        *((e.norm(dim=(1, 2)) / norm).masked_fill(diverged, torch.nan) for e in errors)
     )
 
 

@@ -13,7 +13,6 @@ from hierlearn.targets.quadratic import QuadraticTeachers
 from hierlearn.training.protocols import ADAM_BETAS, Plan, adam_step_sizes
 
 ADAM_EPSILON = 1e-10
-CLIP = 5.0
 
 
 @dataclass
@@ -108,7 +107,7 @@ class Loop:
         task: what to learn.
         plan: the compiled protocols.
         batch: samples a step and seed.
-        optimizer: "adam" or "sgd" (no momentum, gradient norm of each level clipped at 5).
+        optimizer: "adam" or "sgd" (no momentum, no clipping).
         feature_flow: factor on what reaches level 2 through the features of level 3, one a run.
         output_flow: factor on what reaches level 2 through its own output, one a run, from the
             step at which level 3 opens.
@@ -225,7 +224,4 @@ class Loop:
         net.theta.addcmul_(scratch, size[net.owner], value=-1)
 
     def _sgd(self, size: Tensor) -> None:
-        net = self.net
-        squares = torch.zeros_like(size).index_add_(0, net.owner, net.grad.square())
-        clipped = size * (CLIP / squares.sqrt().clamp_(min=CLIP))
-        net.theta.addcmul_(net.grad, clipped[net.owner], value=-1)
+        self.net.theta.addcmul_(self.net.grad, size[self.net.owner], value=-1)
