@@ -84,9 +84,7 @@ def _checked_count(n_samples: int) -> int:
     return n_samples
 
 
-def _sorted(
-    eigenvalues: Sequence[float], multiplicities: Sequence[int]
-) -> list[tuple[float, int]]:
+def _sorted(eigenvalues: Sequence[float], multiplicities: Sequence[int]) -> list[tuple[float, int]]:
     if len(eigenvalues) != len(multiplicities):
         raise ValueError(
             f"give one multiplicity an eigenvalue; got {len(eigenvalues)} eigenvalues "

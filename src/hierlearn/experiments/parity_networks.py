@@ -81,7 +81,7 @@ def group(experiment: str, arms: Iterable[NetworkConfig], seeds: Sequence[int]) 
     runs = tuple(Run(experiment, arm.as_dict(), seed) for seed in seeds for arm in arms)
     first = arms[0]
     work = first.width * first.depth * first.batch * first.n_steps * len(runs)
-    return Group(runs, weight=work * 1.5e-8)
+    return Group(runs, weight=work * 4e-9)
 
 
 def measure(work: Group, device: torch.device) -> list[dict[str, Any]]:
@@ -112,9 +112,7 @@ def _points(purpose: str, seeds: Sequence[int], n: int, dim: int) -> Tensor:
     return torch.stack([draw_points(n, dim, stream(purpose, seed)) for seed in seeds])
 
 
-def _labels(
-    config: NetworkConfig, x: Tensor, seeds: Sequence[int], device: torch.device
-) -> Tensor:
+def _labels(config: NetworkConfig, x: Tensor, seeds: Sequence[int], device: torch.device) -> Tensor:
     if config.target == "dense":
         return dense_polynomials(x.cpu(), seeds, degree=2**config.depth).to(device)
     target = Hierarchies.draw(seeds, dim=config.dim, amplitudes=config.amplitudes)

@@ -4,8 +4,9 @@ For $h(t)$, $t=\langle x,z\rangle/d$, every matrix that the error needs is a tab
 looked up by Hamming distance: no test points, no loop over targets, no enumeration of the cube.
 With $G=(K+\lambda I)^{-1}$, $K=\sum_S\mu_{|S|}\chi_S\otimes\chi_S$ and a class of second moment C,
 $$e(\lambda)=\mathrm{tr}\,C-2\,\mathrm{tr}(GC_\mu)+\mathrm{tr}(GK_2GC_X),$$
-where $C_X$, $C_\mu$ and $K_2$ have the weights $c_S$, $\mu_Sc_S$ and $\mu_S^2$ on $\chi_S$ at the samples:
-$E\langle\hat f,f\rangle=\mathrm{tr}(GC_\mu)$ and $E\lVert\hat f\rVert^2=\mathrm{tr}(GK_2GC_X)$.
+where $C_X$, $C_\mu$ and $K_2$ have the weights $c_S$, $\mu_Sc_S$ and $\mu_S^2$ on $\chi_S$ at the
+samples: $E\langle\hat f,f\rangle=\mathrm{tr}(GC_\mu)$,
+$E\lVert\hat f\rVert^2=\mathrm{tr}(GK_2GC_X)$.
 """
 
 import math
@@ -31,7 +32,7 @@ class NotPositiveError(ValueError):
 
 
 def mercer_eigenvalues(values: Float[Tensor, "distance"]) -> Float[Tensor, "degree"]:
-    r"""Compute $\mu_j=2^{-d}\binom dj^{-1}\sum_i\binom dih(t_i)\kappa_j(i)$ from $h(t_i)$, $t_i=1-2i/d$."""
+    r"""Compute $\mu_j=2^{-d}\binom dj^{-1}\sum_i\binom dih(t_i)\kappa_j(i)$ from all $h(t_i)$."""
     dim = len(values) - 1
     rows = [
         [math.comb(dim, i) / 2**dim * (kappa / math.comb(dim, j)) for i, kappa in enumerate(row)]
@@ -104,6 +105,64 @@ def required_bytes(n_samples: int) -> int:
     return N_MATRICES * 8 * n_samples**2
 
 
+@dataclass(frozen=True)
+class Factorization:
+    r"""A kernel's matrix on the samples, factorized once for all ridges and all classes.
+
+    Attributes:
+        kernel: of dimension d.
+        distances: Hamming distances of the N samples.
+        spectrum: $\Lambda$ of $K=U\Lambda U^\top$, not negative.
+        basis: $U$.
+        square: $B=U^\top K_2U$.
+    """
+
+    kernel: CubeKernel
+    distances: Int[Tensor, "n n"]
+    spectrum: Float[Tensor, "n"]
+    basis: Float[Tensor, "n n"]
+    square: Float[Tensor, "n n"]
+
+    @classmethod
+    def of(cls, kernel: CubeKernel, distances: Int[Tensor, "n n"]) -> "Factorization":
+        """Factorize; `distances` may be a leading block of a larger matrix.
+
+        Raises:
+            TooLargeError: when `required_bytes` are not available; nothing is allocated then.
+        """
+        _require_memory(distances)
+        gram, square = (t.to(distances.device) for t in (kernel.values, kernel.square_table()))
+        spectrum, basis = torch.linalg.eigh(gram[distances])
+        rotated = basis.T @ (square[distances] @ basis)
+        return cls(kernel, distances, spectrum.clamp(min=0), basis, rotated)
+
+    def errors(self, target: ParityClass, *, ridges: Sequence[float]) -> Float[Tensor, "ridge"]:
+        r"""Compute the class-averaged squared error for every ridge.
+
+        With $A=U^\top C_XU$ and $w=1/(\Lambda+\lambda)$ it is
+        $\mathrm{tr}\,C-2\sum_i(U^\top C_\mu U)_{ii}w_i+\sum_{ij}A_{ij}B_{ij}w_iw_j$: each ridge
+        costs $O(N^2)$, each class $O(N^3)$ without a new factorization.
+
+        Args:
+            target: the class; its error is absolute, `target.energy` for the zero predictor.
+            ridges: $\lambda>0$, added to the diagonal as it is.
+
+        Raises:
+            ValueError: for a ridge that is not positive, or dimensions that differ.
+        """
+        _check(self.kernel, target, ridges)
+        covariance, aligned = _class_tables(self.kernel, target, self.distances.device)
+        a = self.basis.T @ (covariance[self.distances] @ self.basis)
+        if len(target.degrees) == 1:
+            diagonal = float(self.kernel.eigenvalues[target.degrees[0]]) * a.diagonal()
+        else:
+            diagonal = ((aligned[self.distances] @ self.basis) * self.basis).sum(0)
+        shifts = torch.tensor(ridges, dtype=a.dtype, device=a.device)[:, None]
+        weights = 1 / (self.spectrum + shifts)
+        errors = target.energy - 2 * weights @ diagonal
+        return errors + ((weights @ a.mul_(self.square)) * weights).sum(1)
+
+
 def class_average_errors(
     kernel: CubeKernel,
     target: ParityClass,
@@ -111,35 +170,12 @@ def class_average_errors(
     *,
     ridges: Sequence[float],
 ) -> Float[Tensor, "ridge"]:
-    r"""Compute the class-averaged squared error for every ridge, by one eigendecomposition.
+    """Compute the class-averaged squared error for every ridge, by one `Factorization`.
 
-    With $K=U\Lambda U^\top$, $A=U^\top C_XU$, $B=U^\top K_2U$ and $w=1/(\Lambda+\lambda)$ it is
-    $\mathrm{tr}\,C-2\sum_i(U^\top C_\mu U)_{ii}w_i+\sum_{ij}A_{ij}B_{ij}w_iw_j$: each ridge costs
-    $O(N^2)$.
-
-    Args:
-        kernel: of dimension d.
-        target: the class; its error is absolute, `target.energy` for the zero predictor.
-        distances: Hamming distances of the samples; a leading block of a larger matrix will do.
-        ridges: $\lambda>0$, added to the diagonal as it is.
-
-    Raises:
-        ValueError: for a ridge that is not positive, or dimensions that differ.
-        TooLargeError: when `required_bytes` are not available; nothing is allocated then.
+    Arguments and errors as there.
     """
-    _check(kernel, target, distances, ridges)
-    gram, aligned, covariance, square = _tables(kernel, target, distances.device)
-    spectrum, basis = torch.linalg.eigh(gram[distances])
-    spectrum = spectrum.clamp(min=0)
-    a = basis.T @ (covariance[distances] @ basis)
-    if len(target.degrees) == 1:
-        diagonal = kernel.eigenvalues[target.degrees[0]].to(a) * a.diagonal()
-    else:
-        diagonal = ((aligned[distances] @ basis) * basis).sum(0)
-    product = (basis.T @ (square[distances] @ basis)).mul_(a)
-    weights = 1 / (spectrum + torch.tensor(ridges, dtype=a.dtype, device=a.device)[:, None])
-    errors = target.energy - 2 * weights @ diagonal
-    return errors + ((weights @ product) * weights).sum(1)
+    _check(kernel, target, ridges)
+    return Factorization.of(kernel, distances).errors(target, ridges=ridges)
 
 
 def class_average_error(
@@ -150,8 +186,10 @@ def class_average_error(
     Arguments and errors as `class_average_errors`; cheaper for a single ridge. Where the
     factorization breaks down, K + ridge being singular to working precision, it is not a number.
     """
-    _check(kernel, target, distances, [ridge])
-    gram, aligned, covariance, square = _tables(kernel, target, distances.device)
+    _check(kernel, target, [ridge])
+    _require_memory(distances)
+    gram, square = (t.to(distances.device) for t in (kernel.values, kernel.square_table()))
+    covariance, aligned = _class_tables(kernel, target, distances.device)
     regularized = gram[distances]
     regularized.diagonal().add_(ridge)
     factor, failed = torch.linalg.cholesky_ex(regularized)
@@ -164,21 +202,21 @@ def class_average_error(
     return float(error + (left * right).sum())
 
 
-def _tables(
+def _class_tables(
     kernel: CubeKernel, target: ParityClass, device: torch.device
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor]:
+    r"""Tabulate the kernels of $C$ and, weighted by the eigenvalues, of $C_\mu$."""
     weighted = target.covariance_table(kernel.eigenvalues.tolist())
-    tables = (kernel.values, weighted, target.covariance_table(), kernel.square_table())
-    gram, aligned, covariance, square = (table.to(device) for table in tables)
-    return gram, aligned, covariance, square
+    return target.covariance_table().to(device), weighted.to(device)
 
 
-def _check(
-    kernel: CubeKernel, target: ParityClass, distances: Tensor, ridges: Sequence[float]
-) -> None:
+def _check(kernel: CubeKernel, target: ParityClass, ridges: Sequence[float]) -> None:
     if kernel.dim != target.dim:
         raise ValueError(f"the kernel has dimension {kernel.dim}, the class {target.dim}")
     if not ridges or any(not ridge > 0 for ridge in ridges):
         raise ValueError(f"ridges must be positive; got {list(ridges)}")
+
+
+def _require_memory(distances: Tensor) -> None:
     n = len(distances)
     memory.require(required_bytes(n), distances.device, f"the exact error of {n} samples")

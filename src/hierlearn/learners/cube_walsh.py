@@ -1,4 +1,4 @@
-r"""The same exact error for any kernel $K(x,z)$ on the hypercube, by a fast Walsh-Hadamard transform.
+r"""The same exact error for any kernel on the hypercube, by a fast Walsh-Hadamard transform.
 
 A kernel that is no function of the inner product has no table. But the cube is finite: the
 coefficients $\hat K_i(S)=E_x[K(x_i,x)\chi_S(x)]$ of every representer are one transform of

@@ -15,7 +15,7 @@ DotProduct = Callable[[Tensor], Tensor]
 
 
 def arc_cosine_0(t: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
-    r"""Compute $\kappa^0(t)=(\pi-\arccos t)/\pi$: twice the chance that two units are both active."""
+    r"""Compute $\kappa^0(t)=(\pi-\arccos t)/\pi$: twice P(a unit is active at both points)."""
     return (math.pi - torch.arccos(t.clamp(-1, 1))) / math.pi
 
 

@@ -45,7 +45,7 @@ def draw_points(n_points: int, dim: int, generator: torch.Generator) -> Float[Te
 
 
 def all_points(dim: int) -> Float[Tensor, "n dim"]:
-    r"""List $\{\pm1\}^d$ in float64: coordinate j of point number n is $-1$ iff bit j of n is set."""
+    r"""List $\{\pm1\}^d$ in float64: coordinate j of point n is $-1$ iff bit j of n is set."""
     numbers = torch.arange(2**dim)
     bits = numbers[:, None].bitwise_right_shift(torch.arange(dim)).bitwise_and_(1)
     return 1 - 2 * bits.double()
@@ -58,11 +58,11 @@ def hamming(x: Float[Tensor, "n dim"], z: Float[Tensor, "m dim"]) -> Int[Tensor,
 
 @dataclass(frozen=True)
 class ParityClass:
-    r"""A random target: at level l, one energy $\alpha_l^2$ spread evenly over $\binom d{k_l}$ parities.
+    r"""Random targets with energy $\alpha_l^2$ spread evenly over all parities of degree $k_l$.
 
     Its second moment $C=E[f\otimes f]$ is diagonal in the parity basis, with eigenvalue
-    $\alpha_l^2/\binom d{k_l}$ on every parity of degree $k_l$. One level of amplitude 1 is the class
-    of all parities of one degree.
+    $\alpha_l^2/\binom d{k_l}$ on every parity of degree $k_l$. One level of amplitude 1 is the
+    class of all parities of one degree.
 
     Attributes:
         dim: $d$.
@@ -116,14 +116,14 @@ class ParityClass:
 
 
 def hierarchy_class(dim: int, amplitudes: Sequence[float]) -> ParityClass:
-    r"""Return the class of `Hierarchies`: level l has degree $2^l$; levels without amplitude drop."""
+    r"""Return the class of `Hierarchies`: degree $2^l$ at level l; zero amplitudes drop out."""
     levels = [(2**level, a) for level, a in enumerate(amplitudes, start=1) if a]
     return ParityClass(dim, tuple(k for k, _ in levels), tuple(a for _, a in levels))
 
 
 @dataclass(frozen=True)
 class Hierarchies:
-    r"""One hierarchical target a seed: $z_i=s_ix_{\pi(2i-1)}x_{\pi(2i)}$, then products of neighbours.
+    r"""One target a seed: $z_i=s_ix_{\pi(2i-1)}x_{\pi(2i)}$, then products of neighbours.
 
     $y=\sum_l\alpha_l\,(\text{sum of level }l)/\sqrt{\text{its number of products}}$, with
     $2^{L-l}$ products of degree $2^l$ at level l. Amplitudes $(0,\dots,0,1)$ leave one parity of
@@ -140,9 +140,7 @@ class Hierarchies:
     amplitudes: tuple[float, ...]
 
     @classmethod
-    def draw(
-        cls, seeds: Sequence[int], *, dim: int, amplitudes: Sequence[float]
-    ) -> "Hierarchies":
+    def draw(cls, seeds: Sequence[int], *, dim: int, amplitudes: Sequence[float]) -> "Hierarchies":
         """Draw the coordinates and signs of one target a seed.
 
         Raises:
@@ -163,7 +161,8 @@ class Hierarchies:
 
     def values(self, x: Float[Tensor, "seed n dim"]) -> Float[Tensor, "seed n"]:
         """Compute the targets of each seed at its points."""
-        picked = torch.stack([points[:, order] for points, order in zip(x, self.order, strict=True)])
+        pairs = zip(x, self.order, strict=True)
+        picked = torch.stack([points[:, order] for points, order in pairs])
         products = picked[..., ::2] * picked[..., 1::2] * self.signs[:, None, :]
         y = torch.zeros_like(products[..., 0])
         for level, amplitude in enumerate(self.amplitudes):

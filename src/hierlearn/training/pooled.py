@@ -50,7 +50,7 @@ class Pools:
         self._x, self._y = self.x.flatten(0, 1), self.y.flatten().to(device)
 
     def batch(self, size: int) -> tuple[Tensor, Tensor]:
-        r"""Draw a batch: run r sees points $\lfloor uN_r\rfloor$, u shared by the runs of a seed."""
+        r"""Draw a batch: run r sees points $\lfloor uN_r\rfloor$, u shared by a seed's runs."""
         draws = [torch.rand(size, generator=g, dtype=torch.float64) for g in self._generators]
         uniform = torch.stack(draws)[self._owners]
         index = (self._starts + (uniform * self._sizes).long()).to(self._x.device)
