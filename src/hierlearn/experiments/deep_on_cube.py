@@ -6,6 +6,7 @@ from typing import Any
 
 from hierlearn.bounds import samples_required, water_filling
 from hierlearn.experiments.base import Experiment, Group, Measured, Statistic
+from hierlearn.experiments.configs import from_json
 from hierlearn.experiments.kernel_lower_bounds import CHAPTER, FEWER_SEEDS, SEEDS
 from hierlearn.experiments.parity_networks import NetworkConfig, group, measure
 from hierlearn.experiments.reading import crossing
@@ -115,7 +116,7 @@ def chosen(
     """List, per seed, the runs that `choice` accepts; a diverged one's error is not a number."""
     found: dict[int, list[Run]] = {}
     for record in records:
-        config, error = NetworkConfig(**record.config), record.measurement["rel"]
+        config, error = from_json(NetworkConfig, record.config), record.measurement["rel"]
         if choice(config):
             found.setdefault(record.seed, []).append((config, math.nan if error is None else error))
     return found

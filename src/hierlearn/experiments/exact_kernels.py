@@ -14,6 +14,7 @@ from torch import Tensor
 
 from hierlearn.bounds import water_filling
 from hierlearn.experiments.base import Group
+from hierlearn.experiments.configs import from_json
 from hierlearn.learners.cube_ridge import (
     CubeKernel,
     Factorization,
@@ -52,7 +53,7 @@ class ErrorsConfig:
     @property
     def target(self) -> ParityClass:
         """The class of targets."""
-        return ParityClass(self.dim, tuple(self.degrees), tuple(self.amplitudes))
+        return ParityClass(self.dim, self.degrees, self.amplitudes)
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ def measure_errors(work: Group, device: torch.device) -> list[dict[str, Any]]:
     results: list[dict[str, Any]] = []
     last: tuple[Any, list[Factorization]] = (None, [])
     for run in work.runs:
-        config = ErrorsConfig(**run.config)
+        config = from_json(ErrorsConfig, run.config)
         key = run.seed, config.dim, config.kernel, tuple(config.sizes)
         if key != last[0] or config.kernel == "harmonic":
             last = (None, [])
@@ -132,7 +133,7 @@ def measure_half_error(work: Group, device: torch.device) -> list[dict[str, Any]
     """
     results = []
     for run in work.runs:
-        config = HalfErrorConfig(**run.config)
+        config = from_json(HalfErrorConfig, run.config)
         target = ParityClass(config.dim, (config.degree,), (1.0,))
         kernel = cube_kernel(config.kernel, target)
         n_largest = int(config.largest * target.multiplicities[0])

@@ -2,11 +2,11 @@ r"""Chapter 2: what no kernel method learns from N samples, exactly, over a zoo 
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict
 from itertools import product
 from typing import Any
 
 from hierlearn.experiments.base import Experiment, Group, Measured, Run, Statistic
+from hierlearn.experiments.configs import to_json
 from hierlearn.experiments.exact_kernels import (
     ErrorsConfig,
     HalfErrorConfig,
@@ -68,10 +68,6 @@ HALF_ERROR = {
 }
 
 
-def _json(config: ErrorsConfig | HalfErrorConfig) -> dict[str, Any]:
-    return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(config).items()}
-
-
 def _group(
     experiment: str,
     configs: Iterable[ErrorsConfig | HalfErrorConfig],
@@ -80,7 +76,7 @@ def _group(
 ) -> Group:
     runs = tuple(
         Run(experiment, config, seed)
-        for seed, config in product(seeds, [_json(config) for config in configs])
+        for seed, config in product(seeds, [to_json(config) for config in configs])
     )
     return Group(runs, weight=len(runs) * (1e-3 + 2e-10 * size**3))
 

@@ -1,13 +1,14 @@
 r"""Networks on the hypercube: one run, and how a group of them is trained and measured."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from hierlearn.experiments.base import Group, Run
+from hierlearn.experiments.configs import from_json, to_json
 from hierlearn.learners.normalized_powers import DeepNetworks, PolynomialNetworks, TwoLayerNetworks
 from hierlearn.randomness import stream
 from hierlearn.targets.hypercube import Hierarchies, dense_polynomials, draw_points
@@ -48,7 +49,6 @@ class NetworkConfig:
     n_test: int = 4000
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "amplitudes", tuple(self.amplitudes))
         for name, valid in (("target", TARGETS), ("network", NETWORKS)):
             if getattr(self, name) not in valid:
                 raise ValueError(f"{name} must be one of {valid}; got {getattr(self, name)!r}")
@@ -66,19 +66,13 @@ class NetworkConfig:
         own = ("n_samples", "rate")
         return tuple(getattr(self, f.name) for f in fields(self) if f.name not in own)
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return the fields as JSON: those without a default, and those that differ from it."""
-        values = asdict(self)
-        kept = {f.name for f in fields(self) if values[f.name] != f.default}
-        return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items() if k in kept}
-
 
 def group(experiment: str, arms: Iterable[NetworkConfig], seeds: Sequence[int]) -> Group:
     """Make the group that trains every arm with every seed; the seed varies slowest."""
     arms = list(arms)
     if len({arm.shape for arm in arms}) != 1:
         raise ValueError("the arms of a group may differ in n_samples and rate only")
-    runs = tuple(Run(experiment, arm.as_dict(), seed) for seed in seeds for arm in arms)
+    runs = tuple(Run(experiment, to_json(arm), seed) for seed in seeds for arm in arms)
     first = arms[0]
     work = first.width * first.depth * first.batch * first.n_steps * len(runs)
     return Group(runs, weight=work * 4e-9)
@@ -89,7 +83,7 @@ def measure(work: Group, device: torch.device) -> list[dict[str, Any]]:
 
     A measurement is {"rel": test error over $\sum_l\alpha_l^2$, the error of the zero function}.
     """
-    configs = [NetworkConfig(**run.config) for run in work.runs]
+    configs = [from_json(NetworkConfig, run.config) for run in work.runs]
     first, seeds = configs[0], list(dict.fromkeys(run.seed for run in work.runs))
     owners = [seeds.index(run.seed) for run in work.runs]
     sizes = [config.n_samples for config in configs]
