@@ -66,7 +66,7 @@ def sample_groups(profile: str) -> list[Group]:
                 NetworkConfig(dim, amplitudes, n, _steps(profile, amplitudes))
                 for n in sizes(amplitudes, dim)
             ],
-            SEEDS[profile],
+            (SEEDS if amplitudes == PARITY_4 else FEWER_SEEDS)[profile],
         )
         for amplitudes, dims in DIMS[profile].items()
         for dim in dims
