@@ -26,7 +26,10 @@
 # :label: thm-kernel-span
 # Let $\varphi_1,\dots,\varphi_M$ be orthonormal in $L_2(\mu)$ and $g^{(1)},\dots,g^{(r)}$ independent,
 # identically distributed random functions. Then some $\varphi_i$ has
-# $$E\inf_{g\in\mathrm{Span}(g^{(j)})}\lVert g-\varphi_i\rVert^2\ \ge\ 1-\frac rM.$$
+#
+# $$
+# E\inf_{g\in\mathrm{Span}(g^{(j)})}\lVert g-\varphi_i\rVert^2\ \ge\ 1-\frac rM.
+# $$
 # ```
 #
 # Whose statement is what:
@@ -93,8 +96,9 @@ from itertools import combinations
 import torch
 
 d, N = 10, 20
-cube = 1.0 - 2 * ((torch.arange(2**d)[:, None] >> torch.arange(d)) & 1).double()
-x = cube[torch.randint(2**d, (N,), generator=torch.Generator().manual_seed(0))]
+cube = 1 - 2 * ((torch.arange(2**d)[:, None] >> torch.arange(d)) & 1).double()
+generator = torch.Generator().manual_seed(0)
+x = cube[torch.randint(2**d, (N,), generator=generator)]
 sets = list(combinations(range(d), 2))
 parities = torch.stack([cube[:, s].prod(1) for s in sets], 1)
 labels = torch.stack([x[:, s].prod(1) for s in sets], 1)
@@ -102,7 +106,7 @@ labels = torch.stack([x[:, s].prod(1) for s in sets], 1)
 kernels = {
     "Gaussian": lambda t: torch.exp(-2 * (1 - t)),
     "quadratic": lambda t: ((1 + t) / 2) ** 2,
-    "harmonic": lambda t: (d * t**2 - 1) / (d - 1),  # only the parities of degree 2
+    "harmonic": lambda t: (d * t**2 - 1) / (d - 1),  # only degree 2
 }
 print(f"no kernel goes below {1 - N / len(sets):.3f}")
 for name, h in kernels.items():
@@ -134,7 +138,13 @@ for name, h in kernels.items():
 # kernel of your own goes through the same certificate in one call:
 
 # %%
-from hierlearn.learners.cube_ridge import CubeKernel, NotPositiveError, class_average_errors
+from textwrap import fill
+
+from hierlearn.learners.cube_ridge import (
+    CubeKernel,
+    NotPositiveError,
+    class_average_errors,
+)
 from hierlearn.learners.cube_walsh import any_kernel_errors
 from hierlearn.targets.hypercube import ParityClass, draw_points, hamming
 
@@ -172,7 +182,7 @@ assert min(own.min(), anisotropic.min()) >= floor - 1e-7
 try:
     CubeKernel.of(lambda t: torch.tanh(3 * t - 1), 16)
 except NotPositiveError as error:
-    print(error)
+    print(fill(str(error), 76))
 
 # %% [markdown]
 # ## The experiments
@@ -242,7 +252,7 @@ axes[1].plot([0, 1], [0, 1], color=figures.INK, linestyle=":", label="bound")
 axes[1].set_title("class-averaged error, every run")
 axes[1].set_xlabel("bound")
 axes[1].legend()
-figures.show(
+_ = figures.show(
     fig,
     name="certificate",
     alt=f"Exact class-averaged error in dimension {dim}, degree {degree}, as N grows from "
@@ -254,7 +264,7 @@ figures.show(
     caption="The exact error, averaged over all targets of the class. First panel: one class, all seeds. "
     "Second panel: every kernel, class, sample size and seed against its bound.",
     command=command,
-);
+)
 
 # %% [markdown]
 # Of {glue:text}`kernel-checked` exact errors, {glue:text}`kernel-violations` lie below their bound by more
@@ -274,17 +284,25 @@ figures.show(
 # %% tags=["hide-input"]
 fig, axes = plt.subplots(1, 2)
 parts = []
-reached = {degree: exact.half_error_samples(runs["kernel_half_error"], degree) for degree in (1, 2, 3, 4)}
-every_dim = sorted({d for found in reached.values() for s in found.values() for by in s.values() for d in by})
+reached = {
+    degree: exact.half_error_samples(runs["kernel_half_error"], degree) for degree in (1, 2, 3, 4)
+}
+every_dim = sorted(
+    {d for found in reached.values() for s in found.values() for by in s.values() for d in by}
+)
 for degree, found in reached.items():
     if not found:
         continue
     dims = sorted(next(iter(found.values()))["poly4"])
     values = np.array([[found[s]["poly4"][d] for d in dims] for s in sorted(found)])
     targets = np.array([math.comb(d, degree) for d in dims])
-    mean, _, _ = figures.series(axes[0], dims, values, label=f"degree {degree}", marker=True, index=degree - 1)
+    mean, _, _ = figures.series(
+        axes[0], dims, values, label=f"degree {degree}", marker=True, index=degree - 1
+    )
     axes[0].plot(dims, targets, color=figures.INK, linestyle=":", linewidth=1)
-    figures.series(axes[1], dims, values / targets, label=f"degree {degree}", marker=True, index=degree - 1)
+    figures.series(
+        axes[1], dims, values / targets, label=f"degree {degree}", marker=True, index=degree - 1
+    )
     parts.append(
         f"degree {degree}: {mean[0]:.0f} at dimension {dims[0]}, {mean[-1]:.0f} at {dims[-1]}, "
         f"where there are {targets[-1]} targets"
@@ -299,14 +317,16 @@ axes[1].set_title("the same over the number of targets")
 for ax in axes:
     ax.set_xlabel("dimension $d$")
 axes[0].legend()
-figures.show(
+_ = figures.show(
     fig,
     name="half-error",
-    alt="Samples that the kernel poly4 needs for class-averaged error one half. " + "; ".join(parts) + ".",
+    alt="Samples that the kernel poly4 needs for class-averaged error one half. "
+    + "; ".join(parts)
+    + ".",
     caption="Samples for error ½, all seeds. They follow the number of targets (dotted, first panel). In the "
     "second panel the dotted line is the certificate.",
     command=command,
-);
+)
 
 # %% [markdown]
 # The smallest exponent of $N_{50}$ in $d$ is {glue:text}`kernel.K3` for degree 2, {glue:text}`kernel.K3c` for
@@ -326,8 +346,8 @@ figures.show(
 #
 # The target is a parity of $2^L$ coordinates. It is a composition: multiply pairs, then pairs of products,
 # and so on; and $xy=\frac14((x+y)^2-(x-y)^2)$ makes each product from squares. The network has that shape,
-# $h_l=\mathrm{BN}((h_{l-1}W_l)^2)$ with batch normalization and a linear readout of all layers. In plain
-# PyTorch, on 1000 samples of a parity of degree 4 in dimension 16:
+# $h_l=\mathrm{BN}((h_{l-1}W_l)^2)$ with batch normalization and a linear readout of all layers, and is
+# trained by AdamW {cite}`loshchilov2019`. In plain PyTorch, on 1000 samples of a parity of degree 4 in dimension 16:
 
 # %%
 generator = torch.Generator().manual_seed(0)
@@ -341,14 +361,14 @@ parameters = [p.requires_grad_() for p in (*W, a, b)]
 
 def network(x):
     output, h = b, x
-    for weight, readout in zip(W, a):
+    for weight, readout in zip(W, a, strict=True):
         h = (h @ weight) ** 2
         h = (h - h.mean(0)) / (h.var(0, unbiased=False) + 1e-4).sqrt()
         output = output + h @ readout
     return output
 
 
-optimizer = torch.optim.AdamW(parameters, lr=5e-3, weight_decay=1e-4)
+optimizer = torch.optim.AdamW(parameters, weight_decay=1e-4)
 schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 5e-3, total_steps=800, pct_start=0.1)
 for _ in range(800):
     batch = torch.randint(N, (256,), generator=generator)
@@ -359,7 +379,8 @@ for _ in range(800):
     schedule.step()
 with torch.no_grad():
     error = (network(x_test) - y_test).square().mean()
-print(f"network {error:.4f}, no kernel below {bounds.orthonormal_floor(N, math.comb(d, 4)):.4f}")
+floor = bounds.orthonormal_floor(N, math.comb(d, 4))
+print(f"network {error:.4f}, no kernel below {floor:.4f}")
 
 # %% [markdown]
 # Is the comparison fair? The certificate bounds the mean over all parities of the degree. The network faces
@@ -394,7 +415,7 @@ panels = (
         f"control: dense polynomial, $d={deep.DENSE_DIM}$",
     ),
 )
-for index, (ax, (table, choice, title)) in enumerate(zip(axes, panels)):
+for index, (ax, (table, choice, title)) in enumerate(zip(axes, panels, strict=True)):
     n, errors, bound = over_sizes(table, choice)
     mean, _, _ = figures.series(ax, n, errors, label="deep network", marker=True, index=index)
     ax.plot(n, bound, color=figures.INK, linestyle=":", label="bound")
@@ -407,14 +428,16 @@ for index, (ax, (table, choice, title)) in enumerate(zip(axes, panels)):
         f"where the bound is {bound[-1]:.2g}"
     )
 axes[0].set_ylabel("relative error")
-figures.show(
+_ = figures.show(
     fig,
     name="network",
-    alt=f"Test error of the deep network, geometric means of {len(net_seeds)} seeds. " + "; ".join(parts) + ".",
+    alt=f"Test error of the deep network, geometric means of {len(net_seeds)} seeds. "
+    + "; ".join(parts)
+    + ".",
     caption="Below its threshold the network is worse than predicting zero; above it, far better than any kernel can be. "
     "On a dense target it never beats the bound.",
     command=command,
-);
+)
 
 # %% [markdown]
 # At the largest dimension and sample, the error is {glue:text}`kernel.K5` of what the certificate allows any
@@ -423,7 +446,7 @@ figures.show(
 #
 # ### A hierarchy of all levels
 #
-# The **staircase** keeps the lower levels in the target, as Allen-Zhu & Li's class does:
+# The **staircase** keeps the lower levels in the target, as Allen-Zhu & Li's class does (as we recall it):
 # $z_i=s_ix_{\pi(2i-1)}x_{\pi(2i)}$ with random signs and a random permutation, every further level multiplies
 # neighbors, and $y=\sum_l\alpha_l\cdot(\text{sum of level }l)/\sqrt{\text{its count}}$. The signs make $C$ diagonal
 # in the parities, with eigenvalue $\alpha_l^2/\binom d{2^l}$ on every parity of degree $2^l$, so that (2.2) is a
@@ -433,10 +456,11 @@ figures.show(
 if runs.get("two_layer"):
     fig, axes = plt.subplots(1, 2, sharey=True)
     parts = []
-    for ax, amplitudes in zip(axes, (deep.STAIRS_2, deep.STAIRS_3)):
+    for ax, amplitudes in zip(axes, (deep.STAIRS_2, deep.STAIRS_3), strict=True):
         levels = len(amplitudes)
         table = deep.chosen(
-            runs["network_samples"], lambda c: c.amplitudes == amplitudes and c.dim == exact.HIERARCHY_DIM
+            runs["network_samples"],
+            lambda c, a=amplitudes: c.amplitudes == a and c.dim == exact.HIERARCHY_DIM,
         )
         n, errors, bound = over_sizes(table, lambda c: True)
         mean, _, _ = figures.series(ax, n, errors, label="deep network", marker=True, index=0)
@@ -449,13 +473,24 @@ if runs.get("two_layer"):
                     sized.setdefault(c["sizes"][i], []).append(m["relative"][i])
             per_seed.append([min(sized[size]) for size in sorted(sized)])
         kernel_sizes = sorted(sized)
-        best, _, _ = figures.series(ax, kernel_sizes, per_seed, label="best kernel", marker=True, index=1)
-        grid = np.unique(np.geomspace(kernel_sizes[0], max(n[-1], kernel_sizes[-1]), 80).astype(int))
+        best, _, _ = figures.series(
+            ax, kernel_sizes, per_seed, label="best kernel", marker=True, index=1
+        )
+        grid = np.unique(
+            np.geomspace(kernel_sizes[0], max(n[-1], kernel_sizes[-1]), 80).astype(int)
+        )
         target = deep.hierarchy_class(exact.HIERARCHY_DIM, amplitudes)
-        lowest = [bounds.water_filling(int(g), target.eigenvalues, target.multiplicities) / target.energy for g in grid]
+        lowest = [
+            bounds.water_filling(int(g), target.eigenvalues, target.multiplicities) / target.energy
+            for g in grid
+        ]
         shown = np.array(lowest) > 1e-3
-        ax.plot(grid[shown], np.array(lowest)[shown], color=figures.INK, linestyle=":", label="bound")
-        figures.log_axes(ax, "xy", x_ticks=[125, 500, 2000] if levels == 3 else [125, 250, 500, 1000])
+        ax.plot(
+            grid[shown], np.array(lowest)[shown], color=figures.INK, linestyle=":", label="bound"
+        )
+        figures.log_axes(
+            ax, "xy", x_ticks=[125, 500, 2000] if levels == 3 else [125, 250, 500, 1000]
+        )
         ax.set_title(f"{levels} levels, $d={exact.HIERARCHY_DIM}$")
         ax.set_xlabel("samples $N$")
         parts.append(
@@ -467,7 +502,9 @@ if runs.get("two_layer"):
     figures.show(
         fig,
         name="staircase",
-        alt="Relative error on the staircase, geometric means over seeds. " + "; ".join(parts) + ".",
+        alt="Relative error on the staircase, geometric means over seeds. "
+        + "; ".join(parts)
+        + ".",
         caption="The staircase: exact error of the best kernel of the zoo, the water-filling bound for all kernels, "
         "and the deep network.",
         command=command,
@@ -499,26 +536,32 @@ for amplitudes, title in TITLES.items():
     values = values[np.isfinite(values).all(1)]
     floor = [deep.certified_samples(amplitudes, d) for d in dims]
     mean, _, _ = figures.series(axes[0], dims, values, label=title, marker=True, index=index)
-    axes[1].plot(dims, floor, color=figures.COLORS[index], linestyle=figures.DASHES[index], marker=figures.MARKERS[index])
+    axes[1].plot(
+        dims,
+        floor,
+        color=figures.COLORS[index],
+        linestyle=figures.DASHES[index],
+        marker=figures.MARKERS[index],
+    )
     parts.append(
         f"{title}: network {mean[0]:.0f} samples at dimension {dims[0]} and {mean[-1]:.0f} at {dims[-1]}, "
         f"any kernel at least {floor[0]:.3g} and {floor[-1]:.3g}"
     )
     index += 1
-for ax, title in zip(axes, ("deep network", "any kernel, at least")):
+for ax, title in zip(axes, ("deep network", "any kernel, at least"), strict=True):
     figures.log_axes(ax, "xy", x_ticks=[12, 24, 48] if profile != "paper" else [12, 32, 128])
     ax.set_title(title)
     ax.set_xlabel("dimension $d$")
 axes[0].legend(loc="upper left")
 axes[0].set_ylabel("samples for relative error 0.1")
-figures.show(
+_ = figures.show(
     fig,
     name="growth",
     alt="Samples for relative error 0.1, geometric means over seeds. " + "; ".join(parts) + ".",
     caption="Samples for relative error 0.1: the deep network, all seeds, and the number below which the certificate "
     "excludes every kernel (same marks).",
     command=command,
-);
+)
 
 # %% [markdown]
 # On one parity of degree 4 the network's exponent is {glue:text}`kernel.K6`; that of the certificate in the
@@ -535,8 +578,10 @@ figures.show(
 if runs.get("two_layer"):
     fig, axes = plt.subplots(1, 2, sharey=True)
     parts = []
-    for ax, (amplitudes, (every, width, _)) in zip(axes, deep.TWO_LAYER.items()):
-        table = deep.chosen(runs["two_layer"], lambda c: c.amplitudes == amplitudes and c.network == "deep")
+    for ax, (amplitudes, (every, width, _)) in zip(axes, deep.TWO_LAYER.items(), strict=True):
+        table = deep.chosen(
+            runs["two_layer"], lambda c, a=amplitudes: c.amplitudes == a and c.network == "deep"
+        )
         n, errors, bound = over_sizes(table, lambda c: True)
         shallow = [deep.best_two_layer(runs["two_layer"], amplitudes, size) for size in every]
         values = [[one[s] for one in shallow] for s in sorted(shallow[0])]
@@ -554,7 +599,9 @@ if runs.get("two_layer"):
     figures.show(
         fig,
         name="two-layer",
-        alt=f"Staircase in dimension {deep.TWO_LAYER_DIM}, geometric means over seeds. " + "; ".join(parts) + ".",
+        alt=f"Staircase in dimension {deep.TWO_LAYER_DIM}, geometric means over seeds. "
+        + "; ".join(parts)
+        + ".",
         caption="Two-layer polynomial networks at the better of two learning rates. With two levels they too go below "
         "the bound for kernels; with three they lag behind.",
         command=command,
