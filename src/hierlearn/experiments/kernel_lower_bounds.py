@@ -261,15 +261,21 @@ def _slope(by_dim: dict[int, float]) -> float:
 
 
 def _ratio(records: Sequence[Measured], combine: Callable[[Iterable[float]], float]) -> Any:
-    """Combine N50 over the number of targets, over all runs with degree 2 or more, per seed."""
+    """Combine N50 over the number of targets, per seed, over all runs with degree 2 or more.
+
+    Only seeds that have all of these runs count: the costly degrees have fewer seeds.
+    """
     found: dict[int, list[float]] = {}
     for degree in (2, 3, 4):
         for seed, kernels in half_error_samples(records, degree).items():
             own = found.setdefault(seed, [])
             for by_dim in kernels.values():
                 own += [n / math.comb(dim, degree) for dim, n in by_dim.items()]
+    complete = max(map(len, found.values()), default=0)
     return {
-        seed: math.nan if any(map(math.isnan, own)) else combine(own) for seed, own in found.items()
+        seed: math.nan if any(map(math.isnan, own)) else combine(own)
+        for seed, own in found.items()
+        if len(own) == complete
     }
 
 
