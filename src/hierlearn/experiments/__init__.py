@@ -1,9 +1,18 @@
 """The registry of experiments, in the order of the chapters."""
 
-from hierlearn.experiments import backward_correction, classification, sample_complexity
+from hierlearn.experiments import (
+    backward_correction,
+    classification,
+    deep_on_cube,
+    kernel_lower_bounds,
+    sample_complexity,
+)
 from hierlearn.experiments.base import PROFILES, Experiment, Group, Measured, Run
 
-_MODULES = (backward_correction, sample_complexity, classification)
+_MODULES = (
+    backward_correction, sample_complexity, classification,
+    kernel_lower_bounds, deep_on_cube,
+)  # fmt: skip
 
 EXPERIMENTS: dict[str, Experiment] = {e.name: e for m in _MODULES for e in m.EXPERIMENTS}
 """All experiments by name."""

@@ -1,0 +1,98 @@
+r"""Lower bounds as functions, each with the theorem it comes from.
+
+Equation numbers (2.1) and (2.2) are those of chapter 2 of the book, where both are proved.
+"""
+
+from collections.abc import Sequence
+
+
+def orthonormal_floor(n_samples: int, n_targets: int) -> float:
+    r"""Compute $\max(0,1-N/M)$, equation (2.1): what no kernel method with N samples goes below.
+
+    The mean squared error over M orthonormal targets of any predictor from a space of N dimensions
+    that was chosen without looking at the target. Hsu et al. (COLT 2021), Theorem 11, state it for
+    the span of N random functions; with $N\ge(1-\mathrm{MSE})M$ it is Theorem 19 of Kamath et al.
+    (COLT 2020) at $\lambda=1$, $\mathrm{MSE}=2\epsilon$.
+
+    Args:
+        n_samples: N, the number of samples, or the dimension of the space of predictors.
+        n_targets: M.
+
+    Raises:
+        ValueError: for a negative `n_samples` or less than one target.
+    """
+    if n_targets < 1:
+        raise ValueError(f"n_targets must be at least 1; got {n_targets}")
+    return water_filling(n_samples, [1 / n_targets], [n_targets])
+
+
+def water_filling(
+    n_samples: int, eigenvalues: Sequence[float], multiplicities: Sequence[int]
+) -> float:
+    r"""Compute $\sum_{i>N}\lambda_i$, equation (2.2): the floor for any prior over targets.
+
+    $\lambda_1\ge\lambda_2\ge\dots$ are the eigenvalues of $C=E_f[f\otimes f]$. A space of N
+    dimensions covers at most the N largest (Ky Fan).
+
+    Args:
+        n_samples: N; use N + 1 with an unpenalized intercept, qN when one of q kernels is chosen
+            for each target.
+        eigenvalues: the distinct $\lambda$, in any order.
+        multiplicities: how often each occurs.
+
+    Raises:
+        ValueError: for a negative count or eigenvalue, or sequences of different lengths.
+    """
+    left, total = _checked_count(n_samples), 0.0
+    for value, count in _sorted(eigenvalues, multiplicities):
+        dropped = min(left, count)
+        left -= dropped
+        total += (count - dropped) * value
+    return total
+
+
+def samples_required(
+    error: float, eigenvalues: Sequence[float], multiplicities: Sequence[int]
+) -> float:
+    r"""Invert `water_filling`: the N, interpolated, at which $\sum_{i>N}\lambda_i$ is `error`.
+
+    Below that many samples no kernel method has a mean squared error of `error`. For M orthonormal
+    targets this is $(1-\mathrm{error})M$.
+
+    Raises:
+        ValueError: as `water_filling`, and for an `error` outside 0..$\sum_i\lambda_i$.
+    """
+    spectrum = _sorted(eigenvalues, multiplicities)
+    missing = sum(value * count for value, count in spectrum) - error
+    if error < 0 or missing < 0:
+        raise ValueError(
+            f"error must lie between 0 and the sum of all eigenvalues, {missing + error:g}; "
+            f"got {error:g}"
+        )
+    needed = 0.0
+    for value, count in spectrum:
+        if value * count >= missing:
+            return needed + (missing / value if value else 0.0)
+        missing -= value * count
+        needed += count
+    return needed
+
+
+def _checked_count(n_samples: int) -> int:
+    if n_samples < 0:
+        raise ValueError(f"n_samples must not be negative; got {n_samples}")
+    return n_samples
+
+
+def _sorted(eigenvalues: Sequence[float], multiplicities: Sequence[int]) -> list[tuple[float, int]]:
+    if len(eigenvalues) != len(multiplicities):
+        raise ValueError(
+            f"give one multiplicity an eigenvalue; got {len(eigenvalues)} eigenvalues "
+            f"and {len(multiplicities)} multiplicities"
+        )
+    if min([*eigenvalues, *multiplicities, 0]) < 0:
+        raise ValueError(
+            "eigenvalues and multiplicities must not be negative; "
+            f"got {list(eigenvalues)} and {list(multiplicities)}"
+        )
+    return sorted(zip(eigenvalues, multiplicities, strict=True), reverse=True)
