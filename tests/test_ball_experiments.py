@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from hierlearn.experiments import ball_indicator, balls
-from hierlearn.experiments.balls import BallConfig, group, measure
+from hierlearn.experiments.ball_runs import measure
+from hierlearn.experiments.balls import BallConfig, group
 
 
 @pytest.fixture(autouse=True)

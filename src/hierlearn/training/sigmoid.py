@@ -31,8 +31,10 @@ def adam(
     at: Collection[int] = (),
     observe: Callable[[int], None] = lambda step: None,
 ) -> None:
-    """Train by Adam on `batches(step)`, inputs and labels; the rate drops tenfold at 0.7 and 0.9.
+    """Train by Adam on `batches(step)`, inputs and labels.
 
+    The rate rises over the first twentieth of the steps, so that the first ones do not push all
+    outputs out of a clip, and drops tenfold at 0.7 and again at 0.9 of the way.
     `observe` is called before the steps in `at`, and at the end if `n_steps` is among them.
     """
     first, second = torch.zeros_like(net.theta), torch.zeros_like(net.theta)
@@ -45,6 +47,7 @@ def adam(
         second.mul_(b2).addcmul_(net.grad, net.grad, value=1 - b2)
         scale = (second / (1 - b2 ** (step + 1))).sqrt_().add_(EPSILON)
         drop = 1.0 if step < 0.7 * n_steps else 0.1 if step < 0.9 * n_steps else 0.01
+        drop = min(drop, (step + 1) / (0.05 * n_steps))
         net.theta.addcdiv_(first, scale, value=-rate * drop / (1 - b1 ** (step + 1)))
     if n_steps in at:
         observe(n_steps)
@@ -66,7 +69,7 @@ def smoothness(features: Float[Tensor, "n width"]) -> float:
 def descend(
     features: Float[Tensor, "n width"],
     labels: Float[Tensor, "arm n"],
-    start: Float[Tensor, "width"],
+    start: Float[Tensor, "width"] | Float[Tensor, "arm width"],
     *,
     n_steps: int,
     rate: float,
@@ -78,13 +81,13 @@ def descend(
 ) -> Float[Tensor, "arm width"]:
     r"""Minimize $\hat F(w)=\frac1n\sum_i([w^\top\tilde x_i]_{low}^{high}-y_i)^2$ (Eq. 6).
 
-    Full-batch gradient descent from one start, an arm for each row of labels. The step is `rate`
+    Full-batch gradient descent, an arm for each row of labels. The step is `rate`
     over `smoothness(features)`.
 
     Args:
         features: hidden features $\tilde x_i$.
         labels: $y_i$.
-        start: $w_0$.
+        start: $w_0$, one for all arms or one an arm.
         n_steps: T.
         rate: step size in units of $1/\hat L$.
         momentum: 0 is plain gradient descent; else Nesterov's, at step t the smaller of this and
