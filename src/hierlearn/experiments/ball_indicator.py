@@ -58,7 +58,7 @@ def one_by_one(name: str, arms: list[BallConfig], seeds: Iterable[int]) -> list[
 
 WEAK_WIDTHS = {"smoke": (), "laptop": (32, 128, 1024), "paper": (32, 128, 1024, 4096, 16_384)}
 FROZEN_WIDTHS = {"smoke": (), "laptop": (100, 300), "paper": (300, 1000, 2000, 8000)}
-DIMS = {"smoke": (), "laptop": (5, 20, 30), "paper": (5, 20, 30)}
+DIMS = {"smoke": (), "laptop": (20, 30), "paper": (5, 20, 30)}
 WEAK_STEPS = {"laptop": 4000, "paper": 8000}
 LARGE = {
     "laptop": {20: (3000, 16_000, 700)},
