@@ -167,10 +167,11 @@ def _uniform_groups(profile: str) -> list[Group]:
             arms = [replace(arm, ridge=True)]
             if width == SWEEP_WIDTH:
                 arms.append(replace(arm, target="permuted"))
-            groups += one_by_one("ball_radii", arms, few)
+            groups += one_by_one("ball_radii", arms, SEEDS[profile] if dim == DIM else few)
         if profile != "smoke":
-            weak = trained(profile, distribution="uniform", dim=dim, radius=1.0, width=512)
-            groups.append(group("ball_radii", [weak], few))
+            for width in (128, 512) if dim == DIM else (512,):
+                weak = trained(profile, distribution="uniform", dim=dim, radius=1.0, width=width)
+                groups.append(group("ball_radii", [weak], few))
     return groups
 
 

@@ -247,6 +247,9 @@ RADII_STATISTICS: dict[str, Statistic] = {
     "plain_error": each(MSE, _plain_runs),
     "plain_linear_error": each(LINEAR, _plain_runs),
     "permuted_error": each(MSE, where(learner="frozen", target="permuted", dim=10)),
+    "weak_width_gain": ratio(
+        at_widest(MSE, _weak_on("uniform", 10)), at_widest(MSE, _weak_on("uniform", 10), 0)
+    ),
     "half_cauchy_10": _over_weak(MSE, "half_cauchy", 10),
     "half_cauchy_30": _over_weak(MSE, "half_cauchy", 30),
     "dead_as_drawn": each(number("as_drawn"), where(learner="starts")),
