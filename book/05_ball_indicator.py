@@ -292,7 +292,7 @@ figures.show(
 
 # %% [markdown]
 # **The comparison.** The error of the frozen strong network is {glue:text}`ball.B0` times that of the
-# best weak network of the seed, over all widths and both activations. The best *linear* output on the
+# best weak network that was trained with the same seed. The best *linear* output on the
 # very same features (ridge chosen on the test points) gives {glue:text}`ball.B0.control` times the weak
 # error: the features are not what wins. At other radii: {glue:text}`ball.B0s` at $\lambda=1.2$ and
 # {glue:text}`ball.B0l` at $\lambda=1.6$. Against weak networks that are clipped when they are *tested*,
