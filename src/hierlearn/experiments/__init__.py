@@ -2,6 +2,7 @@
 
 from hierlearn.experiments import (
     backward_correction,
+    ball_indicator,
     classification,
     deep_on_cube,
     kernel_lower_bounds,
@@ -10,9 +11,10 @@ from hierlearn.experiments import (
 from hierlearn.experiments.base import PROFILES, Experiment, Group, Measured, Run
 
 _MODULES = (
-    backward_correction, sample_complexity, classification,
-    kernel_lower_bounds, deep_on_cube,
-)  # fmt: skip
+    *(backward_correction, sample_complexity, classification),
+    *(kernel_lower_bounds, deep_on_cube),
+    ball_indicator,
+)
 
 EXPERIMENTS: dict[str, Experiment] = {e.name: e for m in _MODULES for e in m.EXPERIMENTS}
 """All experiments by name."""

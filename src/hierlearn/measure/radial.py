@@ -1,0 +1,151 @@
+r"""The radial spectrum of a network under the sum of two unit vectors, and a certificate.
+
+With $x=x_1+x_2$, both uniform on the unit sphere, put $t=\langle x_1,x_2\rangle=
+(\lVert x\rVert^2-2)/2$. The polynomials $p_k$ orthonormal in $t$ are Gegenbauer polynomials, each
+normalized, with $p_k(1)^2=N_{d,k}$, the number of spherical harmonics of degree k. The spectrum
+and the certificate are ours; Safran & Lee (2022) use the same harmonics in their Prop. 18.
+"""
+
+import math
+from functools import lru_cache
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from numpy.typing import NDArray
+from torch import Tensor
+
+N_NODES = 200
+
+
+def inner_product(norms: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    r"""Compute $t=(\lVert x\rVert^2-2)/2$ from norms."""
+    return (norms.square() - 2) / 2
+
+
+def n_harmonics(dim: int, degree: int) -> int:
+    r"""Compute $N_{d,k}$, the number of linearly independent spherical harmonics.
+
+    Raises:
+        ValueError: for dim < 2 or a negative degree.
+    """
+    if dim < 2 or degree < 0:
+        raise ValueError(f"dim must be >= 2 and degree >= 0; got {dim} and {degree}")
+    below = math.comb(degree + dim - 3, dim - 1) if degree > 1 else 0
+    return math.comb(degree + dim - 1, dim - 1) - below
+
+
+def polynomials(
+    t: Float[Tensor, "*shape"], *, dim: int, degree: int
+) -> Float[Tensor, "degrees *shape"]:
+    r"""Compute $p_0..p_m$ at `t`, orthonormal under the sum of two unit vectors.
+
+    $p_0=1$, $p_1=\sqrt dt$, $tp_k=\beta_{k+1}p_{k+1}+\beta_kp_{k-1}$ with
+    $\beta_k^2=k(k+d-3)/((2k+d-2)(2k+d-4))$.
+    """
+    rows = [torch.ones_like(t), math.sqrt(dim) * t]
+    for k in range(1, degree):
+        rows.append((t * rows[k] - _beta(dim, k) * rows[k - 1]) / _beta(dim, k + 1))
+    return torch.stack(rows[: degree + 1])
+
+
+def _beta(dim: int, k: int) -> float:
+    if k == 1:
+        return dim**-0.5
+    return math.sqrt(k * (k + dim - 3) / ((2 * k + dim - 2) * (2 * k + dim - 4)))
+
+
+@lru_cache
+def _nodes(dim: int, radius: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Gauss-Legendre nodes t and weights of the law of t, for integrals over the ball."""
+    edge = math.acos(max(-1.0, min(1.0, (radius**2 - 2) / 2)))
+    angle, weight = np.polynomial.legendre.leggauss(N_NODES)
+    angle = edge + (math.pi - edge) * (angle + 1) / 2
+    log_scale = math.lgamma(dim / 2) - math.lgamma((dim - 1) / 2) - math.log(math.pi) / 2
+    density = math.exp(log_scale) * np.sin(angle) ** (dim - 2)
+    return np.cos(angle), weight * (math.pi - edge) / 2 * density
+
+
+def ball_coefficients(dim: int, radius: float, degree: int) -> list[float]:
+    r"""Compute $a_k=E[1\{\lVert x\rVert\le\lambda\}\,p_k(t)]$ for k = 0..m, by quadrature."""
+    t, weight = _nodes(dim, float(radius))
+    values = polynomials(torch.from_numpy(t), dim=dim, degree=degree)
+    return [float(one) for one in values @ torch.from_numpy(weight)]
+
+
+def polynomial_floor(dim: int, radius: float, degree: int) -> float:
+    r"""Compute $A_m^2=E[y^2]-\sum_{k\le m}a_k^2$.
+
+    The squared error of the best polynomial of degree m in t, for the ball of that radius.
+    """
+    coefficients = ball_coefficients(dim, radius, degree)
+    return coefficients[0] - sum(a * a for a in coefficients)
+
+
+def learned_fractions(
+    output: Float[Tensor, "n"],
+    labels: Float[Tensor, "n"],
+    norms: Float[Tensor, "n"],
+    *,
+    dim: int,
+    radius: float,
+    degrees: tuple[int, ...] = (1, 3, 5, 7),
+) -> list[float]:
+    r"""Estimate $g_k=E[N(x)p_k(t)]/a_k$, the share of each harmonic of the ball that N has.
+
+    The sampling error of $E[yp_k]$, which is known exactly, serves as a control variate.
+    """
+    t = inner_product(norms.double())
+    basis = polynomials(t, dim=dim, degree=max(degrees))
+    exact = ball_coefficients(dim, radius, max(degrees))
+    fractions = []
+    for k in degrees:
+        mine, truth = output.double() * basis[k], labels.double() * basis[k]
+        centered = truth - truth.mean()
+        slope = float((mine * centered).sum() / centered.square().sum())
+        fractions.append(float(mine.mean() - slope * (truth.mean() - exact[k])) / exact[k])
+    return fractions
+
+
+def certificate(
+    weights: Float[Tensor, "width"],
+    norms: Float[Tensor, "width"],
+    *,
+    floor: float,
+    dim: int,
+    degree: int = 2,
+) -> float:
+    r"""Compute the lower bound $(A_m-B/\sqrt{N_{d,m+1}})_+^2$ on the squared error of a network.
+
+    It holds for every network with one hidden layer and linear output, whatever trained it: with
+    $\psi_j$ the units, $B=\sum_j|w_j|\lVert\psi_j\rVert$. The part of y of degree above m is
+    orthogonal to constants, so `norms` may be $L_2$ norms or, sharper, standard deviations.
+
+    Args:
+        weights: output weights $w_j$.
+        norms: $\lVert\psi_j\rVert$, or the standard deviation of $\psi_j(x)$.
+        floor: $A_m^2$ of the target, see `polynomial_floor`.
+        dim: input dimension d.
+        degree: m.
+    """
+    total = float((weights.abs().double() * norms.double()).sum())
+    gap = math.sqrt(max(floor, 0.0)) - total / math.sqrt(n_harmonics(dim, degree + 1))
+    return max(gap, 0.0) ** 2
+
+
+def radial_profile(
+    output: Float[Tensor, "n"], norms: Float[Tensor, "n"], edges: list[float]
+) -> tuple[list[float | None], list[float | None]]:
+    """Compute mean and standard deviation of an output within bins of the norm.
+
+    A bin with fewer than two points has None.
+    """
+    place = torch.bucketize(norms, torch.tensor(edges, device=norms.device)) - 1
+    means: list[float | None] = []
+    spreads: list[float | None] = []
+    for index in range(len(edges) - 1):
+        inside = output[place == index].double()
+        enough = len(inside) > 1
+        means.append(float(inside.mean()) if enough else None)
+        spreads.append(float(inside.std()) if enough else None)
+    return means, spreads
