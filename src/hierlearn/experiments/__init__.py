@@ -1,9 +1,20 @@
 """The registry of experiments, in the order of the chapters."""
 
-from hierlearn.experiments import backward_correction, classification, sample_complexity
+from hierlearn.experiments import (
+    backward_correction,
+    chaining,
+    classification,
+    hierarchy_layers,
+    random_hierarchy,
+    rescue,
+    sample_complexity,
+)
 from hierlearn.experiments.base import PROFILES, Experiment, Group, Measured, Run
 
-_MODULES = (backward_correction, sample_complexity, classification)
+_MODULES = (
+    backward_correction, sample_complexity, classification,
+    random_hierarchy, hierarchy_layers, rescue, chaining,
+)  # fmt: skip
 
 EXPERIMENTS: dict[str, Experiment] = {e.name: e for m in _MODULES for e in m.EXPERIMENTS}
 """All experiments by name."""
