@@ -210,7 +210,9 @@ DEEP_STATISTICS = {
     "slope": size_slope(in_grid),
     "shuffled_error": each(error, lambda c: c.control == "shuffled labels", mean),
     "latin_error": each(error, no_correlation, min),
-    "same_sizes_error": each(error, lambda c: at(8, SMALL)(c) or at(32, SMALL)(c)),
+    "same_sizes_error": each(
+        error, lambda c: is_plain(c) and (at(8, SMALL)(c) or at(32, SMALL)(c))
+    ),
     "permuted_error": each(error, lambda c: c.control == "permuted positions"),
     "top_sensitivity": each(_deepest, lambda c: at(4, MAIN)(c) and is_plain(c)),
     "second_sensitivity": each(sensitivity_of(2, 1), lambda c: at(4, MAIN)(c) and is_plain(c)),

@@ -42,7 +42,7 @@ class RandomHierarchy:
         vocab_size: v, the number of symbols of every level below the classes.
     """
 
-    rules: tuple[UInt8[Tensor, "symbol synonym branching"], ...]
+    rules: tuple[UInt8[Tensor, "_ _ branching"], ...]
     vocab_size: int
 
     @classmethod
@@ -119,7 +119,7 @@ class RandomHierarchy:
         return best_cut(self.rules)
 
     def derive(
-        self, labels: Int64[Tensor, "n"], choices: Sequence[Int64[Tensor, "n nodes"]]
+        self, labels: Int64[Tensor, "n"], choices: Sequence[Int64[Tensor, "n _"]]
     ) -> UInt8[Tensor, "n dim"]:
         """Write the strings with these labels and rule choices, one tensor a level, top first."""
         symbols = labels[:, None]
@@ -130,7 +130,7 @@ class RandomHierarchy:
 
     def parse(
         self, strings: UInt8[Tensor, "n dim"]
-    ) -> tuple[Int64[Tensor, "n"], tuple[Int64[Tensor, "n nodes"], ...]]:
+    ) -> tuple[Int64[Tensor, "n"], tuple[Int64[Tensor, "n _"], ...]]:
         """Return labels and rule choices, exactly: the Bayes classifier of this distribution.
 
         The label of an ungrammatical string is -1, and so are the choices that no rule explains.
@@ -138,7 +138,7 @@ class RandomHierarchy:
         symbols, choices = self._parse_upwards(strings, self.n_levels)
         return symbols[:, 0], tuple(choices)
 
-    def symbols_at(self, strings: UInt8[Tensor, "n dim"], *, level: int) -> Int64[Tensor, "n q"]:
+    def symbols_at(self, strings: UInt8[Tensor, "n dim"], *, level: int) -> Int64[Tensor, "n _"]:
         """Return the hidden symbols that the rules of `level` rewrite; level 0 is the input."""
         if not 0 <= level <= self.n_levels:
             raise ValueError(f"level must be from 0 to {self.n_levels}; got {level}")
