@@ -124,23 +124,19 @@ CLOSED_STATISTICS = {
 
 # --- sample sizes -----------------------------------------------------------------------------
 
-SIZES = (1.5, 2, 3, 4, 6, 8)
+SIZES = {0.0: (1, 1.5, 2, 3, 4), 1.0: (2, 3, 4, 6, 8)}
 
 
 def size_groups(profile: str) -> list[Group]:
-    """End-to-end sample sizes on "corr" and "shared"; layerwise and thaw on "corr", "ident4"."""
+    """End-to-end sample sizes on "corr" and "shared"; layerwise training on "ident4"."""
     if profile == "smoke":
         return []
     seeds, groups = FEWER[profile], []
     for t in (0.0, 1.0):
-        corr = arms(MAIN, SIZES, dial="corr", t=t, n_steps=4000)
+        corr = arms(MAIN, SIZES[t], dial="corr", t=t, n_steps=4000)
         shared = arms(MAIN, (1, 1.5, 2, 3, 4), dial="shared", t=t, n_steps=3000)
-        thaw = arms(
-            MAIN, (2, 4, 8), dial="corr", t=t, lower_steps=LOWER, n_steps=3000, after="thaw",
-            after_steps=4000,
-        )  # fmt: skip
         slow = arms(MAIN, (3, 8), dial="ident4", t=t, lower_steps=LOWER, n_steps=2500)
-        groups += [group("chain_sizes", kind, seeds) for kind in (corr, shared, thaw, slow)]
+        groups += [group("chain_sizes", kind, seeds) for kind in (corr, shared, slow)]
     return groups
 
 
@@ -166,7 +162,7 @@ def look_back_groups(profile: str) -> list[Group]:
     """Layerwise training with a wider window, and thaws, on the intact grammar."""
     if profile == "smoke":
         return []
-    base = arms(MAIN, (1, 1.5, 2, 3), lower_steps=LOWER, n_steps=2000)
+    base = arms(MAIN, (1, 2), lower_steps=LOWER, n_steps=2000)
     changes: list[dict[str, Any]] = [
         {},
         {"window": 2},

@@ -9,6 +9,7 @@ from hierlearn.experiments.hierarchy_networks import measure_networks
 from hierlearn.experiments.hierarchy_reading import (
     Choice,
     Value,
+    at_least,
     each,
     error,
     ratio,
@@ -17,6 +18,7 @@ from hierlearn.experiments.hierarchy_reading import (
 from hierlearn.experiments.random_hierarchy import (
     CHAPTER,
     DEEP,
+    DEEP_STATISTICS,
     FEWER,
     MAIN,
     SEEDS,
@@ -24,6 +26,8 @@ from hierlearn.experiments.random_hierarchy import (
     Parameters,
     arms,
     at,
+    deep_groups,
+    in_grid,
     is_plain,
     no_correlation,
     scale_of,
@@ -33,10 +37,10 @@ from hierlearn.experiments.random_hierarchy import (
 # --- layer by layer ---------------------------------------------------------------------------
 
 LAYERED: dict[str, list[Parameters]] = {
-    "laptop": [SMALL, (8, 8, 2, 4), MAIN],
+    "laptop": [SMALL, MAIN],
     "paper": [SMALL, (8, 8, 2, 4), MAIN, (6, 6, 6, 3), (8, 8, 4, 4)],
 }
-LAYER_STEPS = {"laptop": (1500, 2000), "paper": (4000, 4000)}
+LAYER_STEPS = {"laptop": (1000, 2000), "paper": (4000, 4000)}
 LAYER_GRID = (1, 2, 3, 4, 6, 8)
 
 
@@ -47,7 +51,7 @@ def layer_groups(profile: str) -> list[Group]:
     lower, n_steps = LAYER_STEPS[profile]
     schedule = {"lower_steps": lower, "n_steps": n_steps}
     groups = [
-        group("rhm_layerwise", arms(p, LAYER_GRID, **schedule), SEEDS[profile])
+        group("rhm_layerwise", arms(p, LAYER_GRID, **schedule), FEWER[profile])
         for p in LAYERED[profile]
     ]
     random = arms(MAIN, (4, 8), control="random lower layers", **schedule)
@@ -99,13 +103,9 @@ def closed_groups(profile: str) -> list[Group]:
         ]  # fmt: skip
     groups = []
     for learner in ("clustered", "ridge"):
-        for p in DEEP["laptop"]:
-            small = p == (8, 8, 8, 2)
-            chosen = arms(
-                p, [f for f in CLOSED_GRID if not small or f <= 5], learner=learner,
-                n_test=1000 if small else 2000,
-            )  # fmt: skip
-            groups.append(group("rhm_closed_form", chosen, SEEDS[profile]))
+        seeds = SEEDS[profile] if learner == "clustered" else FEWER[profile]
+        for p in DEEP["laptop"] if learner == "clustered" else ((8, 8, 2, 4), MAIN):
+            groups.append(group("rhm_closed_form", arms(p, CLOSED_GRID, learner=learner), seeds))
         latin = arms(SMALL, (4, 8), learner=learner, dial="corrall", t=1.0)
         shuffled = arms(MAIN, (4,), learner=learner, control="shuffled labels")
         groups += [group("rhm_closed_form", latin, FEWER[profile]),
@@ -134,28 +134,33 @@ CLOSED_STATISTICS = {
 # --- shallow learners -------------------------------------------------------------------------
 
 SHALLOW = {
-    "laptop": ((2, 6, 16, 32, 64, 128), 6000, (2, 4, 8, 12, 16, 24), 4000),
-    "paper": ((2, 6, 16, 32, 64, 96, 128), 20_000, (2, 4, 6, 8, 12, 16, 24, 32), 10_000),
+    "laptop": ((2, 6, 16, 32, 64, 120), 6000, (4, 8, 12, 16, 24), 4000),
+    "paper": ((2, 6, 16, 32, 64, 96, 120), 20_000, (2, 4, 6, 8, 12, 16, 24, 32), 10_000),
 }
 
 
 def shallow_groups(profile: str) -> list[Group]:
     """Networks that do not know the tree, of one and of three hidden layers."""
     one = {"learner": "fcn1", "width": 256}
-    parsed = arms(SMALL, (1, 6), n_steps=3000, control="parsed tokens", **one)
+    parsed = arms(SMALL, (6,), n_steps=1500, control="parsed tokens", **one)
     if profile == "smoke":
         few = arms(SMALL, (6,), n_steps=1500, **one)
-        return [group("rhm_shallow", chosen, SEEDS[profile]) for chosen in (few, parsed)]
+        return [group("rhm_deep", chosen, SEEDS[profile]) for chosen in (few, parsed)]
     multiples, n_steps, generic, generic_steps = SHALLOW[profile]
     three = {"learner": "fcn3", "width": 128, "n_steps": generic_steps}
     permuted = arms(MAIN, generic, control="permuted positions", **three)
     return [
-        *(group("rhm_shallow", arms(SMALL, (f,), n_steps=n_steps, **one), FEWER[profile])
+        *(group("rhm_deep", arms(SMALL, (f,), n_steps=n_steps, **one), FEWER[profile])
           for f in multiples),
-        group("rhm_shallow", parsed, FEWER[profile]),
-        group("rhm_shallow", arms(MAIN, generic, **three), FEWER[profile]),
-        group("rhm_shallow", permuted, FEWER[profile]),
+        group("rhm_deep", parsed, FEWER[profile]),
+        group("rhm_deep", arms(MAIN, generic, **three), FEWER[profile]),
+        group("rhm_deep", permuted, FEWER[profile]),
     ]  # fmt: skip
+
+
+def network_groups(profile: str) -> list[Group]:
+    """Deep and shallow networks in one experiment, so that a claim can compare them."""
+    return [*deep_groups(profile), *shallow_groups(profile)]
 
 
 def _permuted(learner: str) -> Choice:
@@ -165,7 +170,12 @@ def _permuted(learner: str) -> Choice:
 SHALLOW_STATISTICS = {
     "error": each(error, lambda c: at(6, SMALL, learner="fcn1", control="none")(c)),
     "parsed_error": each(error, lambda c: at(6, SMALL, control="parsed tokens")(c)),
-    "share": sample_size(lambda c: c.learner == "fcn1" and is_plain(c), strings_of),
+    "share": at_least(lambda c: c.learner == "fcn1" and is_plain(c), strings_of),
+    "deep_share": sample_size(lambda c: in_grid(c) and c.parameters == SMALL, strings_of),
+    "generic_cost": ratio(
+        sample_size(lambda c: c.learner == "fcn3" and is_plain(c), scale_of),
+        sample_size(lambda c: in_grid(c) and c.parameters == MAIN, scale_of),
+    ),
     "generic_size": sample_size(lambda c: c.learner == "fcn3" and is_plain(c), scale_of),
     "generic_permuted": ratio(
         sample_size(_permuted("fcn3"), scale_of),
@@ -195,6 +205,12 @@ KERNEL_STATISTICS = {
 EXPERIMENTS = (
     Experiment("rhm_layerwise", CHAPTER, layer_groups, measure_networks, LAYER_STATISTICS),
     Experiment("rhm_closed_form", CHAPTER, closed_groups, measure_closed_form, CLOSED_STATISTICS),
-    Experiment("rhm_shallow", CHAPTER, shallow_groups, measure_networks, SHALLOW_STATISTICS),
+    Experiment(
+        "rhm_deep",
+        CHAPTER,
+        network_groups,
+        measure_networks,
+        {**DEEP_STATISTICS, **SHALLOW_STATISTICS},
+    ),
     Experiment("rhm_kernel", CHAPTER, kernel_groups, measure_closed_form, KERNEL_STATISTICS),
 )

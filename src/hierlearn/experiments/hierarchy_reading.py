@@ -9,7 +9,7 @@ from hierlearn.experiments.hierarchy import HierarchyConfig
 from hierlearn.experiments.reading import crossing, ratio
 from hierlearn.measure.intervals import fit_slope
 
-__all__ = ["crossing", "difference", "each", "error", "mean", "needed", "ratio", "rows",
+__all__ = ["at_least", "crossing", "difference", "each", "error", "mean", "needed", "ratio", "rows",
            "sample_size", "sensitivity_of", "size_slope"]  # fmt: skip
 
 Value = Callable[[HierarchyConfig, dict[str, Any]], float]
@@ -91,6 +91,23 @@ def needed(
         }
         for seed, by_key in grids.items()
     }
+
+
+def at_least(choice: Choice, unit: Callable[[HierarchyConfig], float]) -> Statistic:
+    """Make the statistic P* over a unit; the largest size tried where the error does not cross."""
+
+    def statistic(records: Sequence[Measured]) -> dict[int, float]:
+        largest = {
+            seed: max((config.n_samples, unit(config)) for config, _ in runs)
+            for seed, runs in rows(records, choice).items()
+        }
+        sizes = {seed: list(one.values()) for seed, one in needed(records, choice).items()}
+        return {
+            seed: (n if math.isnan(sizes[seed][0]) else sizes[seed][0]) / one
+            for seed, (n, one) in largest.items()
+        }
+
+    return statistic
 
 
 def sample_size(choice: Choice, unit: Callable[[HierarchyConfig], float]) -> Statistic:

@@ -10,7 +10,6 @@ from typing import Any
 from hierlearn.experiments.base import Experiment, Group, Measured
 from hierlearn.experiments.hierarchy import HierarchyConfig, group
 from hierlearn.experiments.hierarchy_grouping import measure_grouping
-from hierlearn.experiments.hierarchy_networks import measure_networks
 from hierlearn.experiments.hierarchy_reading import (
     Choice,
     Value,
@@ -30,7 +29,6 @@ Parameters = tuple[int, int, int, int]
 SEEDS = {"smoke": range(3), "laptop": range(8), "paper": range(8)}
 FEWER = {"smoke": range(3), "laptop": range(5), "paper": range(8)}
 SMALL, MAIN = (4, 4, 4, 3), (8, 8, 4, 3)
-GRID = (1, 1.5, 2, 3, 4, 6)
 
 
 def arms(
@@ -145,31 +143,32 @@ DETECTABILITY_STATISTICS = {
 
 DEEP: dict[str, list[Parameters]] = {
     "smoke": [SMALL, (8, 8, 2, 4)],
-    "laptop": [SMALL, (8, 8, 2, 4), (8, 8, 8, 2), MAIN, (6, 6, 6, 3), (8, 8, 4, 4)],
+    "laptop": [SMALL, (8, 8, 2, 4), MAIN, (6, 6, 6, 3), (8, 8, 4, 4)],
     "paper": [
-        SMALL, (8, 8, 2, 4), (8, 8, 8, 2), MAIN, (6, 6, 6, 3), (8, 8, 4, 4),
+        SMALL, (8, 8, 2, 4), MAIN, (6, 6, 6, 3), (8, 8, 4, 4),
         (8, 8, 8, 3), (10, 10, 10, 3), (12, 12, 12, 3), (8, 8, 4, 5),
     ],
 }  # fmt: skip
 DEEP_STEPS = {"smoke": 1500, "laptop": 4000, "paper": 10_000}
-FINE = (1, 1.25, 1.5, 1.75, 2, 2.5, 3, 3.5, 4, 6)
+GRIDS = {
+    "smoke": (1, 2, 3, 4, 6),
+    "laptop": (1, 1.5, 2, 3, 4, 6),
+    "paper": (1, 1.25, 1.5, 1.75, 2, 2.5, 3, 3.5, 4, 6),
+}
 
 
 def deep_groups(profile: str) -> list[Group]:
     """End-to-end training over sample sizes, one group a configuration; the controls."""
-    n_steps, grid = DEEP_STEPS[profile], FINE if profile == "paper" else GRID
+    n_steps, grid = DEEP_STEPS[profile], GRIDS[profile]
     groups = []
     for p in DEEP[profile]:
-        # The (8,8,8,2) grammar writes 4096 strings only.
-        own = [f for f in grid if p != (8, 8, 8, 2) or f <= 5]
-        chosen = arms(p, own, n_steps=n_steps, n_test=1000 if p == (8, 8, 8, 2) else 2000)
-        groups.append(group("rhm_deep", chosen, SEEDS[profile]))
-    shuffled = arms(SMALL, (4,), n_steps=1000, control="shuffled labels")
+        groups.append(group("rhm_deep", arms(p, grid, n_steps=n_steps), SEEDS[profile]))
+    shuffled = arms(SMALL, (4,), n_steps=700, control="shuffled labels")
     groups.append(group("rhm_deep", shuffled, FEWER[profile]))
     if profile == "smoke":
         return groups
     permuted = arms(MAIN, (4,), n_steps=n_steps, control="permuted positions")
-    latin = arms(SMALL, (1, 8, 32, 128), n_steps=2000, dial="corrall", t=1.0)
+    latin = arms(SMALL, (8, 32, 120), n_steps=2000, dial="corrall", t=1.0)
     same = arms(SMALL, (8, 32), n_steps=2000)
     learned = arms(MAIN, (0.5, 8), n_steps=n_steps)
     return [
@@ -181,7 +180,7 @@ def deep_groups(profile: str) -> list[Group]:
 
 def in_grid(config: HierarchyConfig) -> bool:
     """Choose the plain runs on the grid of sample sizes."""
-    return is_plain(config) and config.n_samples <= 6 * config.scale
+    return config.learner == "cnn" and is_plain(config) and config.n_samples <= 6 * config.scale
 
 
 def scale_of(config: HierarchyConfig) -> float:
@@ -205,23 +204,36 @@ def _deepest(config: HierarchyConfig, measurement: dict[str, Any]) -> float:
     return sensitivity_of(layer, 1)(config, measurement)
 
 
+def _same_sizes(config: HierarchyConfig) -> bool:
+    """Choose random rules at the larger sample sizes of the control without correlation."""
+    plain = is_plain(config) and config.learner == "cnn"
+    return plain and (at(8, SMALL)(config) or at(32, SMALL)(config))
+
+
+def _learned(config: HierarchyConfig) -> bool:
+    """Choose the deep network at 4 P_0 of MAIN."""
+    return at(4, MAIN, learner="cnn")(config) and is_plain(config)
+
+
 DEEP_STATISTICS = {
     "size": sample_size(in_grid, scale_of),
     "slope": size_slope(in_grid),
     "shuffled_error": each(error, lambda c: c.control == "shuffled labels", mean),
     "latin_error": each(error, no_correlation, min),
-    "same_sizes_error": each(
-        error, lambda c: is_plain(c) and (at(8, SMALL)(c) or at(32, SMALL)(c))
+    "same_sizes_error": each(error, _same_sizes),
+    "permuted_error": each(
+        error, lambda c: c.control == "permuted positions" and c.learner == "cnn"
     ),
-    "permuted_error": each(error, lambda c: c.control == "permuted positions"),
-    "top_sensitivity": each(_deepest, lambda c: at(4, MAIN)(c) and is_plain(c)),
-    "second_sensitivity": each(sensitivity_of(2, 1), lambda c: at(4, MAIN)(c) and is_plain(c)),
-    "first_sensitivity": each(sensitivity_of(1, 1), lambda c: at(4, MAIN)(c) and is_plain(c)),
+    "top_sensitivity": each(_deepest, _learned),
+    "second_sensitivity": each(sensitivity_of(2, 1), _learned),
+    "first_sensitivity": each(sensitivity_of(1, 1), _learned),
     "untrained_sensitivity": each(
-        sensitivity_of(2, 1, "sensitivity_at_start"), lambda c: at(4, MAIN)(c) and is_plain(c)
+        sensitivity_of(2, 1, "sensitivity_at_start"),
+        _learned,
     ),
     "untrained_top_sensitivity": each(
-        sensitivity_of(3, 1, "sensitivity_at_start"), lambda c: at(4, MAIN)(c) and is_plain(c)
+        sensitivity_of(3, 1, "sensitivity_at_start"),
+        _learned,
     ),
 }
 
@@ -231,7 +243,8 @@ DEEP_STATISTICS = {
 def grouping_groups(profile: str) -> list[Group]:
     """Groups whose runs are also trained one by one, on the CPU."""
     steps = {"smoke": 200, "laptop": 800, "paper": 800}[profile]
-    return [group("rhm_grouping", arms(MAIN, (1, 2, 4), n_steps=steps), FEWER[profile])]
+    seeds = range(2) if profile == "smoke" else FEWER[profile]
+    return [group("rhm_grouping", arms(MAIN, (1, 4), n_steps=steps), seeds)]
 
 
 GROUPING_STATISTICS = {
@@ -255,6 +268,5 @@ EXPERIMENTS = (
     Experiment("rhm_exactness", CHAPTER, exactness_groups, measure_exactness, EXACT_STATISTICS),
     Experiment("rhm_detectability", CHAPTER, detectability_groups, measure_detectability,
                DETECTABILITY_STATISTICS),
-    Experiment("rhm_deep", CHAPTER, deep_groups, measure_networks, DEEP_STATISTICS),
     Experiment("rhm_grouping", CHAPTER, grouping_groups, measure_grouping, GROUPING_STATISTICS),
 )  # fmt: skip

@@ -20,12 +20,12 @@ from hierlearn.experiments.hierarchy_reading import (
 )
 from hierlearn.experiments.random_hierarchy import CHAPTER, FEWER, MAIN, SEEDS, SMALL, arms
 
-TURNS = {"smoke": (0.0, 1.0), "laptop": (0.0, 0.5, 0.75, 1.0), "paper": (0.0, 0.25, 0.5, 0.75, 0.9, 1.0)}  # fmt: skip  # noqa: E501
+TURNS = {"smoke": (0.0, 1.0), "laptop": (0.0, 0.75, 1.0), "paper": (0.0, 0.25, 0.5, 0.75, 0.9, 1.0)}  # fmt: skip  # noqa: E501
 MULTIPLE = {"corr": 16, "ident4": 8, "hint": 6, "skip": 6, "skipxor": 16, "shared": 6}
 READ = {"corr": 16, "ident": 8, "ident4": 8, "hint": 6, "skip": 6, "shared": 6}
 READ_TURNS = (0.0, 0.25, 0.5, 0.75, 0.9, 1.0)
 LOWER, LAST = 800, {"corr": 3000}
-TRACE = 100
+TRACE = 200
 GRADIENT = ("corr", "ident4", "hint", "skip", "shared")
 
 
@@ -86,12 +86,17 @@ def thaw_groups(profile: str) -> list[Group]:
         trace = TRACE if dial == "corr" else 0
         kinds = [
             turned(dial, turns, after="thaw", after_steps=n, trace=trace, **staged),
-            turned(dial, turns, n_steps=n),
+            turned(dial, turns[-1:] if profile == "smoke" else turns, n_steps=n),
         ]
-        if profile != "smoke":
-            kinds.append(turned(dial, turns, window=2, **staged))
         groups += [group("chain_rescue", kind, seeds) for kind in kinds]
-    return groups if profile == "smoke" else groups + _thaw_controls(profile)
+        if dial == "corr" and profile != "smoke":
+            back = turned(dial, turns, window=2, **staged)
+            groups.append(group("chain_rescue", back, FEWER[profile]))
+    if profile == "smoke":
+        few = {"lower_steps": 500, "n_steps": 1000, "after_steps": 1000, "after": "thaw"}
+        nothing = turned("corrall", (1.0,), parameters=SMALL, **few)
+        return [*groups, group("chain_rescue", nothing, FEWER[profile])]
+    return groups + _thaw_controls(profile)
 
 
 def _thaw_controls(profile: str) -> list[Group]:
