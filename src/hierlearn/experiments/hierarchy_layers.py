@@ -145,7 +145,7 @@ def shallow_groups(profile: str) -> list[Group]:
     parsed = arms(SMALL, (6,), n_steps=1500, control="parsed tokens", **one)
     if profile == "smoke":
         few = arms(SMALL, (6,), n_steps=1500, **one)
-        return [group("rhm_deep", chosen, SEEDS[profile]) for chosen in (few, parsed)]
+        return [group("rhm_deep", chosen, range(6)) for chosen in (few, parsed)]
     multiples, n_steps, generic, generic_steps = SHALLOW[profile]
     three = {"learner": "fcn3", "width": 128, "n_steps": generic_steps}
     permuted = arms(MAIN, generic, control="permuted positions", **three)

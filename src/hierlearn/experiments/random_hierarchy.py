@@ -26,7 +26,7 @@ from hierlearn.experiments.hierarchy_signals import measure_detectability, measu
 CHAPTER = "04_random_hierarchy"
 Parameters = tuple[int, int, int, int]
 
-SEEDS = {"smoke": range(3), "laptop": range(8), "paper": range(8)}
+SEEDS = {"smoke": range(4), "laptop": range(8), "paper": range(8)}
 FEWER = {"smoke": range(3), "laptop": range(5), "paper": range(8)}
 SMALL, MAIN = (4, 4, 4, 3), (8, 8, 4, 3)
 

@@ -84,11 +84,10 @@ def thaw_groups(profile: str) -> list[Group]:
         turns = (0.0, 1.0) if dial == "shared" else TURNS[profile]
         staged = {"lower_steps": LOWER, "n_steps": n}
         trace = TRACE if dial == "corr" else 0
-        kinds = [
-            turned(dial, turns, after="thaw", after_steps=n, trace=trace, **staged),
-            turned(dial, turns[-1:] if profile == "smoke" else turns, n_steps=n),
-        ]
-        groups += [group("chain_rescue", kind, seeds) for kind in kinds]
+        thaw = turned(dial, turns, after="thaw", after_steps=n, trace=trace, **staged)
+        groups.append(group("chain_rescue", thaw, FEWER[profile] if profile == "smoke" else seeds))
+        if profile != "smoke":
+            groups.append(group("chain_rescue", turned(dial, turns, n_steps=n), seeds))
         if dial == "corr" and profile != "smoke":
             back = turned(dial, turns, window=2, **staged)
             groups.append(group("chain_rescue", back, FEWER[profile]))
