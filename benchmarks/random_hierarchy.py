@@ -227,9 +227,8 @@ def networks(data: Any, cnn: Any) -> None:
         line(f"{name}, one run", peer, single, steps, "steps/s")
         line(f"{name}, {GROUP} runs in a group", peer, grouped, steps, "steps/s")
         flops = 3 * 2 * BATCH * WIDTH * (4 * 2 * v + 2 * 2 * WIDTH + 2 * WIDTH)
-        print(
-            f"{'':52s} ours, grouped: {flops * steps / grouped / 1e9:.0f} GFLOP/s of matrix products"
-        )
+        rate = flops * steps / grouped / 1e9
+        print(f"{'':52s} ours, grouped: {rate:.0f} GFLOP/s of matrix products")
 
 
 def main() -> None:
