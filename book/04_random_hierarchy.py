@@ -444,6 +444,8 @@ for ax, parameters, lines in PANELS:
     ax.set_xlabel(r"$P/n_cm^L$")
     if ax.get_legend_handles_labels()[0]:
         ax.legend()
+    else:
+        ax.set_visible(False)
 axes[0].set_ylabel("test error over chance")
 figures.show(
     fig, name="shallow", alt="Test error against sample size, means over seeds: " + "; ".join(parts) + ".",
@@ -563,7 +565,7 @@ axes[2].set_title("margin $G$: 1 is none (iii)")
 for ax in axes[1:]:
     figures.log_axes(ax, "y")
 axes[2].set_xlabel("turn of the dial $t$")
-axes[0].legend(ncols=2)
+fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
 figures.show(
     fig, name="conditions", alt=f"Signal, dirt and margin from t = 0 to 1, mean of {len(values)} seeds: " + "; ".join(parts) + ".",
     caption="The three conditions, read off the data of (8,8,4,3) without training, mean over seeds. Each dial moves its own number; the null dial, shared, moves none by much.",
