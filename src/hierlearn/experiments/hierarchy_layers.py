@@ -134,7 +134,7 @@ CLOSED_STATISTICS = {
 # --- shallow learners -------------------------------------------------------------------------
 
 SHALLOW = {
-    "laptop": ((2, 6, 16, 32, 64, 120), 6000, (4, 8, 12, 16, 24), 4000),
+    "laptop": ((6, 32, 64, 120), 6000, (4, 8, 12, 16, 24), 4000),
     "paper": ((2, 6, 16, 32, 64, 96, 120), 20_000, (2, 4, 6, 8, 12, 16, 24, 32), 10_000),
 }
 
@@ -189,7 +189,7 @@ def kernel_groups(profile: str) -> list[Group]:
     if profile == "smoke":
         return []
     plain = arms(MAIN, (1, 2, 4, 8, 16), learner="kernel")
-    parsed = arms(MAIN, (1, 16), learner="kernel", control="parsed tokens")
+    parsed = arms(MAIN, (1,), learner="kernel", control="parsed tokens")
     return [
         group("rhm_kernel", plain, FEWER[profile]),
         group("rhm_kernel", parsed, FEWER[profile]),
@@ -198,7 +198,7 @@ def kernel_groups(profile: str) -> list[Group]:
 
 KERNEL_STATISTICS = {
     "error": each(error, at(16, control="none")),
-    "parsed_error": each(error, at(16, control="parsed tokens")),
+    "parsed_error": each(error, at(1, control="parsed tokens")),
 }
 
 

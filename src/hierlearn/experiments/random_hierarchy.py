@@ -68,7 +68,7 @@ EXACT = {
 
 def exactness_groups(profile: str) -> list[Group]:
     """Parser, distinct draws and indexing; and the tables of the dials "corr" and "ident"."""
-    seeds = range(3) if profile == "smoke" else range(20)
+    seeds = range(3 if profile == "smoke" else 8)
     groups = [
         group("rhm_exactness", [HierarchyConfig(*p, 2000)], seeds) for p in EXACT[profile]
     ]  # fmt: skip
