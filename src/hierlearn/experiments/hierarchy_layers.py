@@ -150,9 +150,9 @@ def shallow_groups(profile: str) -> list[Group]:
     three = {"learner": "fcn3", "width": 128, "n_steps": generic_steps}
     permuted = arms(MAIN, generic, control="permuted positions", **three)
     return [
-        *(group("rhm_deep", arms(SMALL, (f,), n_steps=n_steps, **one), FEWER[profile])
-          for f in multiples),
-        group("rhm_deep", parsed, FEWER[profile]),
+        *(group("rhm_deep", arms(SMALL, (f,), n_steps=n_steps, **one),
+                SEEDS[profile] if f == 6 else FEWER[profile]) for f in multiples),
+        group("rhm_deep", parsed, SEEDS[profile]),
         group("rhm_deep", arms(MAIN, generic, **three), FEWER[profile]),
         group("rhm_deep", permuted, FEWER[profile]),
     ]  # fmt: skip
