@@ -339,7 +339,7 @@ ax.plot(grid, grid, color=figures.INK, linestyle=":", linewidth=1, label="$n_cm^
 figures.log_axes(ax, "xy")
 ax.set_xlabel("$n_cm^L$")
 ax.set_ylabel("sample size $P^*$")
-ax.legend(ncols=2)
+ax.legend(ncols=2, loc="lower right")
 figures.show(
     fig, name="sizes", alt="Sample sizes that reach a tenth of the error of guessing: " + "; ".join(parts) + ".",
     caption="Sample size $P^*$ of every learner against $n_cm^L$; geometric mean and 95 % interval over seeds. Seeds that do not "
@@ -677,8 +677,8 @@ figures.show(
 # nothing, on `corrall`, leaves {glue:text}`rhm.C13.control` of layer 2's. So the lower layers learn
 # which pairs are synonyms only once a higher layer sends them a signal that needs both halves.
 #
-# It is a correction in effect, not of anything worth keeping: over *random* lower layers the thaw works as well
-# ({glue:text}`rhm.C14`). Its steps are {glue:text}`rhm.C14s` times those of end-to-end training.
+# It does not *need* what layerwise training left: over random lower layers the thaw reaches
+# {glue:text}`rhm.C14`, somewhat later (dashed). From layerwise training, its steps are {glue:text}`rhm.C14s` times those of end-to-end training.
 
 # %% tags=["hide-input"]
 drawn = [d for d in ("corr", "ident4", "hint", "skip") if on_turns(d, "layerwise") is not None]
