@@ -94,12 +94,16 @@ def needed(
 
 
 def at_least(choice: Choice, unit: Callable[[HierarchyConfig], float]) -> Statistic:
-    """Make the statistic P* over a unit; the largest size tried where the error does not cross."""
+    """Make the statistic P* over a unit; the largest size tried where the error does not cross.
+
+    A seed with one size only says nothing about P* and is left out.
+    """
 
     def statistic(records: Sequence[Measured]) -> dict[int, float]:
         largest = {
             seed: max((config.n_samples, unit(config)) for config, _ in runs)
             for seed, runs in rows(records, choice).items()
+            if len(runs) > 1
         }
         sizes = {seed: list(one.values()) for seed, one in needed(records, choice).items()}
         return {
