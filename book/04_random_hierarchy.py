@@ -139,7 +139,7 @@ ax.set_xlim(-1.8, 7.4)
 ax.set_ylim(-1.15, 3.4)
 ax.axis("off")
 same = int((string == swapped).all(0).view(-1, 2).all(1).sum())
-figures.show(
+_ = figures.show(
     fig, name="tree",
     alt=f"Derivation of a string of 8 symbols from class {'ABCD'[int(label)]} of a grammar with 4 symbols, 2 synonyms and 3 "
     f"levels; the 4 input pairs are coloured by the symbol that wrote them. Below it a string with the same parents, in which "
@@ -180,6 +180,9 @@ for n_samples in (128, 512, 2048, 8192):
 # level lower; so the argument repeats. This is what a layerwise learner does.
 #
 # ## The experiments
+#
+# Every learner sees the same grammars and data of a seed. In the text below a dash stands for what this
+# profile does not run.
 
 # %%
 runs = chapter.compute()
@@ -243,7 +246,7 @@ ax.set_yticks([1, 2, 5, 10], ["1", "2", "5", "10"])
 ax.set_xlabel(r"examples $P/n_cm^L$")
 ax.set_ylabel("detectability $R$")
 ax.legend()
-figures.show(
+_ = figures.show(
     fig, name="detectability",
     alt=f"Detectability against sample size, {len(values)} seeds: " + "; ".join(parts) + f". With shuffled labels {np.mean(values):.2f}.",
     caption="Detectability of synonyms from labels, without any training: every seed, geometric mean with 95 % interval, and "
@@ -295,7 +298,7 @@ axes[0].set_xlabel("examples $P$")
 axes[1].set_xlabel(r"$P/n_cm^L$")
 axes[0].set_ylabel("test error over chance")
 axes[1].legend()
-figures.show(
+_ = figures.show(
     fig, name="collapse",
     alt=f"Test error of the deep network against sample size, mean of {len(values)} seeds: " + "; ".join(parts) + ".",
     caption="Test error of the deep network, every seed and the mean, against the number of examples (left) and in units of $n_cm^L$ (right).",
@@ -340,7 +343,7 @@ figures.log_axes(ax, "xy")
 ax.set_xlabel("$n_cm^L$")
 ax.set_ylabel("sample size $P^*$")
 ax.legend(ncols=2, loc="lower right")
-figures.show(
+_ = figures.show(
     fig, name="sizes", alt="Sample sizes that reach a tenth of the error of guessing: " + "; ".join(parts) + ".",
     caption="Sample size $P^*$ of every learner against $n_cm^L$; geometric mean and 95 % interval over seeds. Seeds that do not "
     "cross within the grid are left out here.",
@@ -447,7 +450,7 @@ for ax, parameters, lines in PANELS:
     else:
         ax.set_visible(False)
 axes[0].set_ylabel("test error over chance")
-figures.show(
+_ = figures.show(
     fig, name="shallow", alt="Test error against sample size, means over seeds: " + "; ".join(parts) + ".",
     caption="Learners that do not know the tree, beside the deep network. Dashed: all strings of the grammar.",
     command=command,
@@ -492,7 +495,7 @@ for ax, level in zip(axes, (1, 2), strict=True):
 axes[0].set_ylabel("sensitivity $S$")
 axes[0].legend()
 axes[0].set_ylim(0, 1.15)
-figures.show(
+_ = figures.show(
     fig, name="sensitivity",
     alt=f"Sensitivity of the layers of the trained network on {picture}, {grid[0]:g} to {grid[-1]:g} P_0: " + "; ".join(parts) + ".",
     caption="Sensitivity of each layer to synonyms of the lowest level (left) and the next (right), after training on $P$ examples. "
@@ -566,7 +569,7 @@ for ax in axes[1:]:
     figures.log_axes(ax, "y")
 axes[2].set_xlabel("turn of the dial $t$")
 fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
-figures.show(
+_ = figures.show(
     fig, name="conditions", alt=f"Signal, dirt and margin from t = 0 to 1, mean of {len(values)} seeds: " + "; ".join(parts) + ".",
     caption="The three conditions, read off the data of (8,8,4,3) without training, mean over seeds. Each dial moves its own number; the null dial, shared, moves none by much.",
     command=command,
@@ -657,7 +660,7 @@ axes[1].set_xlabel("steps after layerwise training ended")
 axes[0].legend()
 axes[1].legend()
 axes[1].set_ylim(0, 1.2)
-figures.show(
+_ = figures.show(
     fig, name="thaw",
     alt=f"After layerwise training on corr at t = 1, {len(curves['thaw'])} seeds over {steps[-1]} steps: " + "; ".join(parts) + ".",
     caption="What the thaw does. Layerwise training has ended near chance; at step 0 all layers begin to train, with the head that is "
@@ -711,7 +714,7 @@ for ax, dial in zip(axes.flat, drawn, strict=False):
     ax.set_xlabel("turn of the dial $t$")
 axes[0, 0].set_ylabel("test error over chance")
 axes[0, 0].legend(fontsize=7.5, loc="center left")
-figures.show(
+_ = figures.show(
     fig, name="dials", alt="Test error at t = 1, means over seeds: " + ", ".join(parts) + ".",
     caption="Who still learns as one condition is taken away: test error over chance, mean and every seed, (8,8,4,3).",
     command=command,
