@@ -256,9 +256,11 @@ GROUPING_STATISTICS = {
 def curve_points(
     records: Sequence[Measured], choice: Choice, value: Value = error
 ) -> tuple[list[float], list[list[float]]]:
-    """Return P/P_0 in order and `value` as `[seed, point]`, for a figure."""
+    """Return P/P_0 in order and `value` as `[seed, point]`, of the seeds that have every point."""
     chosen = rows(records, choice)
     ordered = {s: sorted(runs, key=lambda run: run[0].n_samples) for s, runs in chosen.items()}
+    longest = max(len(runs) for runs in ordered.values())
+    ordered = {s: runs for s, runs in ordered.items() if len(runs) == longest}
     first = next(iter(ordered.values()))
     x = [c.n_samples / c.scale for c, _ in first]
     return x, [[value(c, m) for c, m in ordered[s]] for s in sorted(ordered)]
