@@ -3,9 +3,13 @@
 from hierlearn.experiments import (
     backward_correction,
     ball_indicator,
+    chaining,
     classification,
     deep_on_cube,
+    hierarchy_layers,
     kernel_lower_bounds,
+    random_hierarchy,
+    rescue,
     sample_complexity,
 )
 from hierlearn.experiments.base import PROFILES, Experiment, Group, Measured, Run
@@ -13,6 +17,7 @@ from hierlearn.experiments.base import PROFILES, Experiment, Group, Measured, Ru
 _MODULES = (
     *(backward_correction, sample_complexity, classification),
     *(kernel_lower_bounds, deep_on_cube),
+    *(random_hierarchy, hierarchy_layers, rescue, chaining),
     ball_indicator,
 )
 

@@ -1,0 +1,141 @@
+r"""What the labels say about synonyms, and how far a network's layers have merged them."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor
+
+
+def label_counts(
+    types: Int64[Tensor, "n position"], labels: Int64[Tensor, "n"], *, n_types: int, n_classes: int
+) -> Float[Tensor, "type position label"]:
+    """Count data by the type of the patch at each position and by label."""
+    n_positions = types.shape[1]
+    cell = (types * n_positions + torch.arange(n_positions)) * n_classes + labels[:, None]
+    counts = torch.bincount(cell.flatten(), minlength=n_types * n_positions * n_classes)
+    return counts.view(n_types, n_positions, n_classes).double()
+
+
+def _pair_sums(
+    values: Tensor, kept: Tensor, parents: Tensor, n_parents: int
+) -> tuple[float, float, float, float]:
+    r"""Sum |difference|^2 over ordered pairs at equal position, and count them: within, between.
+
+    Within a parent and in total, by $2n\sum|F|^2-2|\sum F|^2$ over n values F.
+    """
+    values = values * kept[:, :, None]
+    squares = (values * values).sum(2)
+    groups = [torch.zeros(n_parents, *t.shape[1:]).double() for t in (kept, squares, values)]
+    for group, source in zip(groups, (kept.double(), squares, values), strict=True):
+        group.index_add_(0, parents, source)
+    n, total, vector = groups
+    within = (2 * n * total - 2 * vector.square().sum(2)).sum()
+    within_pairs = (n * (n - 1)).sum()
+    n, total, vector = n.sum(0), total.sum(0), vector.sum(0)
+    every = (2 * n * total - 2 * vector.square().sum(1)).sum()
+    every_pairs = (n * (n - 1)).sum()
+    return (
+        float(within), float(within_pairs), float(every - within),
+        float(every_pairs - within_pairs),
+    )  # fmt: skip
+
+
+def detectability(
+    counts: Float[Tensor, "type position label"], parents: Int64[Tensor, "type"], *, least: int = 2
+) -> float:
+    r"""Compute R: how much more the labels tell non-synonyms apart than synonyms.
+
+    $$R=\frac{E|\hat p_{\mu j}-\hat p_{\nu j}|^2_{\text{different parents}}}
+    {E|\hat p_{\mu j}-\hat p_{\nu j}|^2_{\text{same parent}}}$$
+    over ordered pairs of types at equal position, positions pooled, with $\hat p_{\mu j}$ the label
+    frequencies of type mu at position j. Cells with fewer than `least` data are left out.
+    """
+    total = counts.sum(2)
+    frequencies = counts / total.clamp(min=1)[:, :, None]
+    n_parents = int(parents.max()) + 1
+    within, n_within, between, n_between = _pair_sums(
+        frequencies, total >= least, parents, n_parents
+    )
+    return (between / n_between) / (within / n_within)
+
+
+def detectability_law(n_samples: int, *, scale: int, n_strings: int) -> float:
+    r"""Return $1+\frac{P}{n_cm^L}\cdot\frac{P_{\max}}{P_{\max}-P}$, our law for R.
+
+    It balances the signal $v/(n_cm^{L-1})$ and the noise mv/P a type in Cagnetta et al., Eq. 10;
+    the last factor is that of sampling without replacement.
+    """
+    return 1 + n_samples / scale * n_strings / (n_strings - n_samples)
+
+
+@dataclass(frozen=True)
+class Conditions:
+    r"""The three conditions of chaining as numbers at level 1; each is about 1 or 0 when absent.
+
+    Attributes:
+        signal: S, how far label frequencies of non-synonyms lie apart beyond those of synonyms, in
+            units of the sampling noise. Correlation, condition (i); RHM: $P/P_0$.
+        dirt: W, the same for synonyms. Cleanliness, condition (ii): 1 when clean.
+        margin: G, distance of a parent to its nearest other parent over the noise, averaged.
+            Identifiability, condition (iii): about 1 when two parents cannot be told apart.
+    """
+
+    signal: float
+    dirt: float
+    margin: float
+
+
+def conditions(
+    counts: Float[Tensor, "type position label"],
+    parents: Int64[Tensor, "type"],
+    *,
+    least: int = 3,
+) -> Conditions:
+    r"""Compute signal, dirt and margin from label counts, cells with `least` data or more.
+
+    The noise of a cell is $u=(1-\sum_c\hat p_c^2)/(N-1)$, an unbiased estimate of
+    $E|\hat p-p|^2$ for multinomial counts; the floor of a squared distance is twice its mean.
+    """
+    total = counts.sum(2)
+    kept = total >= least
+    p = counts / total.clamp(min=1)[:, :, None]
+    noise = (1 - p.square().sum(2)) / (total - 1).clamp(min=1)
+    floor = 2 * float(noise[kept].mean())
+    n_parents = int(parents.max()) + 1
+    within, n_within, between, n_between = _pair_sums(p, kept, parents, n_parents)
+    inside, outside = within / n_within, between / n_between
+    return Conditions(
+        (outside - inside) / floor,
+        inside / floor,
+        _margin(p, noise, kept, parents, n_parents),
+    )
+
+
+def _margin(p: Tensor, noise: Tensor, kept: Bool[Tensor, "t q"], parents: Tensor, n: int) -> float:
+    """Average over parents a: the least over b of |p_a - p_b|^2 / (V_a + V_b), positions summed."""
+    number = torch.zeros(n, kept.shape[1]).double().index_add_(0, parents, kept.double())
+    means = torch.zeros(n, *p.shape[1:]).double().index_add_(0, parents, p * kept[:, :, None])
+    variance = torch.zeros_like(number).index_add_(0, parents, noise * kept)
+    means = means / number.clamp(min=1)[:, :, None]
+    variance = variance / number.clamp(min=1).square()
+    both = ((number[:, None] > 0) & (number[None, :] > 0)).double()
+    distance = ((means[:, None] - means[None, :]).square().sum(3) * both).sum(2)
+    floor = ((variance[:, None] + variance[None, :]) * both).sum(2)
+    ratio = distance / floor.clamp(min=1e-300)
+    return float(ratio.fill_diagonal_(torch.inf).min(1).values.mean())
+
+
+def sensitivity(
+    activations: Float[Tensor, "n feature"], swapped: Float[Tensor, "n feature"]
+) -> float | None:
+    r"""Compute how much features move when synonyms are exchanged, relative to other data.
+
+    $S=E|f(x)-f(x')|^2/(2E|f(x)-\bar f|^2)$: 0 when f ignores the choice among synonyms, 1 when
+    the exchange moves it as far as an independent string would (Cagnetta et al., section IV).
+    `None` when the features are constant.
+    """
+    spread = 2 * (activations - activations.mean(0)).square().sum(1).mean()
+    if float(spread) == 0:
+        return None
+    return float((activations - swapped).square().sum(1).mean() / spread)
