@@ -430,8 +430,7 @@ else:
 # $\alpha_3^{-2}$.
 
 # %% tags=["hide-input"]
-chapter.glue("order-4", "—")
-chapter.glue("never-4", "—")
+order_4 = never_4 = "—"
 if runs.get("learning_order"):
     fig, ax = plt.subplots(figsize=(figures.WIDTH, 3.4))
     parts = []
@@ -458,8 +457,10 @@ if runs.get("learning_order"):
     )  # fmt: skip
     half = [m["half"] for r in rows(runs["learning_order"], lambda c: len(c.widths) == 3).values() for _, m in r]
     later = sum(h["4"] is not None and h["3"] is not None and h["4"] > h["3"] for h in half)
-    chapter.glue("order-4", f"{later} of {len(half)}")
-    chapter.glue("never-4", f"{sum(h['4'] is None for h in half)} of {len(half)}")
+    order_4 = f"{later} of {len(half)}"
+    never_4 = f"{sum(h['4'] is None for h in half)} of {len(half)}"
+chapter.glue("order-4", order_4)
+chapter.glue("never-4", never_4)
 
 # %% [markdown]
 # The exponent of the lag is {glue:text}`bfc.B10` for SGD and {glue:text}`bfc.B10.control` for Adam, which
