@@ -1,125 +1,27 @@
 r"""The common body of the experiments on hierarchical quadratic targets.
 
-A `QuadraticConfig` says what one run is; `measure` trains the runs of a group as one batch and
-measures each of them before every stage and at the end.
+`quadratic_runs.QuadraticConfig` says what one run is; `measure` trains the runs of a group as one
+batch and measures each of them before every stage and at the end.
 """
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from hierlearn.experiments.base import Group, Run
+from hierlearn.experiments.base import Group
+from hierlearn.experiments.quadratic_runs import QuadraticConfig, group
 from hierlearn.learners.quadratic import QuadraticNetworks
 from hierlearn.measure import features
 from hierlearn.randomness import stream
 from hierlearn.targets.quadratic import N_CALIBRATION, QuadraticTeachers
 from hierlearn.training.loop import Loop, Task
-from hierlearn.training.protocols import Plan, Protocol, compile_plan
+from hierlearn.training.protocols import Plan, compile_plan
 
-TARGETS = ("full", "debiased", "permuted", "independent level 3")
+__all__ = ["QuadraticConfig", "group", "measure"]
+
 CURVE_POINTS = 56
-
-
-@dataclass(frozen=True)
-class QuadraticConfig:
-    r"""One run on a hierarchical quadratic target.
-
-    Attributes:
-        dim: input dimension d.
-        widths: $k_2..k_L$ of the target.
-        gaps: amplitude ratios $\alpha_2=1,\alpha_3..\alpha_L$; zero removes a level.
-        skip: $\rho$.
-        opens, look_back, thaw, rate, lower_rate, level_rate: see `Protocol`.
-        n_steps, batch, optimizer: of the training loop.
-        target: what is fitted: "full" y; "debiased" $y-a_3x^\top B_3x$; "permuted" y of another
-            input; "independent level 3", where $h_3$ belongs to another input. Errors are always
-            measured against the full y.
-        loss: "squared", or "logistic" on the label $\mathrm{sign}(y-\mathrm{med}\,y)$.
-        flips: probability of a flipped training label.
-        n_samples: size of the training pool, `None` for fresh batches.
-        feature_flow: factor on the gradient that reaches level 2 through the features of level 3.
-        output_flow: the same for level 2's own output, from the opening of level 3 on.
-        oracle: whether level 2 is replaced by its nearest rotation of the truth, and frozen, when
-            level 3 opens.
-        learner_widths: widths of the network, `None` for those of the target.
-        n_test: number of test points.
-        curve: whether the run keeps its error curves.
-    """
-
-    dim: int
-    widths: tuple[int, ...]
-    gaps: tuple[float, ...]
-    opens: tuple[int | None, ...]
-    n_steps: int
-    skip: float = 0.8
-    look_back: int | None = None
-    thaw: int | None = None
-    rate: float = 1e-2
-    lower_rate: float = 1.0
-    level_rate: float = 0.0
-    batch: int = 256
-    optimizer: str = "adam"
-    target: str = "full"
-    loss: str = "squared"
-    flips: float = 0.0
-    n_samples: int | None = None
-    feature_flow: float = 1.0
-    output_flow: float = 1.0
-    oracle: bool = False
-    learner_widths: tuple[int, ...] | None = None
-    n_test: int = 2000
-    curve: bool = False
-
-    def __post_init__(self) -> None:
-        for name in ("widths", "gaps", "opens"):
-            object.__setattr__(self, name, tuple(getattr(self, name)))
-        if not len(self.widths) == len(self.gaps) == len(self.opens):
-            raise ValueError(
-                "widths, gaps and opens need one entry a level; got "
-                f"{len(self.widths)}, {len(self.gaps)} and {len(self.opens)}"
-            )
-        for name, valid in (
-            ("target", TARGETS),
-            ("loss", ("squared", "logistic")),
-            ("optimizer", ("adam", "sgd")),
-        ):
-            if getattr(self, name) not in valid:
-                raise ValueError(f"{name} must be one of {valid}; got {getattr(self, name)!r}")
-
-    @property
-    def protocol(self) -> Protocol:
-        """The training protocol of the run."""
-        names = [field.name for field in fields(Protocol)]
-        return Protocol(**{name: getattr(self, name) for name in names})
-
-    @property
-    def shape(self) -> tuple[Any, ...]:
-        """What the runs of one group must share."""
-        return (
-            self.dim, self.widths, self.skip, self.n_steps, self.batch, self.optimizer,
-            self.loss, self.n_samples, self.learner_widths, self.n_test,
-        )  # fmt: skip
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the fields as JSON: those without a default, and those that differ from it."""
-        values = asdict(self)
-        kept = {f.name for f in fields(self) if values[f.name] != f.default}
-        return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items() if k in kept}
-
-
-def group(experiment: str, arms: Iterable[QuadraticConfig], seeds: Sequence[int]) -> Group:
-    """Make the group that trains every arm with every seed; the seed varies slowest."""
-    arms = list(arms)
-    if len({arm.shape for arm in arms}) != 1:
-        raise ValueError("the arms of a group must agree in everything that shapes a batch")
-    runs = tuple(Run(experiment, arm.as_dict(), seed) for seed in seeds for arm in arms)
-    size = sum(arms[0].learner_widths or arms[0].widths) * (arms[0].dim + 40)
-    weight = arms[0].n_steps * (0.3 + 1e-8 * len(runs) * arms[0].batch * size * 4)
-    return Group(runs, weight)
 
 
 def measure(work: Group, device: torch.device) -> list[dict[str, Any]]:
@@ -149,22 +51,26 @@ class _Batch:
         self.teachers = teachers
         self.net = QuadraticNetworks(
             n_seeds, n_arms, dim=first.dim, widths=first.learner_widths or first.widths,
-            device=device,
+            device=device, readout=first.readout,
         )  # fmt: skip
-        self.net.initialize(self.seeds)
+        self.net.initialize(self.seeds, restarts=[arm.restart for arm in arms])
         self.truth = teachers.first.repeat_interleave(n_arms, 0)
         self._draw_test()
         thresholds = self._thresholds() if first.loss == "logistic" else None
         self.task = Task(
             teachers, self.seeds, self.amplitudes, self._targets(), thresholds,
             torch.tensor([arm.flips for arm in arms]), first.n_samples,
+            self._targets(early=True) if any("then" in arm.target for arm in arms) else None,
         )  # fmt: skip
         self.plan: Plan = compile_plan(
             [c.protocol for c in self.configs], [c.gaps for c in self.configs], first.n_steps
         )
 
-    def _targets(self) -> Tensor:
-        """Coefficients of every arm's training target on the basis of `training.loop.basis`."""
+    def _targets(self, *, early: bool = False) -> Tensor:
+        """Coefficients of every arm's training target on the basis of `training.loop.basis`.
+
+        `early`: those while only level 2 is open.
+        """
         n_levels = self.amplitudes.shape[2]
         target = torch.zeros(len(self.seeds), len(self.arms), 2 * n_levels + 1, device=self.device)
         for a, arm in enumerate(self.arms):
@@ -173,7 +79,7 @@ class _Batch:
                 target[:, a, other] = own
                 continue
             target[:, a, :n_levels] = own
-            if arm.target == "debiased":
+            if arm.target == "debiased" or (early and arm.target == "debiased, then full"):
                 target[:, a, n_levels] = -own[:, 1]
             elif arm.target == "independent level 3":
                 target[:, a, n_levels + 2] = own[:, 1]
@@ -218,7 +124,9 @@ class _Batch:
 
     def _install_oracles(self, stage: int) -> Tensor | None:
         start = self.plan.starts[stage]
-        chosen = torch.tensor([c.oracle and c.opens[1] == start for c in self.configs])
+        chosen = torch.tensor(
+            [c.oracle and c.opens[c.oracle_level - 2] == start for c in self.configs]
+        )
         if not bool(chosen.any()):
             return None
         weights = self.net.level_rows(0)
@@ -249,6 +157,8 @@ class _Batch:
         z = net.level_outputs(self.x_test)
         weights = gates * self.amplitudes.flatten(0, 1)
         output = net.head(z, weights)
+        if net.readout is not None:
+            output = output + net.read_out(net.input_pairs(self.x_test))
         columns = {"rel": features.unexplained(output, self.y_test)}
         if self.task.thresholds is not None:
             guess = output > net.extra[:, 1:]

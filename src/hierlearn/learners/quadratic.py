@@ -30,6 +30,8 @@ class QuadraticNetworks:
         rows: weights on x, `[seed, arm * n_rows, dim]`; an arm's levels follow each other.
         quadratic: for l = 3..L the weights on $[\Phi_{l-1};1]$, `[run, m_l, pairs + 1]`.
         extra: log-scale and offset of a classifier's logit, `[run, 2]`.
+        readout: the free quadratic form $x^\top Qx$ of the output, on the pairs $i\le j$ of inputs,
+            `[seed, arm, pairs]`; `None` without `readout`. Level 3 owns it.
         owner: for each parameter `run * (n_levels + 1) + level`; `extra` has the last column.
     """
 
@@ -42,6 +44,7 @@ class QuadraticNetworks:
         widths: Sequence[int],
         dtype: torch.dtype = torch.float32,
         device: torch.device | str = "cpu",
+        readout: bool = False,
     ) -> None:
         """Allocate the networks with all parameters zero; `initialize` draws them."""
         self.n_seeds, self.n_arms, self.dim, self.widths = n_seeds, n_arms, dim, tuple(widths)
@@ -53,31 +56,47 @@ class QuadraticNetworks:
         for below, width in zip(self.widths, self.widths[1:], strict=False):
             shapes.append((self.n_runs, width, below * (below + 1) // 2 + 1))
         shapes.append((self.n_runs, 2))
+        if readout:
+            shapes.append((n_seeds, n_arms, dim * (dim + 1) // 2))
         sizes = [torch.Size(shape).numel() for shape in shapes]
         self.theta = torch.zeros(sum(sizes), dtype=dtype, device=device)
         self.grad = torch.zeros_like(self.theta)
-        self.rows, *self.quadratic, self.extra = _views(self.theta, shapes, sizes)
-        self._grad_rows, *self._grad_quadratic, self.grad_extra = _views(self.grad, shapes, sizes)
+        views, grads = _views(self.theta, shapes, sizes), _views(self.grad, shapes, sizes)
+        self.readout = views.pop() if readout else None
+        self._grad_readout = grads.pop() if readout else None
+        self.rows, *self.quadratic, self.extra = views
+        self._grad_rows, *self._grad_quadratic, self.grad_extra = grads
         self.owner = self._owners(shapes, sizes)
         self._pairs = [_pair_tables(k, self.theta) for k in self.widths[:-1]]
         self._buffers: dict[int, _Buffers] = {}
 
     def _owners(self, shapes: list[tuple[int, ...]], sizes: list[int]) -> Tensor:
         owner = torch.empty(sum(sizes), dtype=torch.long, device=self.theta.device)
-        rows, *quadratic, extra = _views(owner, shapes, sizes)
+        rows, *quadratic = _views(owner, shapes, sizes)
+        readout = quadratic.pop() if len(quadratic) > self.n_levels else None
+        extra = quadratic.pop()
         run = torch.arange(self.n_runs, device=owner.device) * (self.n_levels + 1)
         level = torch.cat([torch.full((k,), i) for i, k in enumerate(self.widths)]).to(owner.device)
         rows.view(self.n_runs, self.n_rows, self.dim).copy_((run[:, None] + level)[:, :, None])
         for i, block in enumerate(quadratic, start=1):
             block.copy_((run + i)[:, None, None].expand_as(block))
         extra.copy_((run + self.n_levels)[:, None].expand_as(extra))
+        if readout is not None:
+            readout.copy_((run + 1).view(self.n_seeds, self.n_arms, 1).expand_as(readout))
         return owner
 
-    def initialize(self, seeds: Sequence[int], *, gain: float = 0.3) -> None:
-        r"""Draw $K_l\sim\mathrm{gain}\,N(0,1)/\sqrt{\text{fan-in}}$; a seed's arms start alike."""
-        for s, seed in enumerate(seeds):
-            generator = stream("initial weights", seed)
-            runs = slice(s * self.n_arms, (s + 1) * self.n_arms)
+    def initialize(
+        self, seeds: Sequence[int], *, gain: float = 0.3, restarts: Sequence[int] | None = None
+    ) -> None:
+        r"""Draw $K_l\sim\mathrm{gain}\,N(0,1)/\sqrt{\text{fan-in}}$, the readout zero.
+
+        A seed's arms start alike, except that arms with different `restarts` start differently.
+        """
+        numbers = torch.tensor(restarts or [0] * self.n_arms)
+        for s, restart in [(s, int(r)) for s in range(len(seeds)) for r in numbers.unique()]:
+            name = f"initial weights, restart {restart}" if restart else "initial weights"
+            generator = stream(name, seeds[s])
+            runs = s * self.n_arms + (numbers == restart).nonzero()[:, 0]
             for i, width in enumerate(self.widths):
                 pairs = self.quadratic[i - 1].shape[2] if i else 0
                 draw = torch.randn(width, pairs + self.dim, generator=generator)
@@ -127,6 +146,23 @@ class QuadraticNetworks:
         torch.mul(z, z, out=buffers.square)
         torch.bmm(self.by_row(weights)[:, None, :], buffers.square, out=buffers.raw)
         return buffers.raw[:, 0]
+
+    def input_pairs(self, x: Float[Tensor, "seed batch dim"]) -> Float[Tensor, "seed batch pairs"]:
+        r"""Compute $x_ix_j$, $i\le j$, which the free readout acts on."""
+        i, j = torch.triu_indices(self.dim, self.dim, device=x.device)
+        return x[:, :, i] * x[:, :, j]
+
+    def read_out(self, pairs: Float[Tensor, "seed batch pairs"]) -> Float[Tensor, "run batch"]:
+        r"""Compute $x^\top Qx$ from the `input_pairs`."""
+        assert self.readout is not None
+        return torch.bmm(self.readout, pairs.mT).flatten(0, 1)
+
+    def backward_readout(
+        self, pairs: Float[Tensor, "seed batch pairs"], slope: Float[Tensor, "run batch"]
+    ) -> None:
+        r"""Write the gradient of $\sum_b\mathrm{slope}_b\,\hat y_b$ in Q into `grad`."""
+        slopes = slope.view(self.n_seeds, self.n_arms, -1)
+        torch.bmm(slopes, pairs, out=self._grad_readout)
 
     def by_row(self, per_level: Float[Tensor, "run level"]) -> Float[Tensor, "run rows"]:
         """Repeat a value per level over the level's rows."""

@@ -29,6 +29,7 @@ class Task:
             `None` for regression.
         flips: probability that a training label is flipped, one an arm.
         n_samples: size of the training pool; `None` for fresh batches.
+        early_target: the target of a run while only its level 2 is open, where it is another.
     """
 
     teachers: QuadraticTeachers
@@ -38,6 +39,7 @@ class Task:
     thresholds: Tensor | None = None
     flips: Tensor | None = None
     n_samples: int | None = None
+    early_target: Tensor | None = None
 
 
 def basis(teachers: QuadraticTeachers, x: Float[Tensor, "seed batch dim"]) -> Tensor:
@@ -61,7 +63,9 @@ class Batches:
         self.generators = [stream("training data", seed) for seed in task.seeds]
         self.label_noise = [stream("label noise", seed) for seed in task.seeds]
         self.x = torch.empty(len(task.seeds), batch, dim, dtype=torch.float32)
-        self.uses_all = bool((task.target[:, :, task.teachers.scale.shape[1] :] != 0).any())
+        n_levels = task.teachers.scale.shape[1]
+        targets = [t for t in (task.target, task.early_target) if t is not None]
+        self.uses_all = any(bool((t[:, :, n_levels:] != 0).any()) for t in targets)
         self.pool: tuple[Tensor, Tensor] | None = None
         if task.n_samples is not None:
             draws = [
@@ -157,6 +161,10 @@ class Loop:
         self._moving = moving.flatten()
         moving = self._moving[net.owner]
         self._weights = [(1 - beta) * moving for beta in ADAM_BETAS]
+        if self.task.early_target is not None:
+            opened = self.plan.gates[stage][:, 1].view(net.n_seeds, net.n_arms, 1)
+            targets = self.task.target, self.task.early_target
+            self._target = torch.where(opened.to(net.theta.device), *targets).to(net.theta)
         gates = self.plan.gates[stage].to(net.theta)
         self._n_open = int(gates.any(0).sum())
         self._head = gates * self._amplitudes
@@ -171,6 +179,10 @@ class Loop:
         y = torch.bmm(self._target[:, :, :n_basis], functions)
         z = net.level_outputs(x, self._n_open)
         raw = net.head(z, self._head)
+        reads = net.readout is not None and self._n_open > 1
+        pairs = net.input_pairs(x) if reads else None
+        if pairs is not None:
+            raw.add_(net.read_out(pairs))
         if self.task.thresholds is None:
             slope = raw.sub_(y.flatten(0, 1))
             slope.sub_(slope.mean(1, keepdim=True)).mul_(2 / self.batch)
@@ -180,6 +192,8 @@ class Loop:
             x, z, slope,
             head_weights=self._head_slope, feature_flow=self.feature_flow, n_open=self._n_open,
         )  # fmt: skip
+        if pairs is not None:
+            net.backward_readout(pairs, slope)
         size = self.sizes[step] * self._moving
         self._adam(size) if self.optimizer == "adam" else self._sgd(size)
 
