@@ -158,7 +158,7 @@ class _Batch:
         weights = gates * self.amplitudes.flatten(0, 1)
         output = net.head(z, weights)
         if net.readout is not None:
-            output = output + net.read_out(net.input_pairs(self.x_test))
+            output = output + net.read_out(self.x_test)
         columns = {"rel": features.unexplained(output, self.y_test)}
         if self.task.thresholds is not None:
             guess = output > net.extra[:, 1:]

@@ -40,9 +40,9 @@ class QuadraticConfig:
     """
 
     dim: int
-    widths: tuple[int, ...]
-    gaps: tuple[float, ...]
-    opens: tuple[int | None, ...]
+    widths: Sequence[int]
+    gaps: Sequence[float]
+    opens: Sequence[int | None]
     n_steps: int
     skip: float = 0.8
     look_back: int | None = None
@@ -62,7 +62,7 @@ class QuadraticConfig:
     oracle_level: int = 3
     readout: bool = False
     restart: int = 0
-    learner_widths: tuple[int, ...] | None = None
+    learner_widths: Sequence[int] | None = None
     n_test: int = 2000
     curve: bool = False
 

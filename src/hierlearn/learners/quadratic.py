@@ -30,8 +30,8 @@ class QuadraticNetworks:
         rows: weights on x, `[seed, arm * n_rows, dim]`; an arm's levels follow each other.
         quadratic: for l = 3..L the weights on $[\Phi_{l-1};1]$, `[run, m_l, pairs + 1]`.
         extra: log-scale and offset of a classifier's logit, `[run, 2]`.
-        readout: the free quadratic form $x^\top Qx$ of the output, on the pairs $i\le j$ of inputs,
-            `[seed, arm, pairs]`; `None` without `readout`. Level 3 owns it.
+        readout: Q of a free quadratic form $x^\top Qx$ in the output, `[run, dim, dim]`, symmetric
+            from a zero start on; `None` without `readout`. Level 3 owns it.
         owner: for each parameter `run * (n_levels + 1) + level`; `extra` has the last column.
     """
 
@@ -57,7 +57,7 @@ class QuadraticNetworks:
             shapes.append((self.n_runs, width, below * (below + 1) // 2 + 1))
         shapes.append((self.n_runs, 2))
         if readout:
-            shapes.append((n_seeds, n_arms, dim * (dim + 1) // 2))
+            shapes.append((self.n_runs, dim, dim))
         sizes = [torch.Size(shape).numel() for shape in shapes]
         self.theta = torch.zeros(sum(sizes), dtype=dtype, device=device)
         self.grad = torch.zeros_like(self.theta)
@@ -82,7 +82,7 @@ class QuadraticNetworks:
             block.copy_((run + i)[:, None, None].expand_as(block))
         extra.copy_((run + self.n_levels)[:, None].expand_as(extra))
         if readout is not None:
-            readout.copy_((run + 1).view(self.n_seeds, self.n_arms, 1).expand_as(readout))
+            readout.copy_((run + 1)[:, None, None].expand_as(readout))
         return owner
 
     def initialize(
@@ -147,22 +147,22 @@ class QuadraticNetworks:
         torch.bmm(self.by_row(weights)[:, None, :], buffers.square, out=buffers.raw)
         return buffers.raw[:, 0]
 
-    def input_pairs(self, x: Float[Tensor, "seed batch dim"]) -> Float[Tensor, "seed batch pairs"]:
-        r"""Compute $x_ix_j$, $i\le j$, which the free readout acts on."""
-        i, j = torch.triu_indices(self.dim, self.dim, device=x.device)
-        return x[:, :, i] * x[:, :, j]
-
-    def read_out(self, pairs: Float[Tensor, "seed batch pairs"]) -> Float[Tensor, "run batch"]:
-        r"""Compute $x^\top Qx$ from the `input_pairs`."""
+    def read_out(self, x: Float[Tensor, "seed batch dim"]) -> Float[Tensor, "run batch"]:
+        r"""Compute $x^\top Qx$."""
         assert self.readout is not None
-        return torch.bmm(self.readout, pairs.mT).flatten(0, 1)
+        n_seeds, batch, dim = x.shape
+        forms = self.readout.view(n_seeds, self.n_arms * dim, dim)
+        mixed = torch.bmm(x, forms.mT).view(n_seeds, batch, self.n_arms, dim)
+        return mixed.mul_(x[:, :, None, :]).sum(3).mT.flatten(0, 1)
 
     def backward_readout(
-        self, pairs: Float[Tensor, "seed batch pairs"], slope: Float[Tensor, "run batch"]
+        self, x: Float[Tensor, "seed batch dim"], slope: Float[Tensor, "run batch"]
     ) -> None:
-        r"""Write the gradient of $\sum_b\mathrm{slope}_b\,\hat y_b$ in Q into `grad`."""
-        slopes = slope.view(self.n_seeds, self.n_arms, -1)
-        torch.bmm(slopes, pairs, out=self._grad_readout)
+        r"""Write the gradient of $\sum_b\mathrm{slope}_b\,x_b^\top Qx_b$ in Q into `grad`."""
+        assert self._grad_readout is not None
+        slopes = slope.view(self.n_seeds, self.n_arms, 1, -1)
+        scaled = (slopes * x.mT[:, None]).reshape(self.n_seeds, self.n_arms * self.dim, -1)
+        torch.bmm(scaled, x, out=self._grad_readout.view(self.n_seeds, -1, self.dim))
 
     def by_row(self, per_level: Float[Tensor, "run level"]) -> Float[Tensor, "run rows"]:
         """Repeat a value per level over the level's rows."""

@@ -21,13 +21,12 @@ from torch.func import jacfwd
 
 from hierlearn.randomness import stream
 
-N_STARTS = 4
-MAX_STEPS = 200
+MAX_STEPS = 60
 
 
 @dataclass(frozen=True)
 class SquaredForms:
-    r"""The function $\sum_iw_is_i(x)^2+x^\top Dx$, $s_i=\langle C_i,xx^\top-I\rangle+v_i^\top x+c_i$.
+    r"""Functions $\sum_iw_is_i(x)^2+x^\top Dx$, $s_i=\langle C_i,xx^\top-I\rangle+v_i^\top x+c_i$.
 
     Attributes:
         weights: $w_i$, `[term]`.
@@ -139,8 +138,8 @@ def greedy_floor(
 ) -> Floor:
     r"""Minimize the population loss over level 3 while $K_2^\top K_2$ stays at `frozen`.
 
-    Starts from the target's own level 3 and from `N_STARTS - 1` perturbations of it, and keeps the
-    best: the minimum found is a global one only as far as that goes.
+    Levenberg-Marquardt from the target's own level 3: a minimum near the truth, an upper bound on
+    the global one.
 
     Args:
         first: $W_2$.
@@ -200,8 +199,8 @@ class _Problem:
         difference = network.minus(self.target).hermite(up_to_quadratic=with_readout)
         return difference / self.amplitudes[1]
 
-    def start(self, number: int) -> Tensor:
-        """Return the target's level 3 seen through the frozen level 2, perturbed."""
+    def start(self) -> Tensor:
+        """Return the target's level 3 seen through the frozen level 2, slightly perturbed."""
         inverse = torch.linalg.pinv(self.rows)
         mixed = inverse.T @ self.target.quadratic @ inverse
         i, j = self.pairs
@@ -209,9 +208,9 @@ class _Problem:
         parts = [torch.zeros(shape, dtype=torch.float64) for shape in self.shapes]
         kept = min(len(mixed), self.width)
         parts[0][:kept], parts[1][:kept] = mixed[:kept], self.target.linear[:kept]
-        generator = stream("floor", number)
+        generator = stream("floor", 0)
         noise = torch.randn(sum(self.sizes), generator=generator, dtype=torch.float64)
-        return torch.cat([part.flatten() for part in parts]) + (0.1 if number else 0.001) * noise
+        return torch.cat([part.flatten() for part in parts]) + 1e-3 * noise
 
     def solve(self, *, with_readout: bool) -> tuple[float, tuple[Tensor, Tensor, Tensor]]:
         """Return the smallest loss found, and C, v, c there."""
@@ -223,10 +222,8 @@ class _Problem:
             slope = jacfwd(lambda p: self.residuals(p, with_readout))
             return slope(torch.from_numpy(parameters)).numpy()
 
-        found = [
-            least_squares(residuals, self.start(n).numpy(), jac=jacobian, max_nfev=MAX_STEPS)
-            for n in range(N_STARTS)
-        ]
-        best = min(found, key=lambda result: result.cost)
+        best = least_squares(
+            residuals, self.start().numpy(), jac=jacobian, method="lm", max_nfev=MAX_STEPS
+        )
         forms = self.forms(torch.from_numpy(best.x))
         return 2 * float(best.cost) * float(self.amplitudes[1]) ** 2, forms

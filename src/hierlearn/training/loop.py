@@ -180,9 +180,8 @@ class Loop:
         z = net.level_outputs(x, self._n_open)
         raw = net.head(z, self._head)
         reads = net.readout is not None and self._n_open > 1
-        pairs = net.input_pairs(x) if reads else None
-        if pairs is not None:
-            raw.add_(net.read_out(pairs))
+        if reads:
+            raw.add_(net.read_out(x))
         if self.task.thresholds is None:
             slope = raw.sub_(y.flatten(0, 1))
             slope.sub_(slope.mean(1, keepdim=True)).mul_(2 / self.batch)
@@ -192,8 +191,8 @@ class Loop:
             x, z, slope,
             head_weights=self._head_slope, feature_flow=self.feature_flow, n_open=self._n_open,
         )  # fmt: skip
-        if pairs is not None:
-            net.backward_readout(pairs, slope)
+        if reads:
+            net.backward_readout(x, slope)
         size = self.sizes[step] * self._moving
         self._adam(size) if self.optimizer == "adam" else self._sgd(size)
 
