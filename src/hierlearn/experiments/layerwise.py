@@ -36,15 +36,15 @@ GAPS_3 = {
     "paper": (0.4, 0.2, 0.1, 0.05, 0.025),
 }
 GAPS_4 = {"smoke": (0.04,), "laptop": (0.08, 0.04, 0.02, 0.01), "paper": (0.08, 0.04, 0.02, 0.01)}
-STEPS_3 = {"smoke": (1200, 3600), "laptop": (2500, 8000), "paper": (5000, 20_000)}
+STEPS_3 = {"smoke": (1200, 3600), "laptop": (2500, 8000), "paper": (4000, 12_000)}
 STEPS_4 = {
     "smoke": (1000, 3000, 6000),
     "laptop": (1500, 5000, 12_000),
-    "paper": (4000, 12_000, 30_000),
+    "paper": (3000, 9000, 20_000),
 }
 STEPS_5 = {
     "laptop": (1500, 4500, 9000, 16_000),
-    "paper": (4000, 12_000, 24_000, 44_000),
+    "paper": (3000, 9000, 18_000, 32_000),
 }
 DIMS = {"laptop": (10, 40), "paper": (10, 40, 80)}
 BATCH = {"smoke": 256, "laptop": 256, "paper": 1024}
@@ -255,9 +255,7 @@ def width_groups(profile: str) -> list[Group]:
     groups = []
     for widths in WIDTHS[profile]:
         arms = [replace(base, learner_widths=widths, look_back=k) for k in (None, 1)]
-        groups.append(
-            group("width", arms, SEEDS[profile] if profile == "smoke" else FEWER[profile])
-        )
+        groups.append(group("width", arms, SEEDS[profile]))
     return groups
 
 
