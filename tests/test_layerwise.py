@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from single_thread import one_thread  # noqa: F401
 
 from hierlearn.experiments import quadratic
 from hierlearn.experiments.quadratic import QuadraticConfig, group

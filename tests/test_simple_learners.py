@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from scipy import integrate
+from single_thread import one_thread  # noqa: F401
 
 from hierlearn.experiments.simple_learners import ALL_KERNELS, SimpleConfig, draw, group, measure
 from hierlearn.learners.feature_machine import feature_machine, gradient_outer_product
@@ -21,15 +22,6 @@ from hierlearn.measure.features import unexplained
 from hierlearn.randomness import stream
 
 CPU = torch.device("cpu")
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Small tensors, and CI machines that are shared: threads only wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 SMALL = {"dim": 6, "widths": (2, 2), "n_samples": 400}
