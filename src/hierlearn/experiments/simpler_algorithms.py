@@ -152,7 +152,8 @@ def simple_groups(profile: str) -> list[Group]:
 def _laptop_extras(profile: str) -> list[SimpleConfig]:
     base = SimpleConfig("kernel", N_SAMPLES[profile], kernels=FEW_KERNELS)
     bare = replace(base, kernels=())
-    extras = [machine(replace(base, widths=FOUR, gaps=(1, 0.2, 0)))]
+    four = replace(base, widths=FOUR, gaps=GAPS_4)
+    extras = [machine(replace(four, gaps=(1, 0.2, 0))), machine(four, degree=8)]
     for n in MORE[profile]:
         extras += [
             replace(base, n_samples=n, kernels=("poly4",)),
@@ -293,8 +294,9 @@ SIMPLE_STATISTICS = {
     "best_three_levels": best_of_all(THREE),
     "best_four_levels": best_of_all(FOUR),
     "machine_on_four_levels": largest(
-        learner="feature machine", widths=FOUR, gaps=GAPS_4, n_samples=2000
+        learner="feature machine", widths=FOUR, gaps=GAPS_4, n_samples=2000, degree=4
     ),
+    "machine_of_degree_8": largest(learner="feature machine", degree=8),
     "machine_without_level_4": largest(learner="feature machine", gaps=(1, 0.2, 0)),
     "gelu_over_powers": ratio(
         largest(learner="two-layer", powers=(), n_samples=4000, **_here),
