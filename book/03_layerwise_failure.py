@@ -88,7 +88,7 @@ def train(K2, K3, rates, level_3_open, generator):
         (output - y).var().backward()
         optimizer.step()
         anneal.step()
-    return float((output - y).var() / y.var())
+    return (output - y).var().item() / y.var().item()
 
 
 generator = torch.Generator().manual_seed(0)
@@ -108,11 +108,12 @@ for name, rate in (("staged", 0.002), ("frozen", 0)):
 # $C_i=K_2^\top G_iK_2$. The squares expand in Hermite polynomials, whose degrees are orthogonal, so the population loss is
 # exactly
 #
-# $$\sum_{k=1}^4k!\,\lVert\mathrm{sym}\,\Delta T_k\rVert_F^2,\qquad
-# \begin{aligned}
-# T_4&=a_3\textstyle\sum_iC_i\otimes C_i, & T_3&=2a_3\textstyle\sum_iC_i\otimes v_i,\\
-# T_2&=a_2\hat A+a_3\textstyle\sum_i(4C_i^2+v_iv_i^\top+2c_iC_i), & T_1&=a_3\textstyle\sum_i(4C_iv_i+2c_iv_i),
-# \end{aligned}$$
+# $$\sum_{k=1}^4k!\,\lVert\mathrm{sym}\,\Delta T_k\rVert_F^2,$$
+#
+# \begin{align*}
+# T_4&=a_3\textstyle\sum_iC_i\otimes C_i, & T_2&=a_2\hat A+a_3\textstyle\sum_i(4C_i^2+v_iv_i^\top+2c_iC_i),\\
+# T_3&=2a_3\textstyle\sum_iC_i\otimes v_i, & T_1&=a_3\textstyle\sum_i(4C_iv_i+2c_iv_i),
+# \end{align*}
 #
 # where $\Delta$ is network minus target. Degrees 4 and 3 ask level 3 to be the truth. Degree 2 then counts the contribution
 # $B_3$ of level 3 *twice*: level 2 has already swallowed it. Every part of $\Delta T$ is of order $a_3$, so the floor is of order $\alpha_3^2$, and a
@@ -160,18 +161,14 @@ for ax, (title, look_back) in zip(
         steps, errors, n_seeds = level_errors(look_back, level)
         width = steps[1] - steps[0]
         shade = np.clip((np.log10(errors) - LIGHTEST) / (DARKEST - LIGHTEST), 0.02, 1)
-        for step, alpha in zip(steps, shade):
+        shade = np.round(shade, 2)
+        edges = [0, *(np.flatnonzero(np.diff(shade)) + 1), len(shade)]
+        for first, last in zip(edges, edges[1:]):  # one rectangle per run of equal shade: no seams
+            left, right = steps[first] - width / 2, steps[last - 1] + width / 2
+            box = (left, row_number - 0.45), right - left, 0.9
             ax.add_patch(
-                Rectangle(
-                    (step - width / 2, row_number - 0.45),
-                    width,
-                    0.9,
-                    facecolor=figures.COLORS[0],
-                    alpha=float(alpha),
-                    linewidth=0,
-                    antialiased=False,
-                )
-            )
+                Rectangle(*box, facecolor=figures.COLORS[0], alpha=float(shade[first]), linewidth=0, antialiased=False)
+            )  # fmt: skip
         parts.append(f"{title.split(':')[0]} level {level} ends at {errors[-1]:.0e}")
     for opened in config.opens[1:]:
         ax.axvline(opened, color=figures.INK, linewidth=0.9, linestyle=(0, (3, 2)))
@@ -183,7 +180,7 @@ figures.show(
     fig,
     name="levels-over-time",
     alt=f"Squared feature errors of three levels over {steps[-1]} steps, geometric means of {n_seeds} seeds: " + ", ".join(parts) + ". Greedy rows stay dark after their level is frozen; staged rows fade each time a higher level opens.",
-    caption="Feature error of each level (rows) over training (columns): full color is an error of 1, white one of $10^{-8}$. Dashed: "
+    caption="Feature error of each level (rows) over training (columns): full color is a squared error of 1, blank one of $10^{-8}$. Dashed: "
     "the next level opens. Frozen levels keep their error; trained ones are corrected by each newcomer.",
     command=command,
 );  # fmt: skip
@@ -234,7 +231,7 @@ figures.show(
 
 # %% [markdown]
 # With three levels, freezing multiplies the final error by {glue:text}`layerwise.F1`; with four, by {glue:text}`layerwise.F1d`. At four levels each turn of
-# the dial counts: all over the newest two is {glue:text}`layerwise.F4`, the newest two over greedy {glue:text}`layerwise.F4g`. Greedy training does not
+# the dial counts: training the newest two instead of all multiplies the error by {glue:text}`layerwise.F4`, and only the newest instead of two by {glue:text}`layerwise.F4g` more. Greedy training does not
 # learn level 4 at all: its error there is {glue:text}`layerwise.F7`, where 1 is the zero function. Level 4 fits what the frozen levels left over.
 #
 # **It is the bias, not the freezing.** Put the nearest rotation of the true features in place of level 2 when level 3 opens, and freeze *that*: greedy training
@@ -336,12 +333,12 @@ if profile != "smoke":
     ax.legend(loc="lower left")
     figures.show(
         fig, name="thaw", alt=f"Relative error over {kept[0]['step'][-1]} steps, final geometric means of {len(values)} seeds: " + ", ".join(parts) + ".",
-        caption="Thawing level 2 halfway through stage 3 releases most seeds from the floor at once.", command=command,
+        caption="Thawing level 2 halfway through stage 3 releases the error from its floor; thin lines are single seeds.", command=command,
     )  # fmt: skip
 
 # %% [markdown]
 # Thawing is the causal test: nothing else changes. It lowers the error by a factor {glue:text}`layerwise.T` (staying frozen for as long: {glue:text}`layerwise.T.control`).
-# The interval is wide because not every seed escapes within this budget: level 3 has settled around the wrong features, and has to be undone as well.
+# The interval is wide where a seed does not escape within this budget: level 3 has settled around the wrong features, and has to be undone as well.
 # Chapter 1 thaws with a larger budget.
 #
 # ### Does it go away in high dimension?
@@ -410,7 +407,7 @@ figures.show(
 # What does **not** remove the floor: a budget four times as large (error over the plain run: {glue:text}`layerwise.F8b`), smaller steps ({glue:text}`layerwise.F8s`), restarts
 # (the best of three: {glue:text}`layerwise.F8r`). A floor that is a property of the population loss does not care.
 #
-# With **five levels** staged training is at its own limit: the error of its level 5 is {glue:text}`layerwise.L5` (median and range; 1 is the zero function), so some seeds learn most of level 5 and some do not.
+# With **five levels** staged training is at its own limit: the error of its level 5 is {glue:text}`layerwise.L5` (median and range; 1 is the zero function); the range says how far seeds differ.
 # We draw no comparison there.
 #
 # ## Verdicts

@@ -176,7 +176,7 @@ figures.show(
 # {glue:text}`simpler.S1`. **"No simpler algorithm is known" does not carry over to this target.** Sequential kernels with eigen-features come close too: the second stage leaves
 # {glue:text}`simpler.S4.control` of the error of the first; when it hands on its scalar *prediction* instead, {glue:text}`simpler.S4`. A number carries too little; directions carry enough.
 #
-# Plain kernels fail: {glue:text}`simpler.S2` for the best of them. There are 10 626 monomials of degree at most 4 in 20 variables; in 10 variables there are 1001, and the same kernels reach
+# Plain kernels fail: {glue:text}`simpler.S2` for the best of them. There are $10\,626$ monomials of degree at most 4 in 20 variables; in 10 variables there are 1001, and the same kernels reach
 # {glue:text}`simpler.S2.control`. From $d=20$ to 40 their error grows by a factor {glue:text}`simpler.S3`, while the deep network stays at {glue:text}`simpler.S3d` over all dimensions.
 
 # %% tags=["hide-input"]
@@ -239,7 +239,7 @@ if profile != "smoke":
                     if not values:
                         continue
                     value = float(np.exp(np.mean(np.log(np.maximum(values, 1e-13)))))
-                    alpha = float(np.clip((np.log10(value) + 9) / 7, 0.03, 0.75))
+                    alpha = float(np.clip((np.log10(value) + 9) / 7, 0.03, 0.6))
                     ax.add_patch(
                         Rectangle(
                             (j - 0.5, i - 0.5),
