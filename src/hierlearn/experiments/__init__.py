@@ -8,17 +8,21 @@ from hierlearn.experiments import (
     deep_on_cube,
     hierarchy_layers,
     kernel_lower_bounds,
+    layerwise,
     random_hierarchy,
     rescue,
     sample_complexity,
+    simpler_algorithms,
 )
 from hierlearn.experiments.base import PROFILES, Experiment, Group, Measured, Run
 
 _MODULES = (
     *(backward_correction, sample_complexity, classification),
     *(kernel_lower_bounds, deep_on_cube),
+    layerwise,
     *(random_hierarchy, hierarchy_layers, rescue, chaining),
     ball_indicator,
+    simpler_algorithms,
 )
 
 EXPERIMENTS: dict[str, Experiment] = {e.name: e for m in _MODULES for e in m.EXPERIMENTS}

@@ -1,0 +1,359 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # What simpler algorithms can do
+#
+# {cite:t}`allenzhu2023` name simpler algorithms that are not *known* to learn their class: layerwise training, kernels applied in sequence, two-layer networks. For none of
+# these three is a lower bound proved; lower bounds are proved for plain kernels. "Not known" invites a search, and this chapter makes one: on the target of
+# [chapter 1](01_backward_feature_correction.ipynb), at equal data, every simple learner with a stated search. One of them *solves* the three-level target, as well as the deep network does.
+#
+# ```{prf:remark} Allen-Zhu & Li, COLT 2023, from the abstract, in our words
+# :label: rem-simpler
+# No simpler algorithm (layerwise training, sequential kernels, two-layer networks, ...) is known to learn the class of {prf:ref}`thm-bfc` in polynomial time, even to
+# error $d^{-0.01}$. For kernel methods a $d^{\omega(1)}$ lower bound is proved.
+# ```
+#
+# The theorem's class has degree $\omega(1)$ and dimension $d\to\infty$. Ours has three or four levels and $d=20$. What "not known" loses at that size, and what brings it back, is the question here.
+
+# %% tags=["parameters"]
+profile = "laptop"
+device = "auto"
+records = "_build/records"
+
+# %% tags=["hide-input"]
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.patches import Rectangle
+
+from hierlearn import figures, pages
+from hierlearn.experiments import simpler_algorithms as simpler
+from hierlearn.experiments.reading import rows
+
+chapter = pages.open_chapter(
+    "06_simpler_algorithms", profile=profile, device=device, records=records
+)
+plt.rcParams.update(figures.RC)
+command = f"python -m hierlearn run 6 --profile {profile}"
+
+# %% [markdown]
+# ## A shortcut in twenty lines
+#
+# The target $y=\sum_la_l\,\mathrm{Sum}(h_l)$ with $k=(4,3)$ depends on $x\in\mathbb R^{20}$ only through $r=k_2+k_3=7$ directions, the rows of $W_2$ and of $V_3$. All seven show in its degree-2 part. Whoever finds them
+# is left with a polynomial of degree 4 in 7 variables, which a thousand samples determine.
+#
+# The **recursive feature machine** {cite}`radhakrishnan2024` finds them: kernel ridge regression, then the average outer product of its own predictor's gradients becomes the metric of the next kernel.
+
+# %%
+import torch
+
+from hierlearn.targets.quadratic import QuadraticTeachers
+
+teacher = QuadraticTeachers.draw([0], dim=20, widths=(4, 3), skip=0.8, dtype=torch.float64)
+amplitudes = teacher.amplitudes(torch.tensor([[[1, 0.2]]]).double())[0, 0]
+generator = torch.Generator().manual_seed(0)
+x = torch.randn(3000, 20, generator=generator).double()
+y = amplitudes @ teacher.level_sums(x[None])[0]
+(x, test), (y, y_test) = x.split([1500, 1500]), y.split([1500, 1500])
+
+metric = torch.eye(20).double() / 20
+for update in range(4):
+    inner = x @ metric @ x.T
+    gram = (1 + inner) ** 4
+    weights = torch.linalg.solve(gram + 1e-6 * gram.diagonal().mean() * torch.eye(1500), y)
+    error = (1 + test @ metric @ x.T) ** 4 @ weights - y_test
+    print(f"after {update} updates of the metric: relative error {error.var() / y_test.var():.0e}")
+    gradients = (4 * (1 + inner) ** 3 * weights) @ x @ metric
+    metric = gradients.T @ gradients
+    metric = metric / metric.trace()
+
+# %% [markdown]
+# No depth, no hierarchy: a kernel with a learned metric.
+#
+# ## The contest
+#
+# Every seed has its own target and its own draw of inputs. All learners of a seed see the same $N$ points, and choose by error on 2000 validation points:
+#
+# | learner | form | search |
+# |---|---|---|
+# | kernel | ridge regression, one of: $(1+\langle x,z\rangle/d)^p$ with $p=2,4,8$; Gaussian, two widths; neural tangent kernel of ReLU nets, one and two hidden layers | kernel and ridge (4 values) |
+# | sequential, predictions | $L-1$ quadratic ridge regressions; each sees $x$ and the earlier stages' predictions | ridge (5 values) a stage, number of stages |
+# | sequential, eigen-features | the same; each sees $x$ and the products of the $ck_l$ leading eigen-features of the quadratic form before it, $c=1,2$ | ridge a stage, number of stages |
+# | feature machine | $(1+x^\top Mz)^p$ with $p=4$ (four levels: also 8), $M$ from the average gradient outer product, 4 updates | ridge (3 values), number of updates |
+# | two layers | 256 units with powers 1, 2, 4 (and 8 for four levels) or GELU, 3000 steps of Adam | checkpoint; learning rate fixed on pilot seeds |
+# | deep | staged training as in chapter 1, batches from the same pool | nothing |
+#
+# They do not know the same things. The deep network knows the amplitudes $a_l$ and the widths; the eigen-features the widths; feature machine and powers the degree.
+
+# %%
+runs = chapter.compute()
+
+# %% tags=["hide-input"]
+chapter.provenance()
+for row in chapter.rows:
+    chapter.glue_claim(row.id)
+
+# %% tags=["hide-input"]
+n_samples = simpler.N_SAMPLES[profile]
+SHOWN = [
+    ("kernel", {"learner": "kernel"}),
+    ("sequential, predictions", {"learner": "predictions"}),
+    ("sequential, eigen ×1", {"learner": "eigenfeatures", "factor": 1}),
+    ("sequential, eigen ×2", {"learner": "eigenfeatures", "factor": 2}),
+    ("two layers, powers", {"learner": "two-layer"}),
+    ("feature machine", {"learner": "feature machine", "degree": 4}),
+    ("feature machine, degree 8", {"learner": "feature machine", "degree": 8}),
+]
+
+
+def deep_errors(widths, n=n_samples, dim=20):
+    chosen = rows(
+        runs["deep_pool"],
+        lambda c: c.widths == widths and c.n_samples == n and c.dim == dim and c.target == "full",
+    )
+    return [m["final"]["rel"] for s in sorted(chosen) for _, m in chosen[s]]
+
+
+def simple_errors(widths, n=n_samples, dim=20, **fields):
+    found = simpler.read(
+        runs["simple_learners"],
+        widths=widths,
+        n_samples=n,
+        dim=dim,
+        target="hierarchy",
+        gaps=simpler.gaps_of(widths),
+        **fields,
+    )
+    return [m["final"]["rel"] for s in sorted(found) for _, m in found[s]]
+
+
+fig, axes = plt.subplots(1, 2, sharey=True, figsize=(figures.WIDTH, 3.6))
+parts = []
+for index, (ax, widths) in enumerate(zip(axes, (simpler.THREE, simpler.FOUR))):
+    lines = [(label, simple_errors(widths, **fields)) for label, fields in SHOWN]
+    lines = [*lines, ("deep, staged", deep_errors(widths))]
+    for place, (label, values) in enumerate(lines):
+        if not values:
+            continue
+        values = np.maximum(values, 1e-13)
+        deep = label.startswith("deep")
+        ax.plot(
+            values,
+            np.full(len(values), place),
+            linestyle="",
+            marker="D" if deep else "o",
+            color=figures.COLORS[1 if deep else 0],
+            alpha=0.5,
+        )
+        ax.plot(
+            [np.median(values)] * 2, [place - 0.3, place + 0.3], color=figures.INK, linewidth=1.5
+        )
+        parts.append(f"{len(widths) + 1} levels, {label}: {np.median(values):.1e}")
+    figures.log_axes(ax, "x")
+    ax.set_title(f"{('three', 'four')[index]} levels")
+    ax.set_xlabel("relative test error")
+axes[0].set_yticks(range(len(lines)), [label for label, _ in lines])
+figures.show(
+    fig, name="contest", alt=f"Relative test errors at N = {n_samples}, medians over {len(values)} seeds. " + "; ".join(parts) + ".",
+    caption=f"Relative test error on $N={n_samples}$ samples in dimension 20: one mark a seed, the line is the median.", command=command,
+);  # fmt: skip
+
+# %% [markdown]
+# ### Three levels: the shortcut works
+#
+# The feature machine's largest error is {glue:text}`simpler.S5` (median and range over seeds); without an update of the metric it is {glue:text}`simpler.S5.control`. The deep network's is
+# {glue:text}`simpler.S1`. **"No simpler algorithm is known" does not carry over to this target.** Sequential kernels with eigen-features come close too: the second stage leaves
+# {glue:text}`simpler.S4.control` of the error of the first; when it hands on its scalar *prediction* instead, {glue:text}`simpler.S4`. A number carries too little; directions carry enough.
+#
+# Plain kernels fail: {glue:text}`simpler.S2` for the best of them. There are $10\,626$ monomials of degree at most 4 in 20 variables; in 10 variables there are 1001, and the same kernels reach
+# {glue:text}`simpler.S2.control`. From $d=20$ to 40 their error grows by a factor {glue:text}`simpler.S3`, while the deep network stays at {glue:text}`simpler.S3d` over all dimensions.
+
+# %% tags=["hide-input"]
+if profile != "smoke":
+    fig, ax = plt.subplots(figsize=(figures.WIDTH, 3.4))
+    dims = sorted({20, *simpler.DIMS[profile]})
+    parts = []
+    by_kernel = {d: simple_errors(simpler.THREE, dim=d, learner="kernel") for d in dims}
+    by_depth = {d: deep_errors(simpler.THREE, dim=d) for d in dims}
+    for index, (label, found) in enumerate(
+        {"best kernel": by_kernel, "deep, staged": by_depth}.items()
+    ):
+        n_seeds = min(len(v) for v in found.values())
+        values = np.array([found[d][:n_seeds] for d in dims]).T
+        mean, _, _ = figures.series(
+            ax, dims, values, label=label, marker=True, index=index, floor=1e-13
+        )
+        parts.append(f"{label} " + ", ".join(f"{m:.1e} at {d}" for m, d in zip(mean, dims)))
+    figures.log_axes(ax, "xy", x_ticks=dims)
+    ax.set(xlabel="input dimension $d$", ylabel="relative test error")
+    ax.legend()
+    figures.show(
+        fig, name="dimension", alt=f"Three levels, N = {n_samples}, geometric means of {n_seeds} seeds by dimension: " + "; ".join(parts) + ".",
+        caption=f"Three levels on $N={n_samples}$ samples: the best plain kernel, and the deep network.", command=command,
+    )  # fmt: skip
+
+# %% [markdown]
+# ### Two ways to close the shortcut
+#
+# **Depth.** With a fourth level, the best of *all* simple learners ends at {glue:text}`simpler.S7`, the deep network at {glue:text}`simpler.S1d`. The feature machine, at
+# {glue:text}`simpler.S7m`, has degree 4 where the target has degree 8; with degree 8 it ends at {glue:text}`simpler.S7g`: more monomials, too few samples. With $\alpha_4=0$ on the same targets it is back at
+# {glue:text}`simpler.S7m.control`.
+#
+# **Index dimension.** Widen the levels, so that the target depends on more directions. Up to $r=10$ the feature machine's largest error is {glue:text}`simpler.S6`; from $r=16$ on, its smallest is
+# {glue:text}`simpler.S6w`, and the deep network's largest {glue:text}`simpler.S6w.control`. The break moves with $N$: twice the samples at $r=20$ multiply the machine's error by {glue:text}`simpler.S6n`.
+#
+# We know of no published map of who succeeds where. This is ours, as far as this profile goes:
+
+# %% tags=["hide-input"]
+if profile != "smoke":
+    deep_map = sorted(set(simpler.MAP_N[profile]))
+    PANELS = [
+        ("deep, staged", lambda w, n: deep_errors(w, n)),
+        ("feature machine", lambda w, n: simple_errors(w, n, learner="feature machine", degree=4)),
+        (
+            "sequential, eigen ×1",
+            lambda w, n: simple_errors(w, n, learner="eigenfeatures", factor=1),
+        ),
+    ]
+    depths = {"L = 3": simpler.MAP_3, "L = 4": simpler.MAP_4[profile]}
+    heights = [len(targets) for targets in depths.values()]
+    columns = sorted({*deep_map, *((4000,) if profile == "laptop" else ())})
+    fig, axes = plt.subplots(2, 3, figsize=(figures.WIDTH, 4.6), height_ratios=heights, sharex=True)
+    parts = []
+    for line, (depth, targets) in zip(axes, depths.items()):
+        for ax, (label, errors) in zip(line, PANELS):
+            for i, widths in enumerate(targets):
+                for j, n in enumerate(columns):
+                    values = errors(widths, n)
+                    if not values:
+                        continue
+                    value = float(np.exp(np.mean(np.log(np.maximum(values, 1e-13)))))
+                    alpha = float(np.clip((np.log10(value) + 9) / 7, 0.03, 0.6))
+                    ax.add_patch(
+                        Rectangle(
+                            (j - 0.5, i - 0.5),
+                            1,
+                            1,
+                            facecolor=figures.COLORS[0],
+                            alpha=alpha,
+                            linewidth=0,
+                        )
+                    )
+                    ax.text(j, i, f"{np.log10(value):.1f}", ha="center", va="center", fontsize=8.5)
+                    parts.append(f"{label}, {depth}, r={sum(widths)}, N={n}: {value:.0e}")
+            ax.set(xlim=(-0.5, len(columns) - 0.5), ylim=(-0.5, len(targets) - 0.5))
+            ax.set_xticks(range(len(columns)), columns)
+            ax.set_yticks(
+                range(len(targets)), [str(sum(w)) for w in targets] if ax is line[0] else []
+            )
+            ax.grid(False)
+            if depth == "L = 3":
+                ax.set_title(label)
+        line[0].set_ylabel(f"r at {depth}")
+    for ax in axes[1]:
+        ax.set_xlabel("$N$")
+    figures.show(
+        fig, name="map", alt="Relative test errors, geometric means over seeds. " + "; ".join(parts) + ".",
+        caption="Who succeeds where: $\\log_{10}$ of the relative test error by index dimension $r$ (rows), samples $N$ (columns), depth (upper and lower panels), and learner. Empty: "
+        "not in this profile.",
+        command=command,
+    )  # fmt: skip
+
+# %% [markdown]
+# ### Two layers
+#
+# A two-layer network of powers comes within reach of the target; the same network with GELU units does not. At three levels and the largest $N$ of this profile, GELU over powers is
+# {glue:text}`simpler.S8`. That is about the match of activation and target, not about depth: on a target that *is* a small GELU network the same ratio is {glue:text}`simpler.S8.control`.
+#
+# ## Verdicts
+
+# %% tags=["hide-input"]
+chapter.verdicts()
+
+# %% [markdown]
+# ## What this does not show
+#
+# - **That deep beats all simpler algorithms.** At $r\le10$ and three levels the feature machine ties with it.
+# - **That feature machines cannot.** One kernel family, no bandwidth, a few thousand samples. The break moves with $N$.
+# - **That two-layer networks cannot.** One width, 3000 steps, one learning rate.
+# - **Anything about other sequential kernels.** At four levels the products of eigen-features are linearly dependent, and the quadratic form that the next stage reads is not unique.
+# - **Equal knowledge.** See the table: each learner is told something that the others are not.
+# - **A lower bound.** No proof is claimed, here or in the paper, for any learner but plain kernels.
+#
+# ## Exercises
+#
+# ```{exercise}
+# :label: simpler-ex-count
+# How many monomials of degree at most 4 are there in 20 variables, and in 7? How many of degree at most 8 in 9?
+# ```
+#
+# ```{solution} simpler-ex-count
+# :class: dropdown
+# ~~~python
+# from math import comb
+#
+# print(comb(24, 4), comb(11, 4), comb(17, 8))
+# assert comb(11, 4) < 2000 < comb(24, 4) < comb(17, 8)
+# ~~~
+# ```
+#
+# ```{exercise}
+# :label: simpler-ex-directions
+# After one update, how much of the metric's trace lies in the span of the seven relevant directions?
+# ```
+#
+# ```{solution} simpler-ex-directions
+# :class: dropdown
+# ~~~python
+# import torch
+# from hierlearn.experiments.simple_learners import SimpleConfig, draw
+# from hierlearn.learners.feature_machine import feature_machine
+# from hierlearn.targets.quadratic import QuadraticTeachers
+#
+# sample = draw(SimpleConfig("feature machine", 800), 1, torch.device("cpu"))
+# metrics = [r.metric for r in feature_machine(sample, degree=4, n_updates=2)]
+# teacher = QuadraticTeachers.draw([1], dim=20, widths=(4, 3), skip=0.8, dtype=torch.float64)
+# basis = torch.linalg.qr(torch.cat([teacher.first[0], teacher.skips[0][0]]).T).Q
+# shares = [float((basis.T @ m @ basis).trace() / m.trace()) for m in metrics]
+# print(shares)
+# assert shares[0] < 0.4 < 0.9 < shares[1]
+# ~~~
+# ```
+#
+# ```{exercise}
+# :label: simpler-ex-scalar
+# Give the second stage of the sequential kernel the *true* level-2 sum $\mathrm{Sum}(h_2)$ beside $x$, instead of a prediction. Does it then learn level 3?
+# ```
+#
+# ```{solution} simpler-ex-scalar
+# :class: dropdown
+# No: level 3 needs the features $S_{2,i}$ one by one; their sum of squares is a single number.
+#
+# ~~~python
+# import torch
+# from hierlearn.experiments.simple_learners import SimpleConfig, draw
+# from hierlearn.learners.sequential import fit_quadratic
+# from hierlearn.measure.features import unexplained
+# from hierlearn.targets.quadratic import QuadraticTeachers
+#
+# sample = draw(SimpleConfig("predictions", 2000), 1, torch.device("cpu"))
+# teacher = QuadraticTeachers.draw([1], dim=20, widths=(4, 3), skip=0.8, dtype=torch.float64)
+# sums = [teacher.level_sums(x[None])[0, 0] / 3 for x in sample.x]
+# inputs = tuple(torch.cat([x, s[:, None]], 1) for x, s in zip(sample.x, sums))
+# stage = fit_quadratic(inputs, sample)
+# error = float(unexplained(stage.predictions[2][None], sample.y[2][None]))
+# print(error)
+# assert error > 1e-3
+# ~~~
+# ```
