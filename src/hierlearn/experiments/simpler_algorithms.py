@@ -93,14 +93,16 @@ def _reference(config: QuadraticConfig) -> bool:
 
 _wide = {(10, 6), (12, 8)}
 DEEP_STATISTICS = {
-    "three_levels": each(final("rel"), lambda c: _deep_at(widths=THREE)(c) and _reference(c)),
+    "three_levels": each(final("rel"), lambda c: _deep_at(widths=THREE)(c) and _reference(c), max),
     "four_levels": each(final("rel"), lambda c: _deep_at(widths=FOUR)(c) and c.n_samples == 2000),
     "four_levels_fewer": each(
         final("rel"), lambda c: _deep_at(widths=FOUR)(c) and c.n_samples == 1000
     ),
     "permuted": each(final("rel"), lambda c: c.target == "permuted"),
-    "over_dimensions": each(final("rel"), _deep_at(widths=THREE, n_samples=2000)),
-    "wide_targets": each(final("rel"), lambda c: c.widths in _wide and _deep_at(n_samples=2000)(c)),
+    "over_dimensions": each(final("rel"), _deep_at(widths=THREE, n_samples=2000), max),
+    "wide_targets": each(
+        final("rel"), lambda c: c.widths in _wide and _deep_at(n_samples=2000)(c), max
+    ),
 }
 
 # --- the simple learners ----------------------------------------------------------------------
