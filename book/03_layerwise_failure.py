@@ -42,7 +42,7 @@ import numpy as np
 from matplotlib.patches import Rectangle
 
 from hierlearn import figures, pages
-from hierlearn.experiments import layerwise
+from hierlearn.experiments import layerwise, layerwise_limits
 from hierlearn.experiments.layerwise import at, looks, mse, rel
 from hierlearn.experiments.reading import is_greedy, is_staged, rows
 
@@ -374,7 +374,7 @@ if profile != "smoke":
 # The network so far has exactly the target's widths $k=(4,3)$. Real networks are wider. How does the failure fare from $m=k$ towards $m=d$?
 
 # %% tags=["hide-input"]
-widths = layerwise.WIDTHS[profile]
+widths = layerwise_limits.WIDTHS[profile]
 fig, ax = plt.subplots(figsize=(figures.WIDTH, 3.6))
 parts = []
 for index, (label, k) in enumerate({"greedy": 1, "staged": None}.items()):

@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from single_thread import one_thread  # noqa: F401
 
 from hierlearn.experiments.floors import measure
 from hierlearn.experiments.quadratic import QuadraticConfig, group

@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-from single_thread import one_thread  # noqa: F401
 
 from hierlearn.experiments import quadratic
 from hierlearn.experiments.quadratic import QuadraticConfig, group

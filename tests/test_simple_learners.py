@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 from scipy import integrate
-from single_thread import one_thread  # noqa: F401
 
 from hierlearn.experiments.simple_learners import ALL_KERNELS, SimpleConfig, draw, group, measure
 from hierlearn.learners.feature_machine import feature_machine, gradient_outer_product

@@ -9,6 +9,7 @@ from hierlearn.experiments import (
     hierarchy_layers,
     kernel_lower_bounds,
     layerwise,
+    layerwise_limits,
     random_hierarchy,
     rescue,
     sample_complexity,
@@ -19,7 +20,7 @@ from hierlearn.experiments.base import PROFILES, Experiment, Group, Measured, Ru
 _MODULES = (
     *(backward_correction, sample_complexity, classification),
     *(kernel_lower_bounds, deep_on_cube),
-    layerwise,
+    *(layerwise, layerwise_limits),
     *(random_hierarchy, hierarchy_layers, rescue, chaining),
     ball_indicator,
     simpler_algorithms,
