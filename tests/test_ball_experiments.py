@@ -10,16 +10,6 @@ from hierlearn.experiments import ball_indicator, balls
 from hierlearn.experiments.ball_runs import measure
 from hierlearn.experiments.balls import BallConfig, group
 
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Small matrices: a second thread costs more than it brings."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 CPU = torch.device("cpu")
 WEAK = BallConfig(
     "trained", "sum", 5, math.sqrt(2), 16, n_steps=60, activation="relu", batch=32, n_test=500

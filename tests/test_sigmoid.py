@@ -15,15 +15,6 @@ from hierlearn.targets import balls
 from hierlearn.training import sigmoid
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    """Small matrices: a second thread costs more than it brings."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def network(n_seeds: int = 2, n_arms: int = 2, activation: str = "erf") -> TrainedNetworks:
     net = TrainedNetworks(n_seeds, n_arms, dim=4, width=7, activation=activation)
     net.initialize(range(n_seeds))
