@@ -215,15 +215,16 @@ class _Problem:
     def solve(self, *, with_readout: bool) -> tuple[float, tuple[Tensor, Tensor, Tensor]]:
         """Return the smallest loss found, and C, v, c there."""
 
+        # torch.tensor copies to aligned memory: on NumPy's own, sums depend on where it lies
         def residuals(parameters: np.ndarray) -> np.ndarray:
-            return self.residuals(torch.from_numpy(parameters), with_readout).numpy()
+            return self.residuals(torch.tensor(parameters), with_readout).numpy()
 
         def jacobian(parameters: np.ndarray) -> np.ndarray:
             slope = jacfwd(lambda p: self.residuals(p, with_readout))
-            return slope(torch.from_numpy(parameters)).numpy()
+            return slope(torch.tensor(parameters)).numpy()
 
         best = least_squares(
             residuals, self.start().numpy(), jac=jacobian, method="lm", max_nfev=MAX_STEPS
         )
-        forms = self.forms(torch.from_numpy(best.x))
+        forms = self.forms(torch.tensor(best.x))
         return 2 * float(best.cost) * float(self.amplitudes[1]) ** 2, forms
