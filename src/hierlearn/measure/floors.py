@@ -138,7 +138,7 @@ def greedy_floor(
 ) -> Floor:
     r"""Minimize the population loss over level 3 while $K_2^\top K_2$ stays at `frozen`.
 
-    Levenberg-Marquardt from the target's own level 3: a minimum near the truth, an upper bound on
+    A trust-region method from the target's own level 3: a minimum near the truth, an upper bound on
     the global one.
 
     Args:
@@ -215,7 +215,7 @@ class _Problem:
     def solve(self, *, with_readout: bool) -> tuple[float, tuple[Tensor, Tensor, Tensor]]:
         """Return the smallest loss found, and C, v, c there."""
 
-        # torch.tensor copies to aligned memory: on NumPy's own, sums depend on where it lies
+        # "trf", not "lm": two runs of SciPy's MINPACK did not agree to the bit
         def residuals(parameters: np.ndarray) -> np.ndarray:
             return self.residuals(torch.tensor(parameters), with_readout).numpy()
 
@@ -224,7 +224,7 @@ class _Problem:
             return slope(torch.tensor(parameters)).numpy()
 
         best = least_squares(
-            residuals, self.start().numpy(), jac=jacobian, method="lm", max_nfev=MAX_STEPS
+            residuals, self.start().numpy(), jac=jacobian, method="trf", max_nfev=MAX_STEPS
         )
         forms = self.forms(torch.tensor(best.x))
         return 2 * float(best.cost) * float(self.amplitudes[1]) ** 2, forms
