@@ -35,7 +35,7 @@
 # Whose statement is what:
 #
 # - The theorem above is in {cite:t}`hsu2021` (p. 11), where the $g^{(j)}$ are random neurons.
-# - That the number of *samples* of a kernel method is such a dimension is Theorem 15 (p. 8) of
+# - That the number of *samples* of a kernel method is at least such a dimension is Theorem 15 (p. 8) of
 #   {cite:t}`kamath2020`; for a normalized class and half the squared loss, their Theorem 19 (p. 9)
 #   gives $(1-2\epsilon/\lambda)$ times a spectral dimension. With $\lambda=1$ and $M$ orthonormal
 #   targets it reads $N\ge(1-\mathrm{MSE})M$, the certificate below.
@@ -45,8 +45,8 @@
 #   separates three-layer residual networks from kernels (abstract).
 # - For rotation-invariant kernels on the sphere, $d^{l+\delta}\le n\le d^{l+1-\delta}$ samples fit at
 #   most a polynomial of degree $l$, as $d\to\infty$ ({cite:t}`ghorbani2021`, abstract).
-# - The water-filling form, the exact formulas, and all experiments are ours. No paper proves a lower
-#   bound for two-layer networks or for layerwise training here: they are only "not known" to succeed.
+# - The water-filling form, the exact formulas, and all experiments are ours. {cite:t}`allenzhu2023`
+#   claim no lower bound for two-layer networks or for layerwise training: they are only "not known" to succeed.
 
 # %% tags=["parameters"]
 profile = "laptop"
@@ -609,7 +609,7 @@ if runs.get("two_layer"):
 
 # %% [markdown]
 # With two levels and 500 samples the two-layer network is at {glue:text}`kernel.K7.control`, the deep one at
-# {glue:text}`kernel.K7e`: no advantage of depth. With three levels and 4000 samples the two-layer one is at
+# {glue:text}`kernel.K7e`. With three levels and 4000 samples the two-layer one is at
 # {glue:text}`kernel.K7`, the deep one at {glue:text}`kernel.K7d`. That is one architecture at two learning
 # rates, no lower bound.
 #

@@ -18,7 +18,7 @@
 # Many separations between shallow and deeper networks say what a network can *represent*. They do
 # not say that training finds it. {cite:t}`safran2022` prove one that training does reach: gradient
 # descent on two layers of non-linearities learns the indicator of a ball, and one layer of
-# non-linearities, however it is trained, stays behind. The second non-linearity is as modest as can
+# non-linearities, however it is trained, stays behind unless it is exponentially large. The second non-linearity is as modest as can
 # be: the output is clipped to $[0,1]$.
 #
 # Two classes of networks are compared, on the target $y=1\{\lVert x\rVert\le\lambda\}$, in squared
@@ -294,8 +294,9 @@ figures.show(
 # **The comparison.** The error of the frozen strong network is {glue:text}`ball.B0` times that of the
 # best weak network that was trained with the same seed. The best *linear* output on the
 # very same features (ridge chosen on the test points) gives {glue:text}`ball.B0.control` times the weak
-# error: the features are not what wins. At other radii: {glue:text}`ball.B0s` at $\lambda=1.2$ and
-# {glue:text}`ball.B0l` at $\lambda=1.6$. Against weak networks that are clipped when they are *tested*,
+# error. At other radii, against one weak network (relu, 256 units): {glue:text}`ball.B0s` at $\lambda=1.2$
+# (linear output {glue:text}`ball.B0s.control`, so that the features themselves may account for a little) and
+# {glue:text}`ball.B0l` at $\lambda=1.6$ (linear output {glue:text}`ball.B0l.control`). Against weak networks that are clipped when they are *tested*,
 # it is {glue:text}`ball.B0c`. The strong network trains {glue:text}`ball-strong-parameters` numbers, the
 # reference weak one {glue:text}`ball-weak-parameters`. A dash means that this profile does not run it.
 #
@@ -341,13 +342,13 @@ if profile != "smoke":
     )  # fmt: skip
 
 # %% [markdown]
-# The degree-1 level is $A_1^2=$ {glue:text}`ball-floor`. The smallest weak error over $d=10,20,30$ and all
-# widths up to 1024 is {glue:text}`ball.B1` times its own $A_1^2$; on the degree-1 part of the target alone
+# The degree-1 level is $A_1^2=$ {glue:text}`ball-floor`. The smallest weak error over the dimensions from
+# 10 on and the widths that this profile runs (up to 1024 units; beyond $d=10$ only 256) is {glue:text}`ball.B1` times its own $A_1^2$; on the degree-1 part of the target alone
 # the same network gets down to {glue:text}`ball.B1.control` of it. Eight times the width changes the weak
 # error by the factor {glue:text}`ball.B1w`. The frozen strong network's error falls with $r$ with
 # exponent {glue:text}`ball.R`, that of the best linear output on its features with
 # {glue:text}`ball.R.control`. In dimension 3 the weak error is {glue:text}`ball.B1d` times $A_1^2$: with
-# few harmonics to count, the obstacle goes away.
+# few harmonics to count, the obstacle weakens.
 #
 # ### Which harmonics are learned
 
@@ -447,7 +448,8 @@ if profile != "smoke":
 #
 # The strong network's error has exponent {glue:text}`ball.Ds` in the dimension at fixed $r,n,T$. In dimension 20
 # those of dimension 10 do not suffice; with more it is {glue:text}`ball.B9` times the weak error. **In dimension 30
-# frozen features do not separate at sizes that a laptop can run**: {glue:text}`ball.B10` times the weak error.
+# frozen features do not separate at the width, samples and steps of dimension 10**: {glue:text}`ball.B10` times
+# the weak error. More were not tried there at laptop.
 #
 # ### Other distributions, and plain gradient descent
 
@@ -497,7 +499,7 @@ figures.show(
 #
 # **Plain gradient descent**, as in the theorem, without momentum and with a fixed step, gets to
 # {glue:text}`ball.B6` on the uniform radius in dimension 10 (best linear output: {glue:text}`ball.B6.control`). On
-# the sum of two unit vectors it needs about a hundred times the steps of momentum; that is part of the paper
+# the sum of two unit vectors it needs many more steps than momentum; that run is part of the paper
 # profile ({glue:text}`ball.B6p` times the weak error).
 #
 # **Half-Cauchy radius.** Frozen strong over weak: {glue:text}`ball.H10` in dimension 10, {glue:text}`ball.H30` in
@@ -538,7 +540,7 @@ chapter.verdicts()
 # - **Plain gradient descent on smooth weak networks for exponential time** (Theorem 3). We train by Adam.
 # - **That freezing is needed, or best.** With the hidden layer trained as well, the clipped network does better
 #   still (the figure on training); the paper does not analyze it.
-# - **High dimension.** In dimension 30 the frozen network loses at laptop sizes.
+# - **High dimension.** In dimension 30 the frozen network loses at the sizes tried at laptop.
 # - **Classification.** In 0–1 error there is nothing to see.
 #
 # ## Exercises
