@@ -64,7 +64,10 @@ def records(sizes_and_errors):
 def test_the_sample_size_is_where_the_error_crosses_a_tenth():
     crossing = records([(256, 0.4), (1024, 0.025)])
     assert abs(needed(crossing)[0][(4, 4, 4, 3)] - 512) < 1e-9
-    scale = lambda c: float(c.scale)  # noqa: E731
+
+    def scale(config):
+        return float(config.scale)
+
     assert abs(sample_size(lambda c: True, scale)(crossing)[0] - 2) < 1e-9
     stuck = records([(256, 0.8), (1024, 0.5)])
     assert at_least(lambda c: True, scale)(stuck)[0] == 4

@@ -54,7 +54,7 @@ def measure_unit(
         wall, cpu = time.perf_counter(), time.process_time()
         measurements = plain_measurements(group, measure(group, target))
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-    except Exception:
+    except Exception:  # whatever it is, the driver names the unit and the others go on
         return Result(code, error=traceback.format_exc())
     circumstances = {
         "packages": _packages(),

@@ -8,6 +8,7 @@ plain gradient descent. `ball_oracle`: the proof's own weights.
 import math
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import Any
 
 from hierlearn.experiments import ball_statistics as read
 from hierlearn.experiments.ball_runs import measure
@@ -24,7 +25,7 @@ RADII = (1.2, RADIUS, 1.6)
 N_TEST = {"smoke": 5000, "laptop": 10_000, "paper": 50_000}
 
 
-def trained(profile: str, **changes: object) -> BallConfig:
+def trained(profile: str, **changes: Any) -> BallConfig:
     """Return the network trained in all its layers that the arms vary."""
     width, n_steps, batch = {
         "smoke": (128, 1000, 256), "laptop": (256, 3000, 256), "paper": (256, 8000, 512),
@@ -33,10 +34,10 @@ def trained(profile: str, **changes: object) -> BallConfig:
         learner="trained", distribution="sum", dim=DIM, radius=RADIUS, width=width,
         n_steps=n_steps, activation="relu", batch=batch, n_test=N_TEST[profile],
     )  # fmt: skip
-    return replace(base, **changes)  # type: ignore[arg-type]
+    return replace(base, **changes)
 
 
-def frozen(profile: str, **changes: object) -> BallConfig:
+def frozen(profile: str, **changes: Any) -> BallConfig:
     """Return the clipped network with a frozen hidden layer that the arms vary."""
     width, n_samples, n_steps = {
         "smoke": (700, 6000, 400), "laptop": (1000, 8000, 800), "paper": (4000, 50_000, 2000),
@@ -46,7 +47,7 @@ def frozen(profile: str, **changes: object) -> BallConfig:
         n_samples=n_samples, n_steps=n_steps, clip="unit", rate=1.0, momentum=0.99,
         n_test=N_TEST[profile],
     )  # fmt: skip
-    return replace(base, **changes)  # type: ignore[arg-type]
+    return replace(base, **changes)
 
 
 def one_by_one(name: str, arms: list[BallConfig], seeds: Iterable[int]) -> list[Group]:
