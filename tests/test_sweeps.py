@@ -29,7 +29,7 @@ def no_processes(monkeypatch):
     def start(*_):
         raise AssertionError("a process was started")
 
-    monkeypatch.setattr(sweeps, "worker_pool", start)
+    monkeypatch.setattr("hierlearn.executors.worker_pool", start)
 
 
 def start(script, *arguments):
@@ -126,7 +126,7 @@ def test_a_killed_worker_costs_a_retry_and_a_unit_that_always_kills_it_is_named(
     one, store = trouble(tmp_path, acts), RecordStore(tmp_path / "records")
     with pytest.raises(SweepError, match="1 of 4 groups failed, 3 are recorded") as error:
         compute([one], "smoke", store, device="cpu", workers=1, progress=False)
-    assert "'name': 'a'" in str(error.value) and "worker died 3 times" in str(error.value)
+    assert "'name': 'a'" in str(error.value) and "worker died again" in str(error.value)
     assert len(list(tmp_path.glob("a.*.mark"))) == 3
     assert [s.status for s in store.states(one, "smoke")] == ["missing"] + ["present"] * 3
 
@@ -182,7 +182,7 @@ def test_an_unguarded_script_is_an_error_that_says_so(tmp_path):
         timeout=60,
     )
     assert process.returncode == 1
-    assert "SweepError: worker processes cannot start; a script" in process.stderr
+    assert "ExecutorError: worker processes cannot start; a script" in process.stderr
 
 
 def test_frozen_records_that_lack_something_are_an_error_and_nothing_is_computed(

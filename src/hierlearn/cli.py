@@ -4,20 +4,25 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import click
 
 from hierlearn import build as site
-from hierlearn import claims, devices, notebooks, pages, readme, sweeps, tables
+from hierlearn import claims, devices, executors, notebooks, pages, readme, replay, sweeps, tables
 from hierlearn.experiments import EXPERIMENTS, PROFILES, Experiment
 from hierlearn.project import Project, RunError, UsageError, execution_order, find_project
-from hierlearn.records import RecordError, RecordStore, freeze
+from hierlearn.records import RecordError, RecordStore, fingerprint, freeze
 
 DEFAULT_PROFILE = "laptop"
+WHERE = ("workers", "scheduler", "local-workers")
 USAGE = (UsageError, devices.DeviceError)
-FAILURES = (RunError, claims.ClaimError, RecordError, sweeps.SweepError, OSError)
+FAILURES = (
+    *(RunError, claims.ClaimError, RecordError, sweeps.SweepError, executors.ExecutorError),
+    OSError,
+)
 
 
 class Command(click.Command):
@@ -79,6 +84,14 @@ def options(*names: str) -> Callable[[Callable], Callable]:
         "workers": click.option(
             "--workers", type=click.IntRange(min=1), help="Processes; default: one a core."
         ),
+        "scheduler": click.option(
+            "--scheduler", metavar="ADDRESS", help="Compute on the workers of a dask scheduler."
+        ),
+        "local-workers": click.option(
+            "--local-workers",
+            type=click.IntRange(min=1),
+            help="Compute on a local dask cluster; on CUDA one worker a GPU.",
+        ),
         "frozen": click.option(
             "--frozen", is_flag=True, help="Read committed records, compute nothing."
         ),
@@ -107,7 +120,7 @@ def main() -> None:
 
 
 @cli.command
-@options("chapters", "profile", "device", "records", "workers", "frozen")
+@options("chapters", "profile", "device", "records", *WHERE, "frozen")
 def run(chapters: tuple[str, ...], **settings: Any) -> None:
     """Execute chapters (default: all), computing the records that are missing."""
     project = find_project()
@@ -121,7 +134,7 @@ def build() -> None:
 
 
 @cli.command
-@options("profile", "device", "records", "workers", "frozen")
+@options("profile", "device", "records", *WHERE, "frozen")
 def book(**settings: Any) -> None:
     """Execute all chapters, then build the site."""
     project = find_project()
@@ -160,6 +173,46 @@ def status(profile: str | None, records: str | None) -> None:
     profile = chosen_profile(project, profile, store)
     say(f"profile {profile}, records {project.relative(store.folder)}")
     click.echo(tables.status_table(project, store, profile))
+
+
+@cli.command(name="replay")
+@options("chapters", "profile", "device", "records", *WHERE)
+@click.option("--sample", type=click.IntRange(min=1), help="Groups; default: 10, or all stale.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Draws another sample.")
+@click.option("--below", type=click.FloatRange(min=0), help="Only groups of so few CPU seconds.")
+@click.option("--restamp", is_flag=True, help="Stamp stale groups that come out the same.")
+def replay_records(
+    chapters: tuple[str, ...],
+    profile: str | None,
+    device: str,
+    records: str | None,
+    sample: int | None,
+    restamp: bool,
+    **settings: Any,
+) -> None:
+    """Measure a sample of the stored groups again and compare; exit 1 when one differs."""
+    project = find_project()
+    store = readable_store(project, records)
+    profile = chosen_profile(project, profile, store)
+    every = pages.load_claims(project)
+    reads = [pages.experiments_read(n, every) for n in wanted(project, chapters)]
+    experiments = {name: one for read in reads for name, one in read.items()}
+    picking = {name: settings.pop(name) for name in ("seed", "below")}
+    n = sample or (None if restamp else 10)
+    groups = replay.choose(experiments.values(), profile, store, n=n, stale=restamp, **picking)
+    say(f"profile {profile}, records {project.relative(store.folder)}: {len(groups)} groups")
+    with executor_for(replay.device_kind(groups, device), **settings) as executor:
+        replayed = replay.replay(groups, executor)
+    changed = replay.disagreements(replayed, store, profile, every=every, experiments=EXPERIMENTS)
+    click.echo(tables.replay_table(replayed))
+    if restamp:
+        n_stamped = replay.restamp_same(replayed, store, profile, fingerprint=fingerprint)
+        say(f"{n_stamped} of {len(replayed)} groups stamped with today's code")
+    bad = [one for one in replayed if one.outcome in ("differs", "failed")]
+    unstamped = [one for one in replayed if restamp and one.outcome == "agrees"]
+    if bad or changed or unstamped:
+        lines = [f"{one.unit}: {one.problem}" for one in (*bad, *unstamped)] + changed
+        raise RunError("not the same:\n  " + "\n  ".join(lines))
 
 
 @cli.command(name="freeze")
@@ -215,8 +268,8 @@ def execute(
     profile: str | None,
     device: str,
     records: str | None,
-    workers: int | None,
     frozen: bool,
+    **where: Any,
 ) -> None:
     """Compute what the notebooks `names` lack in one pool, then execute them."""
     if frozen and records is None:
@@ -236,7 +289,7 @@ def execute(
     elif frozen:
         raise RunError(f"{folder} holds no frozen records (no manifest.json)")
     else:
-        compute(reads.values(), store, profile, device=device, workers=workers)
+        compute(reads.values(), store, profile, device=device, **where)
     failed = [n for n in names if not _executed(project, n, store, reads[n], parameters)]
     if failed:
         raise RunError(
@@ -264,16 +317,44 @@ def compute(
     profile: str,
     *,
     device: str,
-    workers: int | None,
+    **where: Any,
 ) -> None:
-    """Compute all missing groups in one pool; a failing one is told, and its chapter fails."""
+    """Compute all missing groups at once; a failing one is told, and its chapter fails."""
     experiments = {name: one for read in reads for name, one in read.items()}
     if not experiments:
         return  # only notebooks that read what others computed
     try:
-        sweeps.compute(experiments.values(), profile, store, device=device, workers=workers)
+        with executor_for(device, **where) as executor:
+            sweeps.compute(experiments.values(), profile, store, executor=executor)
     except sweeps.SweepError as error:
         say(f"Error: {error}")
+
+
+@contextmanager
+def executor_for(
+    device: str, *, workers: int | None, scheduler: str | None, local_workers: int | None
+) -> Iterator[executors.Executor]:
+    """Give what measures: processes here, a local dask cluster, or the one at `scheduler`."""
+    given = {"--workers": workers, "--scheduler": scheduler, "--local-workers": local_workers}
+    if len(named := [name for name, value in given.items() if value is not None]) > 1:
+        raise UsageError(f"{' and '.join(named)} exclude each other; give one of them, or none")
+    if scheduler is None and local_workers is None:
+        yield executors.LocalPool.on(device, workers)
+        return
+    try:
+        import distributed  # noqa: F401
+    except ImportError:
+        raise UsageError(
+            f"{named[0]} needs the extra dask: python -m pip install 'hierlearn[dask]'"
+        ) from None
+    from hierlearn import cluster
+
+    if scheduler is not None:
+        yield cluster.Cluster(scheduler, device)
+        return
+    assert local_workers is not None
+    with cluster.local_cluster(local_workers, device) as local:
+        yield local
 
 
 def _executed(

@@ -1,5 +1,6 @@
 """The tables that the command line prints."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from hierlearn import cards, claims
@@ -7,6 +8,7 @@ from hierlearn.experiments import EXPERIMENTS, Experiment
 from hierlearn.experiments.base import Group
 from hierlearn.project import Project
 from hierlearn.records import RecordStore
+from hierlearn.replay import Replayed
 
 STATUSES = ("present", "missing", "stale", "damaged")
 
@@ -28,6 +30,25 @@ def claims_table(rows: Iterable[claims.Row]) -> str:
         for row in rows
     ]
     return columns([head, *lines])
+
+
+def replay_table(replayed: Sequence[Replayed]) -> str:
+    """Return one line a replayed group, and how many came out how."""
+    words = {
+        "same": "the same, bit for bit",
+        "agrees": "other last digits (another build or device)",
+        "differs": "DIFFERS",
+        "failed": "FAILED",
+    }
+    lines = [["experiment", "group", "CPU seconds then", "now", "outcome"]]
+    for one in replayed:
+        then = one.state.provenance.cpu_s if one.state.provenance else 0.0
+        now = one.result.circumstances.get("cpu_s", 0.0)
+        key, name = one.unit.group.key, one.unit.experiment.name
+        lines.append([name, key, f"{then:.2f}", f"{now:.2f}", words[one.outcome]])
+    counts = Counter(one.outcome for one in replayed)
+    counted = ", ".join(f"{counts[outcome]} {words[outcome]}" for outcome in counts)
+    return columns(lines) + f"\n{len(replayed)} groups replayed: {counted or 'none'}"
 
 
 def status_table(project: Project, store: RecordStore, profile: str) -> str:

@@ -1,4 +1,4 @@
-"""What happens in a worker process: measuring one unit, and never outliving the driver."""
+"""What a worker does: measuring one unit, and, as a process of ours, never outliving the driver."""
 
 import os
 import platform
@@ -13,19 +13,35 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
+from textwrap import shorten
 from typing import Any
 
 import numpy
+import scipy
 import torch
 
 import hierlearn
 from hierlearn import devices
-from hierlearn.experiments.base import Group
+from hierlearn.experiments.base import Experiment, Group
 from hierlearn.records import code_fingerprint, plain_measurements
 
 _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 _DRIVER = "HIERLEARN_DRIVER"
 """The variable that tells a worker the process id of its driver."""
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A group to be measured, with its experiment: what a worker is given at a time."""
+
+    experiment: Experiment
+    group: Group
+
+    def __str__(self) -> str:
+        runs = self.group.runs
+        seeds = sorted({run.seed for run in runs})
+        about = shorten(f"{len(runs)} runs, seeds {seeds}, first config {runs[0].config}", 160)
+        return f"{self.experiment.name}, group {self.group.key} ({about})"
 
 
 @dataclass(frozen=True)
@@ -45,10 +61,14 @@ class Result:
 def measure_unit(
     measure: Callable[[Group, torch.device], list[dict[str, Any]]], group: Group, device: str
 ) -> Result:
-    """Measure one group in this process, on one thread; never raises what `measure` raises."""
-    target = torch.device(device)
-    code = code_fingerprint(measure.__module__)
+    """Measure one group in this process, on one thread; never raises what `measure` raises.
+
+    `device` is resolved here: a remote worker may have a GPU where the driver has none.
+    """
+    code = ""
     try:
+        code = code_fingerprint(measure.__module__)
+        target = devices.resolve(device)
         devices.prepare(target)
         devices.reset_peak_memory(target)
         wall, cpu = time.perf_counter(), time.process_time()
@@ -131,5 +151,6 @@ def _packages() -> dict[str, str]:
         "python": platform.python_version(),
         "torch": torch.__version__,
         "numpy": numpy.__version__,
+        "scipy": scipy.__version__,
         "hierlearn": hierlearn.__version__,
     }

@@ -7,7 +7,7 @@ and a line that is not, byte for byte, what was written is reported by file and 
 """
 
 from hierlearn.records.fingerprints import code_fingerprint, fingerprint
-from hierlearn.records.freezing import freeze
+from hierlearn.records.freezing import freeze, restamp
 from hierlearn.records.schema import (
     FrozenFile,
     Manifest,
@@ -30,4 +30,5 @@ __all__ = [
     "fingerprint",
     "freeze",
     "plain_measurements",
+    "restamp",
 ]

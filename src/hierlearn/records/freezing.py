@@ -1,16 +1,20 @@
-"""Freezing: the records of a profile as they are committed, sorted, with their manifest."""
+"""Freezing: the records of a profile as they are committed, sorted, with their manifest.
+
+And restamping: the same records with one more fingerprint.
+"""
 
 import json
 import math
 import os
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from hierlearn.experiments.base import Experiment
+from hierlearn.experiments.base import Experiment, Run
 from hierlearn.records.files import write_file, writing
-from hierlearn.records.schema import FrozenFile, Manifest, RecordError, read_manifest
+from hierlearn.records.schema import FrozenFile, Manifest, Record, RecordError, read_manifest
 from hierlearn.records.store import GroupState, RecordStore
 
 
@@ -44,10 +48,50 @@ def freeze(
     for one in chosen:
         kept.pop(one.name, None)
     manifest[profile] = {**kept, **entries}
-    stated = {p: {n: e.model_dump() for n, e in found.items()} for p, found in manifest.items()}
     with writing(root):
-        _replace(root, profile, files, stated)
+        _replace(root, profile, files, _plain(manifest))
     return read_manifest(root)
+
+
+def restamp(
+    store: RecordStore, experiment: Experiment, profile: str, *, groups: Collection[str], code: str
+) -> None:
+    """Add the fingerprint `code` to these groups, which it was seen to measure the same.
+
+    Everything else of a record stays, the fingerprints before among it. Raises RecordError when
+    the folder cannot be written.
+    """
+    states = [
+        replace(state, records=tuple(_stamped(record, code) for record in state.records))
+        if state.group.key in groups
+        else state
+        for state in store.states(experiment, profile)
+    ]
+    with writing(store.folder):
+        if store.frozen:
+            content = _frozen_bytes(states)
+            manifest = {p: dict(found) for p, found in store.manifest.items()}
+            manifest[profile][experiment.name] = _entry(states, content)
+            _replace(store.folder, profile, {experiment.name: content}, _plain(manifest))
+            store.forget()
+            return
+        for state in (state for state in states if state.group.key in groups):
+            path = store.folder / experiment.name / f"{state.group.key}.jsonl"
+            write_file(path, b"".join(record.line() for record in state.records))
+
+
+def _stamped(record: Record, code: str) -> Record:
+    fingerprints = [f for f in record.provenance.fingerprints if f != code] + [code]
+    return Record.of(
+        Run(record.experiment, record.config, record.seed),
+        group=record.group,
+        measurement=record.measurement,
+        provenance=record.provenance.model_copy(update={"fingerprints": fingerprints}),
+    )
+
+
+def _plain(manifest: Manifest) -> dict[str, dict[str, Any]]:
+    return {p: {n: e.model_dump() for n, e in found.items()} for p, found in manifest.items()}
 
 
 def _replace(root: Path, profile: str, files: dict[str, bytes], manifest: Any) -> None:

@@ -70,6 +70,11 @@ class RecordStore:
         """The manifest of a frozen folder, empty where there is none; RecordError if damaged."""
         return read_manifest(self.folder)
 
+    def forget(self) -> None:
+        """Forget what was read of frozen files, because they were replaced."""
+        self._frozen_files.clear()
+        self.__dict__.pop("manifest", None)
+
     def states(self, experiment: Experiment, profile: str) -> list[GroupState]:
         """Return the state of every group of `experiment` at `profile`, in order."""
         if profile not in PROFILES:

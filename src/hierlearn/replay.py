@@ -1,0 +1,223 @@
+"""The replay gate: stored groups measured once more, and compared with what was stored.
+
+On the build and device that computed a group, its measurements must come out the same bit for bit.
+Elsewhere the last digits differ, and with them all that training amplifies: there, the claims that
+read the group must keep their verdicts, and their estimates must stay inside the stored intervals.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+from hierlearn import claims, devices, sweeps
+from hierlearn.executors import Executor
+from hierlearn.experiments.base import Experiment
+from hierlearn.project import RunError, UsageError
+from hierlearn.records import GroupState, Record, RecordStore, restamp
+from hierlearn.records.schema import canonical
+from hierlearn.workers import Result, Unit
+
+Outcome = Literal["same", "agrees", "differs", "failed"]
+SLACK = 1e-3
+"""Where an interval has no width, an estimate may move by this part of itself."""
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """A stored group, what measuring it again gave, and how the two compare."""
+
+    state: GroupState
+    unit: Unit
+    result: Result
+    outcome: Outcome
+    problem: str = ""
+
+    def records(self) -> list[Record]:
+        """The stored records with the new measurements in them."""
+        pairs = zip(self.state.records, self.result.measurements, strict=True)
+        return [old.model_copy(update={"measurement": new}) for old, new in pairs]
+
+
+def choose(
+    experiments: Iterable[Experiment],
+    profile: str,
+    store: RecordStore,
+    *,
+    n: int | None,
+    seed: int = 0,
+    below: float | None = None,
+    stale: bool = False,
+) -> list[tuple[Unit, GroupState]]:
+    """Return a random sample of `n` stored groups (None: all), the same for the same `seed`.
+
+    With `below`, only groups that once took less than so many CPU seconds; with `stale`, only
+    those that other code computed, which are refused otherwise.
+
+    Raises RunError that lists damaged groups, stale ones where they are refused, or says that
+    there is nothing to replay.
+    """
+    found = [(Unit(one, s.group), s) for one in experiments for s in store.states(one, profile)]
+    damaged = [str(s.problem) for _, s in found if s.status == "damaged"]
+    if damaged:
+        raise RunError("damaged records are not replayed:\n  " + "\n  ".join(damaged))
+    moved = [s for _, s in found if s.status == "stale"]
+    if moved and not stale:
+        names = ", ".join(dict.fromkeys(s.group.experiment for s in moved))
+        raise RunError(
+            f"refused: {len(moved)} groups of profile {profile} in {store.folder} come from other "
+            f"code ({names}); `python -m hierlearn replay --restamp --profile {profile}` stamps "
+            "those that come out the same, `run` computes them again"
+        )
+    kept = [
+        (unit, s)
+        for unit, s in found
+        if s.provenance
+        and s.status == ("stale" if stale else "present")
+        and (below is None or s.provenance.cpu_s < below)
+    ]
+    if not kept and not stale:
+        limit = "" if below is None else f" below {below:g} CPU seconds"
+        raise RunError(f"{store.folder} holds no groups of profile {profile}{limit} to replay")
+    if n is None or n >= len(kept):
+        return kept
+    picked = np.random.default_rng(seed).choice(len(kept), size=n, replace=False)
+    return [kept[i] for i in sorted(picked)]
+
+
+def device_kind(chosen: Sequence[tuple[Unit, GroupState]], device: str) -> str:
+    """Return where to replay: on the kind of device that computed the groups, unless named.
+
+    Raises UsageError for groups from a GPU where there is none, and when both kinds are mixed.
+    """
+    kinds = {s.provenance.device.partition(":")[0] for _, s in chosen if s.provenance}
+    if "cuda" in kinds and (device == "cpu" or devices.resolve("auto").type != "cuda"):
+        n = sum(s.provenance.device != "cpu" for _, s in chosen if s.provenance)
+        raise UsageError(
+            f"{n} of {len(chosen)} groups were computed on a GPU, and replay on a GPU only; this "
+            f"machine has {devices.describe(devices.resolve('auto'))}"
+        )
+    if device == "auto" and len(kinds) > 1:
+        raise UsageError("groups from CPU and GPU: say with --device where to replay them")
+    return device if device != "auto" else min(kinds, default="cpu")
+
+
+def replay(
+    chosen: Sequence[tuple[Unit, GroupState]], executor: Executor, *, progress: bool = True
+) -> list[Replayed]:
+    """Measure the chosen groups once more and compare, measurement by measurement, in order."""
+    states = {unit.group.key: state for unit, state in chosen}
+    units = sorted((unit for unit, _ in chosen), key=lambda unit: -unit.group.weight)
+    found = {
+        unit.group.key: _compared(states[unit.group.key], unit, result)
+        for unit, result in sweeps.measured(units, executor, label="replay", progress=progress)
+    }
+    return [found[unit.group.key] for unit, _ in chosen]
+
+
+def _compared(state: GroupState, unit: Unit, result: Result) -> Replayed:
+    assert state.provenance is not None
+    if result.error:
+        return Replayed(state, unit, result, "failed", result.error.strip().splitlines()[-1])
+    pairs = zip(state.records, result.measurements, strict=True)
+    moved = next((p for old, new in pairs for p in _moved(old.measurement, new, "")), "")
+    if not moved:
+        return Replayed(state, unit, result, "same")
+    alike = _build(state.provenance.model_dump()) == _build(result.circumstances)
+    return Replayed(state, unit, result, "differs" if alike else "agrees", moved)
+
+
+def _build(circumstances: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Return what has to be equal for two computations to agree to the bit."""
+    # The number of cores is part of a machine's name, but a unit has one thread.
+    processor = str(circumstances["machine"]).rpartition(",")[0]
+    packages = {k: v for k, v in circumstances["packages"].items() if k in ("torch", "numpy")}
+    return processor, circumstances["device"], circumstances["dtype"], sorted(packages.items())
+
+
+def _moved(old: Any, new: Any, where: str) -> Iterator[str]:
+    """Give the places where two measurements differ, with both values."""
+    if isinstance(old, dict) and isinstance(new, dict) and old.keys() == new.keys():
+        for key in old:
+            yield from _moved(old[key], new[key], f"{where}.{key}")
+    elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        for i, (a, b) in enumerate(zip(old, new, strict=True)):
+            yield from _moved(a, b, f"{where}[{i}]")
+    elif canonical(old) != canonical(new):
+        yield f"measurement{where} was {old!r}, is {new!r}"
+
+
+@dataclass(frozen=True)
+class _Substituted:
+    """The records of a store with some of them replaced: what claims are evaluated on."""
+
+    store: RecordStore
+    replaced: dict[str, Record] = field(default_factory=dict)
+
+    def read(self, experiment: Experiment, profile: str) -> list[Record]:
+        records = self.store.read(experiment, profile)
+        return [self.replaced.get(record.key, record) for record in records]
+
+    def stale(self, experiment: Experiment, profile: str) -> bool:
+        return self.store.stale(experiment, profile)
+
+
+def disagreements(
+    replayed: Iterable[Replayed],
+    store: RecordStore,
+    profile: str,
+    *,
+    every: Iterable[claims.Claim],
+    experiments: Mapping[str, Experiment],
+) -> list[str]:
+    """Return how the claims change when the replayed measurements take the place of the stored.
+
+    Only groups that agree at most, those measured by another build or device, are put in place.
+    """
+    others = [one for one in replayed if one.outcome == "agrees"]
+    names = {one.unit.experiment.name for one in others}
+    touched = [
+        claim
+        for claim in every
+        if any(ref and ref.experiment in names for ref in (claim.statistic, claim.control))
+    ]
+    new = {record.key: record for one in others for record in one.records()}
+    before = claims.evaluate_all(touched, store, profile, experiments)
+    after = claims.evaluate_all(touched, _Substituted(store, new), profile, experiments)
+    return [p for a, b in zip(before, after, strict=True) for p in _changes(a, b)]
+
+
+def _changes(old: claims.Row, new: claims.Row) -> Iterator[str]:
+    if (old.verdict, old.control.outcome) != (new.verdict, new.control.outcome):
+        yield (
+            f"{old.id}: {old.verdict} (control: {old.control.outcome}) became "
+            f"{new.verdict} (control: {new.control.outcome})"
+        )
+    parts: list[tuple[str, claims.Row | claims.ControlRow, claims.Row | claims.ControlRow]] = [
+        ("", old, new),
+        (" (control)", old.control, new.control),
+    ]
+    for name, was, now in parts:
+        if was.interval is None or was.estimate is None or now.estimate is None:
+            continue
+        low, high = was.interval
+        slack = SLACK * abs(was.estimate)
+        if not low - slack <= now.estimate <= high + slack:
+            yield f"{old.id}{name}: the estimate {now.estimate:g} is outside [{low:g}, {high:g}]"
+
+
+def restamp_same(
+    replayed: Sequence[Replayed],
+    store: RecordStore,
+    profile: str,
+    *,
+    fingerprint: Callable[[Experiment], str],
+) -> int:
+    """Stamp the groups that came out the same with today's fingerprint; return how many."""
+    same = [one for one in replayed if one.outcome == "same"]
+    experiments = {one.unit.experiment.name: one.unit.experiment for one in same}
+    for name, experiment in experiments.items():
+        keys = {one.unit.group.key for one in same if one.unit.experiment.name == name}
+        restamp(store, experiment, profile, groups=keys, code=fingerprint(experiment))
+    return len(same)
