@@ -9,7 +9,7 @@ from click.testing import CliRunner, Result
 
 from hierlearn import cli
 
-COMMANDS = ("run", "build", "book", "claims", "status", "freeze")
+COMMANDS = ("run", "compute", "build", "book", "claims", "status", "freeze")
 
 
 @pytest.fixture(autouse=True)
@@ -67,7 +67,7 @@ def record_files(root: Path) -> dict[str, tuple[bytes, int]]:
         (["run", "--records", "README.md"], "valid: a folder"),
         (["run", "--records", ""], "valid: a folder"),
         (["run", "--records", "a\0b"], "valid: a folder"),
-        (["fly"], "book, build, claims, freeze, run, status"),
+        (["fly"], "book, build, claims, compute, freeze, run, status"),
         (["freeze"], "--profile"),
     ],
 )

@@ -4,16 +4,25 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import click
 
-from hierlearn import build as site
-from hierlearn import claims, devices, notebooks, pages, readme, sweeps, tables
-from hierlearn.experiments import EXPERIMENTS, PROFILES, Experiment
-from hierlearn.project import Project, RunError, UsageError, execution_order, find_project
+# What needs the packages of the book (papermill, matplotlib, ...) is imported where it is used:
+# computing records must not need them.
+from hierlearn import claims, devices, pages, sweeps, tables
+from hierlearn.experiments import EXPERIMENTS, PROFILES
+from hierlearn.project import (
+    Project,
+    RunError,
+    UsageError,
+    execution_order,
+    find_experiments,
+    find_project,
+)
 from hierlearn.records import RecordError, RecordStore, freeze
+from hierlearn.tables import say
 
 DEFAULT_PROFILE = "laptop"
 USAGE = (UsageError, devices.DeviceError)
@@ -53,20 +62,24 @@ class Commands(Command, click.Group):
             raise click.UsageError(str(error)) from error
         except FAILURES as error:
             raise click.ClickException(str(error)) from error
+        except ModuleNotFoundError as error:
+            if str(error.name).startswith("hierlearn"):
+                raise
+            raise click.ClickException(
+                f"this command needs the package {error.name}, which is not installed here; "
+                "pip install 'hierlearn[book]' (in a clone: -e '.[book]') brings it. "
+                "`compute` does without"
+            ) from error
         except KeyboardInterrupt:
             say("Interrupted. What is finished is kept; the same command goes on from there.")
             raise click.exceptions.Exit(130) from None
-
-
-def say(text: str) -> None:
-    """Write a line for the user, not for a pipe."""
-    click.echo(text, err=True)
 
 
 def options(*names: str) -> Callable[[Callable], Callable]:
     """Return a decorator that adds the options and arguments of these names to a command."""
     known: dict[str, Callable] = {
         "chapters": click.argument("chapters", nargs=-1, metavar="[CHAPTER]..."),
+        "names": click.argument("names", nargs=-1, metavar="[CHAPTER|EXPERIMENT]..."),
         "profile": click.option(
             "--profile", type=click.Choice(PROFILES), help="Size; default: laptop."
         ),
@@ -115,8 +128,33 @@ def run(chapters: tuple[str, ...], **settings: Any) -> None:
 
 
 @cli.command
+@options("names", "profile", "device", "records", "workers")
+def compute(
+    names: tuple[str, ...],
+    profile: str | None,
+    device: str,
+    records: str | None,
+    workers: int | None,
+) -> None:
+    """Compute the records of chapters or experiments (default: all), and nothing else.
+
+    It executes no notebook, and needs neither the book nor the packages that build it.
+    """
+    project = find_project(need_book=False)
+    store = store_at(project, records)
+    profile = profile or DEFAULT_PROFILE
+    chosen = find_experiments(names, EXPERIMENTS).values()
+    devices.resolve(device)
+    say(f"profile {profile}, device {device}, records {project.relative(store.folder)}")
+    sweeps.compute(chosen, profile, store, device=device, workers=workers)
+    click.echo(store.folder)
+
+
+@cli.command
 def build() -> None:
     """Build the site from the executed chapters; every warning is an error."""
+    from hierlearn import build as site
+
     click.echo(site.build(find_project(), EXPERIMENTS))
 
 
@@ -124,6 +162,8 @@ def build() -> None:
 @options("profile", "device", "records", "workers", "frozen")
 def book(**settings: Any) -> None:
     """Execute all chapters, then build the site."""
+    from hierlearn import build as site
+
     project = find_project()
     execute(project, wanted(project, ()), **settings)
     click.echo(site.build(project, EXPERIMENTS))
@@ -168,6 +208,9 @@ def status(profile: str | None, records: str | None) -> None:
 def freeze_records(profile: str, records: str | None) -> None:
     """Copy the records of a profile into book/records, and the verdicts into README.md."""
     project = find_project()
+    from hierlearn import build as site
+    from hierlearn import readme
+
     working = store_at(project, records)
     if working.frozen:
         raise UsageError(f"{project.relative(working.folder)} holds frozen records already")
@@ -204,6 +247,8 @@ def readable_store(project: Project, folder: str | None) -> RecordStore:
 def chosen_profile(project: Project, profile: str | None, store: RecordStore) -> str:
     """Return `profile`, else the largest one that was frozen, else laptop."""
     if profile is None and store.folder == project.frozen_records:
+        from hierlearn import build as site
+
         return site.published_profile(project, EXPERIMENTS)
     return profile or DEFAULT_PROFILE
 
@@ -213,86 +258,18 @@ def execute(
     names: list[str],
     *,
     profile: str | None,
-    device: str,
     records: str | None,
-    workers: int | None,
     frozen: bool,
+    **settings: Any,
 ) -> None:
-    """Compute what the notebooks `names` lack in one pool, then execute them."""
+    """Execute the notebooks `names` with what the options of `run` and `book` mean."""
+    from hierlearn import running
+
     if frozen and records is None:
         records = os.fspath(project.frozen_records)
     store = store_at(project, records)
     profile = chosen_profile(project, profile, store)
-    devices.resolve(device)
-    folder = project.relative(store.folder)
-    parameters = {"profile": profile, "device": device, "records": folder}
-    for name in names:
-        notebooks.check_parameters(project, name, parameters)
-    every = pages.load_claims(project)
-    reads = {name: pages.experiments_read(name, every) for name in names}
-    say(f"profile {profile}, device {device}, records {folder}")
-    if store.frozen:
-        refuse_incomplete(reads.values(), store, profile)
-    elif frozen:
+    if frozen and not store.frozen:
+        folder = project.relative(store.folder)
         raise RunError(f"{folder} holds no frozen records (no manifest.json)")
-    else:
-        compute(reads.values(), store, profile, device=device, workers=workers)
-    failed = [n for n in names if not _executed(project, n, store, reads[n], parameters)]
-    if failed:
-        raise RunError(
-            f"{len(failed)} of {len(names)} notebooks failed: {', '.join(failed)}; "
-            f"as far as they came they lie in {project.relative(project.stage)}/book"
-        )
-
-
-def refuse_incomplete(
-    reads: Iterable[dict[str, Experiment]], store: RecordStore, profile: str
-) -> None:
-    """Raise RunError listing what a frozen folder lacks or holds from other code."""
-    experiments = {name: one for read in reads for name, one in read.items()}
-    if gaps := pages.incomplete(store, experiments.values(), profile):
-        raise RunError(
-            f"nothing executed: {store.folder} does not have all records of profile {profile}:\n  "
-            + "\n  ".join(gaps)
-            + "\n`python -m hierlearn run` computes them here, `freeze` puts them there"
-        )
-
-
-def compute(
-    reads: Iterable[dict[str, Experiment]],
-    store: RecordStore,
-    profile: str,
-    *,
-    device: str,
-    workers: int | None,
-) -> None:
-    """Compute all missing groups in one pool; a failing one is told, and its chapter fails."""
-    experiments = {name: one for read in reads for name, one in read.items()}
-    if not experiments:
-        return  # only notebooks that read what others computed
-    try:
-        sweeps.compute(experiments.values(), profile, store, device=device, workers=workers)
-    except sweeps.SweepError as error:
-        say(f"Error: {error}")
-
-
-def _executed(
-    project: Project,
-    name: str,
-    store: RecordStore,
-    read: dict[str, Experiment],
-    parameters: dict[str, str],
-) -> bool:
-    """Execute one notebook whose records are there, and tell how it went."""
-    gaps = pages.incomplete(store, read.values(), parameters["profile"])
-    if gaps:
-        say(f"{name}: not executed, its records are not complete\n  " + "\n  ".join(gaps))
-        return False
-    say(f"{name}: executing")
-    try:
-        seconds = notebooks.execute(project, name, parameters)
-    except RunError as error:
-        say(f"{name}: failed\n{notebooks.last_lines(error)}")
-        return False
-    say(f"{name}: {seconds:.1f} s")
-    return True
+    running.execute(project, names, store=store, profile=profile, **settings)

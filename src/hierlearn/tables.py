@@ -1,6 +1,8 @@
-"""The tables that the command line prints."""
+"""What the command line prints: its tables, and lines for the user."""
 
 from collections.abc import Iterable, Sequence
+
+import click
 
 from hierlearn import cards, claims
 from hierlearn.experiments import EXPERIMENTS, Experiment
@@ -9,6 +11,11 @@ from hierlearn.project import Project
 from hierlearn.records import RecordStore
 
 STATUSES = ("present", "missing", "stale", "damaged")
+
+
+def say(text: str) -> None:
+    """Write a line for the user, not for a pipe."""
+    click.echo(text, err=True)
 
 
 def claims_table(rows: Iterable[claims.Row]) -> str:
