@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from hierlearn import cards, claims
+from hierlearn.costs import hardware
 from hierlearn.experiments.base import PROFILES, Experiment
 from hierlearn.notebooks import not_ready, runs, write_text
 from hierlearn.project import Project, RunError, UsageError, experiments_of
@@ -144,11 +145,6 @@ def _provenances(
             if state.provenance:
                 found[state.group.key, hardware(state.provenance)] = state.provenance
     return list(found.values())
-
-
-def hardware(provenance: Provenance) -> str:
-    """Return what computed: the processor and its cores, or the GPU."""
-    return provenance.machine if provenance.device == "cpu" else provenance.device
 
 
 def published_profile(project: Project, experiments: dict[str, Experiment]) -> str:

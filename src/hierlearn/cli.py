@@ -11,7 +11,7 @@ import click
 
 # What needs the packages of the book (papermill, matplotlib, ...) is imported where it is used:
 # computing records must not need them.
-from hierlearn import claims, devices, pages, sweeps, tables
+from hierlearn import claims, costs, devices, pages, sweeps, tables
 from hierlearn.experiments import EXPERIMENTS, PROFILES
 from hierlearn.project import (
     Project,
@@ -146,6 +146,8 @@ def compute(
     chosen = find_experiments(names, EXPERIMENTS).values()
     devices.resolve(device)
     say(f"profile {profile}, device {device}, records {project.relative(store.folder)}")
+    committed = RecordStore(project.frozen_records)
+    say(costs.cost(chosen, profile, store, committed).sentences())
     sweeps.compute(chosen, profile, store, device=device, workers=workers)
     click.echo(store.folder)
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from hierlearn import devices, notebooks, pages, sweeps
+from hierlearn import costs, devices, notebooks, pages, sweeps
 from hierlearn.experiments import Experiment
 from hierlearn.project import Project, RunError
 from hierlearn.records import RecordStore
@@ -34,6 +34,9 @@ def execute(
     if store.frozen:
         refuse_incomplete(reads.values(), store, profile)
     else:
+        needed = {key: one for read in reads.values() for key, one in read.items()}
+        committed = RecordStore(project.frozen_records)
+        say(costs.cost(needed.values(), profile, store, committed).sentences())
         compute(reads.values(), store, profile, device=device, workers=workers)
     failed = [n for n in names if not _executed(project, n, store, reads[n], parameters)]
     if failed:

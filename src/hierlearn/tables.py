@@ -4,9 +4,8 @@ from collections.abc import Iterable, Sequence
 
 import click
 
-from hierlearn import cards, claims
-from hierlearn.experiments import EXPERIMENTS, Experiment
-from hierlearn.experiments.base import Group
+from hierlearn import cards, claims, costs
+from hierlearn.experiments import EXPERIMENTS
 from hierlearn.project import Project
 from hierlearn.records import RecordStore
 
@@ -40,40 +39,15 @@ def claims_table(rows: Iterable[claims.Row]) -> str:
 def status_table(project: Project, store: RecordStore, profile: str) -> str:
     """Return one line an experiment: its groups by status, and the cost of those to compute."""
     lines = [["chapter", "experiment", *STATUSES, "CPU seconds to compute"]]
-    total, unknown = 0.0, 0
+    committed, total = RecordStore(project.frozen_records), costs.Cost()
     for experiment in EXPERIMENTS.values():
         states = store.states(experiment, profile)
         counts = [str(sum(state.status == status for state in states)) for status in STATUSES]
-        needed = [state.group for state in states if state.status != "present"]
-        costs = known_costs(project, store, experiment, profile)
-        known = [costs[group.key] for group in needed if group.key in costs]
-        total, unknown = total + sum(known), unknown + len(needed) - len(known)
-        cost = cost_text(needed, known)
-        lines.append([experiment.chapter, experiment.name, *counts, cost])
-    said = f"{total:.1f}" + (f" and {unknown} groups not measured yet" if unknown else "")
-    return columns([*lines, ["total", "", "", "", "", "", said]])
-
-
-def cost_text(needed: Sequence[Group], known: Sequence[float]) -> str:
-    """Return what computing the groups `needed` costs, as far as the costs `known` tell."""
-    if not needed:
-        return "0"
-    if not known:
-        return "not measured yet"
-    unknown = len(needed) - len(known)
-    return f"{sum(known):.1f}" + (f" and {unknown} groups not measured yet" if unknown else "")
-
-
-def known_costs(
-    project: Project, store: RecordStore, experiment: Experiment, profile: str
-) -> dict[str, float]:
-    """Return the CPU seconds that each group once took, from `store` or the committed records."""
-    costs = {}
-    for source in (RecordStore(project.frozen_records), store):
-        for state in source.states(experiment, profile):
-            if state.provenance:
-                costs[state.group.key] = state.provenance.cpu_s
-    return costs
+        cost = costs.cost([experiment], profile, store, committed)
+        lines.append([experiment.chapter, experiment.name, *counts, str(cost)])
+        total += cost
+    lines.append(["total", "", "", "", "", "", str(total)])
+    return f"{columns(lines)}\n\n{total.sentences()}"
 
 
 def columns(lines: Sequence[Sequence[str]]) -> str:
