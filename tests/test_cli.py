@@ -9,7 +9,10 @@ from click.testing import CliRunner, Result
 
 from hierlearn import cli
 
-COMMANDS = ("run", "compute", "build", "book", "claims", "status", "freeze")
+COMMANDS = (
+    *("run", "compute", "build", "book", "claims", "status"),
+    *("freeze", "export-records", "import-records"),
+)
 
 
 @pytest.fixture(autouse=True)
@@ -67,7 +70,7 @@ def record_files(root: Path) -> dict[str, tuple[bytes, int]]:
         (["run", "--records", "README.md"], "valid: a folder"),
         (["run", "--records", ""], "valid: a folder"),
         (["run", "--records", "a\0b"], "valid: a folder"),
-        (["fly"], "book, build, claims, compute, freeze, run, status"),
+        (["fly"], "compute, export-records, freeze, import-records, run, status"),
         (["freeze"], "--profile"),
     ],
 )
@@ -141,7 +144,7 @@ def test_a_claim_that_comes_out_otherwise_than_declared_is_named_and_exits_1(ran
     claims.write_text(claims.read_text().replace("expected: supported", "expected: refuted"))
     result = call("claims", "--profile", "smoke")
     assert result.exit_code == 1
-    assert "not as declared at profile smoke: bfc.T1" in result.stderr
+    assert "not as declared: bfc.T1 at smoke" in result.stderr
     assert "bfc.T1" in result.stdout
 
 
@@ -157,10 +160,10 @@ def test_status_counts_the_groups_and_adds_up_what_computing_will_cost(ran):
     assert call("freeze", "--profile", "smoke").exit_code == 0
     next((ran / "_build" / "records" / "toy").glob("*.jsonl")).unlink()
     line = call("status", "--profile", "smoke").stdout.splitlines()[1].split()
-    assert line[:6] == [toy_book.CHAPTER, "toy", "1", "1", "0", "0"]
-    assert float(line[6]) >= 0
+    assert line[:7] == [toy_book.CHAPTER, "toy", "smoke", "1", "1", "0", "0"]
+    assert float(line[7]) >= 0
     laptop = call("status", "--profile", "laptop").stdout
-    assert laptop.splitlines()[1].split()[6] == "about" and "an estimate" in laptop
+    assert laptop.splitlines()[1].split()[7] == "about" and "an estimate" in laptop
 
 
 def test_freezing_writes_the_records_and_the_table_of_the_readme(ran):

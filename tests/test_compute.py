@@ -58,7 +58,7 @@ def test_records_are_computed_where_the_packages_of_the_book_are_missing(bare, t
     done = bare("compute", "network_controls", "--profile", "smoke", "--workers", "1")
     assert done.returncode == 0, done.stderr
     folder = tmp_path / "here" / "_build" / "records"
-    assert done.stdout.strip() == str(folder)
+    assert done.stdout.strip() == "_build/records"
     states = RecordStore(folder).states(EXPERIMENTS["network_controls"], "smoke")
     assert [state.status for state in states] == ["present"]
     assert [path.name for path in folder.iterdir() if path.is_dir()] == ["network_controls"]

@@ -5,13 +5,14 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import click
 
 # What needs the packages of the book (papermill, matplotlib, ...) is imported where it is used:
 # computing records must not need them.
-from hierlearn import claims, costs, devices, pages, sweeps, tables
+from hierlearn import claims, costs, devices, sweeps, tables
 from hierlearn.experiments import EXPERIMENTS, PROFILES
 from hierlearn.project import (
     Project,
@@ -21,10 +22,11 @@ from hierlearn.project import (
     find_experiments,
     find_project,
 )
+from hierlearn.published import DEFAULT_PROFILE, load_claims, shown_profiles
 from hierlearn.records import RecordError, RecordStore, freeze
+from hierlearn.records import archive as archives
 from hierlearn.tables import say
 
-DEFAULT_PROFILE = "laptop"
 USAGE = (UsageError, devices.DeviceError)
 FAILURES = (RunError, claims.ClaimError, RecordError, sweeps.SweepError, OSError)
 
@@ -149,7 +151,7 @@ def compute(
     committed = RecordStore(project.frozen_records)
     say(costs.cost(chosen, profile, store, committed).sentences())
     sweeps.compute(chosen, profile, store, device=device, workers=workers)
-    click.echo(store.folder)
+    click.echo(project.relative(store.folder))
 
 
 @cli.command
@@ -181,47 +183,81 @@ def show_claims(
     project = find_project()
     store = readable_store(project, records)
     names = wanted(project, chapters)
-    every = [claim for claim in pages.load_claims(project) if claim.chapter in names]
-    profile = chosen_profile(project, profile, store)
-    rows = claims.evaluate_all(every, store, profile, EXPERIMENTS)
+    every = [claim for claim in load_claims(project) if claim.chapter in names]
+    profiles = shown_profiles(project, names, store, profile)
+    rows = claims.evaluate_all(every, store, profiles, EXPERIMENTS)
     if as_json:
         click.echo(json.dumps([row.model_dump(mode="json") for row in rows], indent=2))
     else:
         click.echo(tables.claims_table(rows))
-    surprises = [row.id for row in rows if not row.as_expected]
+    surprises = [f"{row.id} at {row.profile}" for row in rows if not row.as_expected]
     if surprises:
-        raise RunError(f"not as declared at profile {profile}: {', '.join(surprises)}")
+        raise RunError(f"not as declared: {', '.join(surprises)}")
 
 
 @cli.command
 @options("profile", "records")
 def status(profile: str | None, records: str | None) -> None:
     """Show which records exist and what computing the others will cost."""
-    project = find_project()
+    project = find_project(need_book=False)
     store = readable_store(project, records)
-    profile = chosen_profile(project, profile, store)
-    say(f"profile {profile}, records {project.relative(store.folder)}")
-    click.echo(tables.status_table(project, store, profile))
+    chapters = list(dict.fromkeys(one.chapter for one in EXPERIMENTS.values()))
+    profiles = shown_profiles(project, chapters, store, profile)
+    say(f"records {project.relative(store.folder)}")
+    click.echo(tables.status_table(project, store, profiles))
 
 
 @cli.command(name="freeze")
 @click.option("--profile", type=click.Choice(PROFILES), required=True, help="Size.")
-@options("records")
-def freeze_records(profile: str, records: str | None) -> None:
-    """Copy the records of a profile into book/records, and the verdicts into README.md."""
-    project = find_project()
-    from hierlearn import build as site
+@options("names", "records")
+def freeze_records(names: tuple[str, ...], profile: str, records: str | None) -> None:
+    """Copy the records of a profile into book/records, and the verdicts into README.md.
+
+    Without names the whole profile is replaced, and must be complete.
+    """
     from hierlearn import readme
 
+    project = find_project()
+    chosen = find_experiments(names, EXPERIMENTS)
     working = store_at(project, records)
     if working.frozen:
         raise UsageError(f"{project.relative(working.folder)} holds frozen records already")
-    manifest = freeze(working, project.frozen_records, profile)
-    say(f"froze {sum(e.n_groups for e in manifest[profile].values())} groups of profile {profile}")
-    shown = site.published_profile(project, EXPERIMENTS)
-    frozen = RecordStore(project.frozen_records)
-    rows = claims.evaluate_all(pages.load_claims(project), frozen, shown, EXPERIMENTS)
-    readme.update(project, frozen, shown, rows)
+    some = chosen.values() if names else None
+    manifest = freeze(working, project.frozen_records, profile, some)
+    n_groups = sum(one.n_groups for name, one in manifest[profile].items() if name in chosen)
+    say(f"froze {n_groups} groups of profile {profile}")
+    readme.update(project)
+    click.echo(project.frozen_records / "manifest.json")
+
+
+@cli.command
+@click.argument("archive", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--profile", type=click.Choice(PROFILES), required=True, help="Size.")
+@options("names", "records")
+def export_records(
+    archive: Path, names: tuple[str, ...], profile: str, records: str | None
+) -> None:
+    """Pack finished records into the file ARCHIVE, for `import-records` on another machine."""
+    project = find_project(need_book=False)
+    chosen = find_experiments(names, EXPERIMENTS).values()
+    packed = archives.export_records(readable_store(project, records), archive, profile, chosen)
+    n_groups = sum(one.n_groups for one in packed[profile].values())
+    say(f"{n_groups} groups of profile {profile}, {archive.stat().st_size / 1e6:.2f} MB")
+    click.echo(archive)
+
+
+@cli.command
+@click.argument("archive", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+def import_records(archive: Path) -> None:
+    """Check the records in ARCHIVE, merge them into book/records, and update README.md."""
+    from hierlearn import readme
+
+    project = find_project()
+    merged = archives.import_records(archive, project.frozen_records, EXPERIMENTS)
+    for profile, found in merged.items():
+        n_groups = sum(one.n_groups for one in found.values())
+        say(f"imported {n_groups} groups of profile {profile}: {', '.join(found)}")
+    readme.update(project)
     click.echo(project.frozen_records / "manifest.json")
 
 
@@ -246,15 +282,6 @@ def readable_store(project: Project, folder: str | None) -> RecordStore:
     return store_at(project, folder)
 
 
-def chosen_profile(project: Project, profile: str | None, store: RecordStore) -> str:
-    """Return `profile`, else the largest one that was frozen, else laptop."""
-    if profile is None and store.folder == project.frozen_records:
-        from hierlearn import build as site
-
-        return site.published_profile(project, EXPERIMENTS)
-    return profile or DEFAULT_PROFILE
-
-
 def execute(
     project: Project,
     names: list[str],
@@ -270,8 +297,10 @@ def execute(
     if frozen and records is None:
         records = os.fspath(project.frozen_records)
     store = store_at(project, records)
-    profile = chosen_profile(project, profile, store)
     if frozen and not store.frozen:
-        folder = project.relative(store.folder)
-        raise RunError(f"{folder} holds no frozen records (no manifest.json)")
-    running.execute(project, names, store=store, profile=profile, **settings)
+        raise RunError(
+            f"{project.relative(store.folder)} holds no frozen records (no manifest.json); "
+            "run `python -m hierlearn book` without --frozen, which computes them here"
+        )
+    profiles = shown_profiles(project, names, store, profile)
+    running.execute(project, names, store=store, profiles=profiles, **settings)

@@ -101,7 +101,7 @@ def _cost(experiment: Experiment, profile: str, stores: Sequence[RecordStore]) -
         n_scaled=0 if rate is None else len(fresh),
         scaled=0.0 if rate is None else rate * fsum(group.weight for group in fresh),
         n_unknown=len(fresh) if rate is None else 0,
-        machines=frozenset(hardware(one) for one in used),
+        machines=frozenset(one.hardware for one in used),
     )
 
 
@@ -111,11 +111,6 @@ def _measured(
     """Return the groups of a profile that were once measured; the first store's word counts."""
     states = [state for store in reversed(stores) for state in store.states(experiment, profile)]
     return {s.group.key: (s.group, s.provenance) for s in states if s.provenance}
-
-
-def hardware(provenance: Provenance) -> str:
-    """Return what computed: the processor and its cores, or the GPU."""
-    return provenance.machine if provenance.device == "cpu" else provenance.device
 
 
 def _groups(n: int) -> str:

@@ -1,10 +1,11 @@
 """Running the book: computing what its notebooks lack, then executing them."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from hierlearn import costs, devices, notebooks, pages, sweeps
 from hierlearn.experiments import Experiment
 from hierlearn.project import Project, RunError
+from hierlearn.published import experiments_read, load_claims
 from hierlearn.records import RecordStore
 from hierlearn.tables import say
 
@@ -14,31 +15,32 @@ def execute(
     names: list[str],
     *,
     store: RecordStore,
-    profile: str,
+    profiles: dict[str, str],
     device: str,
     workers: int | None,
 ) -> None:
-    """Compute what the notebooks `names` lack in one pool, then execute them.
+    """Compute what the notebooks `names` lack in one pool, then execute each at its profile.
 
     A frozen store is only read. Raises RunError, before anything is executed, that lists what it
     lacks; and afterwards one that names the notebooks that failed.
     """
     devices.resolve(device)
     folder = project.relative(store.folder)
-    parameters = {"profile": profile, "device": device, "records": folder}
+    parameters = {n: {"profile": profiles[n], "device": device, "records": folder} for n in names}
     for name in names:
-        notebooks.check_parameters(project, name, parameters)
-    every = pages.load_claims(project)
-    reads = {name: pages.experiments_read(name, every) for name in names}
-    say(f"profile {profile}, device {device}, records {folder}")
-    if store.frozen:
-        refuse_incomplete(reads.values(), store, profile)
-    else:
-        needed = {key: one for read in reads.values() for key, one in read.items()}
-        committed = RecordStore(project.frozen_records)
-        say(costs.cost(needed.values(), profile, store, committed).sentences())
-        compute(reads.values(), store, profile, device=device, workers=workers)
-    failed = [n for n in names if not _executed(project, n, store, reads[n], parameters)]
+        notebooks.check_parameters(project, name, parameters[name])
+    every = load_claims(project)
+    reads = {name: experiments_read(name, every) for name in names}
+    for profile in dict.fromkeys(profiles[name] for name in names):
+        some = [name for name in names if profiles[name] == profile]
+        about = f" ({', '.join(some)})" if len(some) < len(names) else ""
+        say(f"profile {profile}{about}, device {device}, records {folder}")
+        needed = {key: one for name in some for key, one in reads[name].items()}
+        if store.frozen:
+            refuse_incomplete(needed.values(), store, profile)
+        else:
+            compute(project, needed.values(), store, profile, device=device, workers=workers)
+    failed = [n for n in names if not _executed(project, n, store, reads[n], parameters[n])]
     if failed:
         raise RunError(
             f"{len(failed)} of {len(names)} notebooks failed: {', '.join(failed)}; "
@@ -46,12 +48,9 @@ def execute(
         )
 
 
-def refuse_incomplete(
-    reads: Iterable[dict[str, Experiment]], store: RecordStore, profile: str
-) -> None:
+def refuse_incomplete(experiments: Iterable[Experiment], store: RecordStore, profile: str) -> None:
     """Raise RunError listing what a frozen folder lacks or holds from other code."""
-    experiments = {name: one for read in reads for name, one in read.items()}
-    if gaps := pages.incomplete(store, experiments.values(), profile):
+    if gaps := pages.incomplete(store, experiments, profile):
         raise RunError(
             f"nothing executed: {store.folder} does not have all records of profile {profile}:\n  "
             + "\n  ".join(gaps)
@@ -60,7 +59,8 @@ def refuse_incomplete(
 
 
 def compute(
-    reads: Iterable[dict[str, Experiment]],
+    project: Project,
+    experiments: Collection[Experiment],
     store: RecordStore,
     profile: str,
     *,
@@ -68,11 +68,12 @@ def compute(
     workers: int | None,
 ) -> None:
     """Compute all missing groups in one pool; a failing one is told, and its chapter fails."""
-    experiments = {name: one for read in reads for name, one in read.items()}
     if not experiments:
         return  # only notebooks that read what others computed
+    committed = RecordStore(project.frozen_records)
+    say(costs.cost(experiments, profile, store, committed).sentences())
     try:
-        sweeps.compute(experiments.values(), profile, store, device=device, workers=workers)
+        sweeps.compute(experiments, profile, store, device=device, workers=workers)
     except sweeps.SweepError as error:
         say(f"Error: {error}")
 

@@ -1,6 +1,6 @@
 """What the command line prints: its tables, and lines for the user."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import click
 
@@ -36,17 +36,21 @@ def claims_table(rows: Iterable[claims.Row]) -> str:
     return columns([head, *lines])
 
 
-def status_table(project: Project, store: RecordStore, profile: str) -> str:
-    """Return one line an experiment: its groups by status, and the cost of those to compute."""
-    lines = [["chapter", "experiment", *STATUSES, "CPU seconds to compute"]]
+def status_table(project: Project, store: RecordStore, profiles: Mapping[str, str]) -> str:
+    """Return one line an experiment: its groups by status, and the cost of those to compute.
+
+    `profiles` is the profile of each chapter.
+    """
+    lines = [["chapter", "experiment", "profile", *STATUSES, "CPU seconds to compute"]]
     committed, total = RecordStore(project.frozen_records), costs.Cost()
-    for experiment in EXPERIMENTS.values():
-        states = store.states(experiment, profile)
+    for one in EXPERIMENTS.values():
+        profile = profiles[one.chapter]
+        states = store.states(one, profile)
         counts = [str(sum(state.status == status for state in states)) for status in STATUSES]
-        cost = costs.cost([experiment], profile, store, committed)
-        lines.append([experiment.chapter, experiment.name, *counts, str(cost)])
+        cost = costs.cost([one], profile, store, committed)
+        lines.append([one.chapter, one.name, profile, *counts, str(cost)])
         total += cost
-    lines.append(["total", "", "", "", "", "", str(total)])
+    lines.append(["total", "", "", "", "", "", "", str(total)])
     return f"{columns(lines)}\n\n{total.sentences()}"
 
 
