@@ -1,12 +1,13 @@
 # Thin over `python -m hierlearn`, so that everything also works without make: see README.md.
 PYTHON ?= python3
 PROFILE ?= laptop
+DEVICE ?= cuda
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 RUN := $(BIN)/python -m hierlearn
 
-.PHONY: book test site run claims status freeze lint clean help
+.PHONY: book test site run paper claims status freeze lint clean help
 
 help:  ## show the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -32,6 +33,9 @@ site: $(STAMP)  ## build the site from the committed records, computing nothing
 
 run: $(STAMP)  ## execute all chapters
 	$(RUN) run --profile $(PROFILE)
+
+paper: $(STAMP)  ## compute and execute the paper profile on one GPU; CHAPTER=4: only that one
+	$(RUN) run $(CHAPTER) --profile paper --device $(DEVICE)
 
 claims: $(STAMP)  ## show every claim and its verdict
 	$(RUN) claims --profile $(PROFILE)

@@ -9,7 +9,10 @@ from click.testing import CliRunner, Result
 
 from hierlearn import cli
 
-COMMANDS = ("run", "build", "book", "claims", "status", "freeze")
+COMMANDS = (
+    *("run", "compute", "build", "book", "claims", "status"),
+    *("freeze", "export-records", "import-records"),
+)
 
 
 @pytest.fixture(autouse=True)
@@ -67,7 +70,7 @@ def record_files(root: Path) -> dict[str, tuple[bytes, int]]:
         (["run", "--records", "README.md"], "valid: a folder"),
         (["run", "--records", ""], "valid: a folder"),
         (["run", "--records", "a\0b"], "valid: a folder"),
-        (["fly"], "book, build, claims, freeze, run, status"),
+        (["fly"], "compute, export-records, freeze, import-records, run, status"),
         (["freeze"], "--profile"),
     ],
 )
@@ -100,6 +103,7 @@ def test_a_notebook_without_the_parameters_is_refused_before_anything_runs(proje
 def test_run_executes_all_notebooks_and_tells_the_time_of_each_on_stderr(executed):
     root, result = executed
     assert result.stdout == ""
+    assert "to compute: 2 groups\n  no estimate for 2: nothing to scale from" in result.stderr
     for name in (toy_book.CHAPTER, toy_book.LEDGER):
         assert f"{name}: " in result.stderr
         run = toy_book.run_file(root)[name]
@@ -140,7 +144,7 @@ def test_a_claim_that_comes_out_otherwise_than_declared_is_named_and_exits_1(ran
     claims.write_text(claims.read_text().replace("expected: supported", "expected: refuted"))
     result = call("claims", "--profile", "smoke")
     assert result.exit_code == 1
-    assert "not as declared at profile smoke: bfc.T1" in result.stderr
+    assert "not as declared: bfc.T1 at smoke" in result.stderr
     assert "bfc.T1" in result.stdout
 
 
@@ -156,9 +160,10 @@ def test_status_counts_the_groups_and_adds_up_what_computing_will_cost(ran):
     assert call("freeze", "--profile", "smoke").exit_code == 0
     next((ran / "_build" / "records" / "toy").glob("*.jsonl")).unlink()
     line = call("status", "--profile", "smoke").stdout.splitlines()[1].split()
-    assert line[:6] == [toy_book.CHAPTER, "toy", "1", "1", "0", "0"]
-    assert float(line[6]) >= 0
-    assert "not measured yet" in call("status", "--profile", "laptop").stdout
+    assert line[:7] == [toy_book.CHAPTER, "toy", "smoke", "1", "1", "0", "0"]
+    assert float(line[7]) >= 0
+    laptop = call("status", "--profile", "laptop").stdout
+    assert laptop.splitlines()[1].split()[7] == "about" and "an estimate" in laptop
 
 
 def test_freezing_writes_the_records_and_the_table_of_the_readme(ran):

@@ -32,6 +32,14 @@ def test_a_device_is_described_by_model_and_size():
     assert 1 <= devices.available_cores() <= (os.cpu_count() or 1)
 
 
+def test_on_cuda_the_peak_is_what_torch_allocated_since_the_reset(monkeypatch):
+    gpu, resets = torch.device("cuda"), []
+    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", resets.append)
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device: 1_234_560_000)
+    devices.reset_peak_memory(gpu)
+    assert resets == [gpu] and devices.peak_memory_mb(gpu) == 1234.6
+
+
 def test_peak_memory_sees_a_large_tensor_and_forgets_it_after_a_reset():
     cpu = torch.device("cpu")
     devices.reset_peak_memory(cpu)

@@ -2,9 +2,10 @@ from pathlib import Path
 
 import pytest
 
-from hierlearn import build, claims, pages, readme
+from hierlearn import claims, readme
 from hierlearn.experiments import EXPERIMENTS
 from hierlearn.project import RunError, find_project
+from hierlearn.published import chapter_profiles, load_claims
 from hierlearn.records import RecordStore
 
 ROOT = Path(__file__).parents[1]
@@ -26,9 +27,9 @@ def test_a_readme_without_markers_is_an_error(text):
 
 def test_the_readme_shows_what_the_frozen_records_say():
     project = find_project(ROOT)
-    store = RecordStore(project.frozen_records)
-    profile = build.published_profile(project, EXPERIMENTS)
-    rows = claims.evaluate_all(pages.load_claims(project), store, profile, EXPERIMENTS)
+    store, every = RecordStore(project.frozen_records), load_claims(project)
+    profiles = chapter_profiles(store, every)
+    rows = claims.evaluate_all(every, store, profiles, EXPERIMENTS)
     text = (ROOT / "README.md").read_text()
     assert readme.with_table(text, rows) == text
     assert all(row.as_expected for row in rows)

@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,18 @@ def slope(records: Sequence[Measured]) -> dict[int, float]:
 
 
 TOY = Experiment("toy", CHAPTER, groups, measure, {"slope": slope})
+
+TWIN = replace(TOY, name="twin", chapter="02_toy_twin", groups=lambda profile: twins(profile))
+"""The same experiment in a chapter of its own."""
+
+
+def twins(profile: str) -> list[Group]:
+    """The toy's groups under the twin's name."""
+    return [
+        Group(tuple(replace(run, experiment="twin") for run in group.runs), group.weight)
+        for group in groups(profile)
+    ]
+
 
 CLAIMS = """
 - id: bfc.T1
@@ -82,10 +95,10 @@ PARAMETERS = 'profile = "smoke"\ndevice = "auto"\nrecords = "_build/records"'
 OPEN = f'chapter = pages.open_chapter("{CHAPTER}", profile=profile, device=device, records=records)'
 
 
-def register() -> None:
-    """Put the toy experiment, and nothing else, into the registry (in a notebook's kernel)."""
+def register(*others: Experiment) -> None:
+    """Put the toy experiment and `others` alone into the registry (in a notebook's kernel)."""
     EXPERIMENTS.clear()
-    EXPERIMENTS["toy"] = TOY
+    EXPERIMENTS.update({one.name: one for one in (TOY, *others)})
 
 
 def isolate(patch: pytest.MonkeyPatch) -> None:
@@ -130,6 +143,22 @@ def make_project(root: Path, expected: str = "supported") -> Path:
     ledger = "pages.open_ledger(profile=profile, device=device, records=records).table()"
     write_notebook(root, LEDGER, head, ledger)
     return root
+
+
+def add_twin(root: Path, patch: pytest.MonkeyPatch) -> None:
+    """Add the second chapter to a project, with the claim `bfc.T2`."""
+    patch.setitem(EXPERIMENTS, "twin", TWIN)
+    second = CLAIMS.replace("bfc.T1", "bfc.T2").replace("experiment: toy", "experiment: twin")
+    with (root / "book" / "claims.yml").open("a") as file:
+        file.write(second.replace("EXPECTED", "supported"))
+    toc = TOC.replace(f"{CHAPTER}\n", f"{CHAPTER}\n  - file: book/{TWIN.chapter}\n")
+    (root / "_toc.yml").write_text(toc)
+    text = (root / "book" / f"{CHAPTER}.ipynb").read_text()
+    (root / "book" / f"{TWIN.chapter}.ipynb").write_text(
+        text.replace(CHAPTER, TWIN.chapter).replace("bfc.T1", "bfc.T2")
+    )
+    for path in (root / "book").glob("*.ipynb"):
+        path.write_text(path.read_text().replace("register()", "register(toy_book.TWIN)"))
 
 
 def run_file(root: Path) -> dict[str, Any]:

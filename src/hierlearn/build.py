@@ -15,6 +15,7 @@ from hierlearn import cards, claims
 from hierlearn.experiments.base import PROFILES, Experiment
 from hierlearn.notebooks import not_ready, runs, write_text
 from hierlearn.project import Project, RunError, UsageError, experiments_of
+from hierlearn.published import chapter_profiles
 from hierlearn.records import Provenance, RecordStore
 
 # Not pages: the records are large, and caches and earlier products do not belong to a source.
@@ -102,7 +103,8 @@ def write_fragments(project: Project, experiments: dict[str, Experiment]) -> Non
     settings = executed[readers[0]]
     store = RecordStore(project.records_folder(settings["records"]))
     every = claims.load_claims(project.claims, experiments)
-    rows = claims.evaluate_all(every, store, settings["profile"], experiments)
+    profiles = chapter_profiles(store, every, settings["profile"])
+    rows = claims.evaluate_all(every, store, profiles, experiments)
     write_text(target / "verdicts.md", cards.readme_table(rows) + "\n")
     stores = [store]
     if project.frozen_records.is_dir() and not store.frozen:
@@ -120,7 +122,7 @@ def costs_table(
         for profile in PROFILES:
             by_machine: dict[str, list[Provenance]] = {}
             for one in _provenances(stores, own, profile):
-                by_machine.setdefault(hardware(one), []).append(one)
+                by_machine.setdefault(one.hardware, []).append(one)
             lines += [
                 f"| {name} | {profile} | {machine} | {len(found)} | "
                 f"{sum(one.cpu_s for one in found):.1f} | {sum(one.wall_s for one in found):.1f} | "
@@ -142,25 +144,8 @@ def _provenances(
     for one in experiments:
         for state in (state for store in stores for state in store.states(one, profile)):
             if state.provenance:
-                found[state.group.key, hardware(state.provenance)] = state.provenance
+                found[state.group.key, state.provenance.hardware] = state.provenance
     return list(found.values())
-
-
-def hardware(provenance: Provenance) -> str:
-    """Return what computed: the processor and its cores, or the GPU."""
-    return provenance.machine if provenance.device == "cpu" else provenance.device
-
-
-def published_profile(project: Project, experiments: dict[str, Experiment]) -> str:
-    """Return the largest profile of which there are frozen records; RunError when none is."""
-    store = RecordStore(project.frozen_records)
-    for profile in reversed(PROFILES) if store.frozen else ():
-        if set(store.manifest.get(profile, {})) & set(experiments):
-            return profile
-    raise RunError(
-        f"{project.relative(project.frozen_records)} holds no frozen records; "
-        "run `python -m hierlearn book` instead, which computes them here"
-    )
 
 
 def _jupyter_book(project: Project) -> None:

@@ -14,6 +14,7 @@ from html import escape
 from urllib.parse import quote
 
 from hierlearn.claims import ControlRow, Row
+from hierlearn.experiments.base import PROFILES
 
 SHAPES = {
     "supported": "●",
@@ -164,6 +165,7 @@ _COLUMNS = (
     "Paper",
     "Statistic",
     "Seeds",
+    "Profile",
     "Commit",
     "Hardware",
 )
@@ -181,6 +183,7 @@ def _ledger_row(row: Row) -> str:
         _origin(row),
         f"<code>{escape(row.statistic)}</code>",
         str(row.n_seeds or "—"),
+        row.profile,
         f"<code>{escape(row.commit)}</code>" if row.commit else "—",
         escape(row.hardware or "—"),
     ]
@@ -192,7 +195,8 @@ def _ledger_row(row: Row) -> str:
 def ledger_html(rows: Iterable[Row]) -> str:
     """Return one table of all claims, a row's id being the claim's, and a link to it as CSV."""
     rows = list(rows)
-    profiles = ", ".join(dict.fromkeys(row.profile for row in rows)) or "none"
+    profiles = ", ".join(p for p in PROFILES if p in {row.profile for row in rows}) or "none"
+    noun = "profiles" if "," in profiles else "profile"
     head = "".join(f'<th scope="col">{name}</th>' for name in _COLUMNS)
     body = "\n".join(_ledger_row(row) for row in rows)
     address = "data:text/csv;charset=utf-8," + quote(ledger_csv(rows))
@@ -200,7 +204,7 @@ def ledger_html(rows: Iterable[Row]) -> str:
     return f"""<p><a class="hl-download" download="{name}" href="{address}">Download as CSV</a></p>
 <div class="hl-ledger-scroll" role="region" aria-label="Table of all claims" tabindex="0">
 <table class="hl-ledger">
-<caption>{len(rows)} claims, profile {escape(profiles)}</caption>
+<caption>{len(rows)} claims, {noun} {escape(profiles)}</caption>
 <thead><tr>{head}</tr></thead>
 <tbody>
 {body}
@@ -240,11 +244,11 @@ def _flat(row: Row | ControlRow) -> dict[str, object]:
 
 def readme_table(rows: Iterable[Row]) -> str:
     """Return the headline verdicts as a GitHub-flavoured Markdown table."""
-    lines = ["| Claim | Statement | Measured | Verdict |", "|---|---|---|---|"]
+    lines = ["| Claim | Statement | Measured | Profile | Verdict |", "|---|---|---|---|---|"]
     for row in rows:
         if row.headline:
             statement = " ".join(row.statement.split()).replace("|", r"\|")
             measured = format_interval(row.estimate, row.interval)
             verdict = f"{SHAPES[row.verdict]} {row.verdict}" + (" (stale)" if row.stale else "")
-            lines.append(f"| {row.id} | {statement} | {measured} | {verdict} |")
+            lines.append(f"| {row.id} | {statement} | {measured} | {row.profile} | {verdict} |")
     return "\n".join(lines)

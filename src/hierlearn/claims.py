@@ -254,8 +254,20 @@ def evaluate(claim: Claim, evidence: Evidence) -> Row:
 
 
 def evaluate_all(
-    claims: Iterable[Claim], store: Store, profile: str, experiments: Mapping[str, Experiment]
+    claims: Iterable[Claim],
+    store: Store,
+    profiles: str | Mapping[str, str],
+    experiments: Mapping[str, Experiment],
 ) -> list[Row]:
-    """Return the rows of all claims, in their order, at `profile`; ClaimError as `evaluate`."""
-    evidence = Evidence(store, profile, experiments)
-    return [evaluate(claim, evidence) for claim in claims]
+    """Return the rows of all claims, in their order; ClaimError as `evaluate`.
+
+    `profiles` is one profile, or that of each chapter.
+    """
+    evidence: dict[str, Evidence] = {}
+    rows = []
+    for claim in claims:
+        profile = profiles if isinstance(profiles, str) else profiles[claim.chapter]
+        if profile not in evidence:
+            evidence[profile] = Evidence(store, profile, experiments)
+        rows.append(evaluate(claim, evidence[profile]))
+    return rows

@@ -4,25 +4,25 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import click
 
-from hierlearn import build as site
-from hierlearn import claims, devices, executors, notebooks, pages, readme, replay, sweeps, tables
-from hierlearn.experiments import EXPERIMENTS, PROFILES, Experiment
-from hierlearn.project import Project, RunError, UsageError, execution_order, find_project
-from hierlearn.records import RecordError, RecordStore, fingerprint, freeze
+# What needs the packages of the book (papermill, matplotlib, ...) is imported where it is used:
+# computing records must not need them.
+from hierlearn import claims, costs, devices, replay, sweeps, tables
+from hierlearn.executors import ExecutorError
+from hierlearn.experiments import EXPERIMENTS, PROFILES
+from hierlearn.options import WHERE, executor_for, options, readable_store, store_at, wanted
+from hierlearn.project import Project, RunError, UsageError, find_experiments, find_project
+from hierlearn.published import DEFAULT_PROFILE, load_claims, shown_profiles
+from hierlearn.records import RecordError, RecordStore, freeze
+from hierlearn.records import archive as archives
+from hierlearn.tables import say
 
-DEFAULT_PROFILE = "laptop"
-WHERE = ("workers", "scheduler", "local-workers")
 USAGE = (UsageError, devices.DeviceError)
-FAILURES = (
-    *(RunError, claims.ClaimError, RecordError, sweeps.SweepError, executors.ExecutorError),
-    OSError,
-)
+FAILURES = (RunError, claims.ClaimError, RecordError, sweeps.SweepError, ExecutorError, OSError)
 
 
 class Command(click.Command):
@@ -58,51 +58,17 @@ class Commands(Command, click.Group):
             raise click.UsageError(str(error)) from error
         except FAILURES as error:
             raise click.ClickException(str(error)) from error
+        except ModuleNotFoundError as error:
+            if str(error.name).startswith("hierlearn"):
+                raise
+            raise click.ClickException(
+                f"this command needs the package {error.name}, which is not installed here; "
+                "pip install 'hierlearn[book]' (in a clone: -e '.[book]') brings it. "
+                "`compute` does without"
+            ) from error
         except KeyboardInterrupt:
             say("Interrupted. What is finished is kept; the same command goes on from there.")
             raise click.exceptions.Exit(130) from None
-
-
-def say(text: str) -> None:
-    """Write a line for the user, not for a pipe."""
-    click.echo(text, err=True)
-
-
-def options(*names: str) -> Callable[[Callable], Callable]:
-    """Return a decorator that adds the options and arguments of these names to a command."""
-    known: dict[str, Callable] = {
-        "chapters": click.argument("chapters", nargs=-1, metavar="[CHAPTER]..."),
-        "profile": click.option(
-            "--profile", type=click.Choice(PROFILES), help="Size; default: laptop."
-        ),
-        "device": click.option(
-            "--device", type=click.Choice(devices.DEVICES), default="auto", show_default=True
-        ),
-        "records": click.option(
-            "--records", metavar="DIR", help="Folder, from the project's root; _build/records."
-        ),
-        "workers": click.option(
-            "--workers", type=click.IntRange(min=1), help="Processes; default: one a core."
-        ),
-        "scheduler": click.option(
-            "--scheduler", metavar="ADDRESS", help="Compute on the workers of a dask scheduler."
-        ),
-        "local-workers": click.option(
-            "--local-workers",
-            type=click.IntRange(min=1),
-            help="Compute on a local dask cluster; on CUDA one worker a GPU.",
-        ),
-        "frozen": click.option(
-            "--frozen", is_flag=True, help="Read committed records, compute nothing."
-        ),
-    }
-
-    def decorate(function: Callable) -> Callable:
-        for name in reversed(names):
-            function = known[name](function)
-        return function
-
-    return decorate
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -128,8 +94,35 @@ def run(chapters: tuple[str, ...], **settings: Any) -> None:
 
 
 @cli.command
+@options("names", "profile", "device", "records", *WHERE)
+def compute(
+    names: tuple[str, ...],
+    profile: str | None,
+    device: str,
+    records: str | None,
+    **where: Any,
+) -> None:
+    """Compute the records of chapters or experiments (default: all), and nothing else.
+
+    It executes no notebook, and needs neither the book nor the packages that build it.
+    """
+    project = find_project(need_book=False)
+    store = store_at(project, records)
+    profile = profile or DEFAULT_PROFILE
+    chosen = find_experiments(names, EXPERIMENTS).values()
+    say(f"profile {profile}, device {device}, records {project.relative(store.folder)}")
+    committed = RecordStore(project.frozen_records)
+    say(costs.cost(chosen, profile, store, committed).sentences())
+    with executor_for(device, **where) as executor:
+        sweeps.compute(chosen, profile, store, executor=executor)
+    click.echo(project.relative(store.folder))
+
+
+@cli.command
 def build() -> None:
     """Build the site from the executed chapters; every warning is an error."""
+    from hierlearn import build as site
+
     click.echo(site.build(find_project(), EXPERIMENTS))
 
 
@@ -137,6 +130,8 @@ def build() -> None:
 @options("profile", "device", "records", *WHERE, "frozen")
 def book(**settings: Any) -> None:
     """Execute all chapters, then build the site."""
+    from hierlearn import build as site
+
     project = find_project()
     execute(project, wanted(project, ()), **settings)
     click.echo(site.build(project, EXPERIMENTS))
@@ -152,113 +147,123 @@ def show_claims(
     project = find_project()
     store = readable_store(project, records)
     names = wanted(project, chapters)
-    every = [claim for claim in pages.load_claims(project) if claim.chapter in names]
-    profile = chosen_profile(project, profile, store)
-    rows = claims.evaluate_all(every, store, profile, EXPERIMENTS)
+    every = [claim for claim in load_claims(project) if claim.chapter in names]
+    profiles = shown_profiles(project, names, store, profile)
+    rows = claims.evaluate_all(every, store, profiles, EXPERIMENTS)
     if as_json:
         click.echo(json.dumps([row.model_dump(mode="json") for row in rows], indent=2))
     else:
         click.echo(tables.claims_table(rows))
-    surprises = [row.id for row in rows if not row.as_expected]
+    surprises = [f"{row.id} at {row.profile}" for row in rows if not row.as_expected]
     if surprises:
-        raise RunError(f"not as declared at profile {profile}: {', '.join(surprises)}")
+        raise RunError(f"not as declared: {', '.join(surprises)}")
 
 
 @cli.command
 @options("profile", "records")
 def status(profile: str | None, records: str | None) -> None:
     """Show which records exist and what computing the others will cost."""
-    project = find_project()
+    project = find_project(need_book=False)
     store = readable_store(project, records)
-    profile = chosen_profile(project, profile, store)
-    say(f"profile {profile}, records {project.relative(store.folder)}")
-    click.echo(tables.status_table(project, store, profile))
+    chapters = list(dict.fromkeys(one.chapter for one in EXPERIMENTS.values()))
+    profiles = shown_profiles(project, chapters, store, profile)
+    say(f"records {project.relative(store.folder)}")
+    click.echo(tables.status_table(project, store, profiles))
+
+
+@cli.command(name="freeze")
+@click.option("--profile", type=click.Choice(PROFILES), required=True, help="Size.")
+@options("names", "records")
+def freeze_records(names: tuple[str, ...], profile: str, records: str | None) -> None:
+    """Copy the records of a profile into book/records, and the verdicts into README.md.
+
+    Without names the whole profile is replaced, and must be complete.
+    """
+    from hierlearn import readme
+
+    project = find_project()
+    chosen = find_experiments(names, EXPERIMENTS)
+    working = store_at(project, records)
+    if working.frozen:
+        raise UsageError(f"{project.relative(working.folder)} holds frozen records already")
+    some = chosen.values() if names else None
+    manifest = freeze(working, project.frozen_records, profile, some)
+    n_groups = sum(one.n_groups for name, one in manifest[profile].items() if name in chosen)
+    say(f"froze {n_groups} groups of profile {profile}")
+    readme.update(project)
+    click.echo(project.frozen_records / "manifest.json")
 
 
 @cli.command(name="replay")
-@options("chapters", "profile", "device", "records", *WHERE)
+@options("names", "profile", "device", "records", *WHERE)
 @click.option("--sample", type=click.IntRange(min=1), help="Groups; default: 10, or all stale.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Draws another sample.")
 @click.option("--below", type=click.FloatRange(min=0), help="Only groups of so few CPU seconds.")
 @click.option("--restamp", is_flag=True, help="Stamp stale groups that come out the same.")
 def replay_records(
-    chapters: tuple[str, ...],
+    names: tuple[str, ...],
     profile: str | None,
     device: str,
     records: str | None,
     sample: int | None,
     restamp: bool,
-    **settings: Any,
+    seed: int,
+    below: float | None,
+    **where: Any,
 ) -> None:
     """Measure a sample of the stored groups again and compare; exit 1 when one differs."""
     project = find_project()
     store = readable_store(project, records)
-    profile = chosen_profile(project, profile, store)
-    every = pages.load_claims(project)
-    reads = [pages.experiments_read(n, every) for n in wanted(project, chapters)]
-    experiments = {name: one for read in reads for name, one in read.items()}
-    picking = {name: settings.pop(name) for name in ("seed", "below")}
+    chosen = find_experiments(names, EXPERIMENTS)
+    chapters = list(dict.fromkeys(one.chapter for one in chosen.values()))
+    shown = shown_profiles(project, chapters, store, profile).values()
+    profile = min(shown, key=PROFILES.index)  # one that all of them have
     n = sample or (None if restamp else 10)
-    groups = replay.choose(experiments.values(), profile, store, n=n, stale=restamp, **picking)
+    groups = replay.choose(
+        chosen.values(), profile, store, n=n, seed=seed, below=below, stale=restamp
+    )
     say(f"profile {profile}, records {project.relative(store.folder)}: {len(groups)} groups")
-    with executor_for(replay.device_kind(groups, device), **settings) as executor:
+    with executor_for(replay.device_kind(groups, device), **where) as executor:
         replayed = replay.replay(groups, executor)
-    changed = replay.disagreements(replayed, store, profile, every=every, experiments=EXPERIMENTS)
     click.echo(tables.replay_table(replayed))
+    problems = replay.problems(replayed, store, profile, load_claims(project), EXPERIMENTS)
     if restamp:
-        n_stamped = replay.restamp_same(replayed, store, profile, fingerprint=fingerprint)
+        n_stamped = replay.restamp_same(replayed, store, profile)
         say(f"{n_stamped} of {len(replayed)} groups stamped with today's code")
-    bad = [one for one in replayed if one.outcome in ("differs", "failed")]
-    unstamped = [one for one in replayed if restamp and one.outcome == "agrees"]
-    if bad or changed or unstamped:
-        lines = [f"{one.unit}: {one.problem}" for one in (*bad, *unstamped)] + changed
-        raise RunError("not the same:\n  " + "\n  ".join(lines))
+        problems += [f"{one.unit}: {one.problem}" for one in replayed if one.outcome == "agrees"]
+    if problems:
+        raise RunError("not the same:\n  " + "\n  ".join(problems))
 
 
-@cli.command(name="freeze")
+@cli.command
+@click.argument("archive", type=click.Path(dir_okay=False, path_type=Path))
 @click.option("--profile", type=click.Choice(PROFILES), required=True, help="Size.")
-@options("records")
-def freeze_records(profile: str, records: str | None) -> None:
-    """Copy the records of a profile into book/records, and the verdicts into README.md."""
+@options("names", "records")
+def export_records(
+    archive: Path, names: tuple[str, ...], profile: str, records: str | None
+) -> None:
+    """Pack finished records into the file ARCHIVE, for `import-records` on another machine."""
+    project = find_project(need_book=False)
+    chosen = find_experiments(names, EXPERIMENTS).values()
+    packed = archives.export_records(readable_store(project, records), archive, profile, chosen)
+    n_groups = sum(one.n_groups for one in packed[profile].values())
+    say(f"{n_groups} groups of profile {profile}, {archive.stat().st_size / 1e6:.2f} MB")
+    click.echo(archive)
+
+
+@cli.command
+@click.argument("archive", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+def import_records(archive: Path) -> None:
+    """Check the records in ARCHIVE, merge them into book/records, and update README.md."""
+    from hierlearn import readme
+
     project = find_project()
-    working = store_at(project, records)
-    if working.frozen:
-        raise UsageError(f"{project.relative(working.folder)} holds frozen records already")
-    manifest = freeze(working, project.frozen_records, profile)
-    say(f"froze {sum(e.n_groups for e in manifest[profile].values())} groups of profile {profile}")
-    shown = site.published_profile(project, EXPERIMENTS)
-    frozen = RecordStore(project.frozen_records)
-    rows = claims.evaluate_all(pages.load_claims(project), frozen, shown, EXPERIMENTS)
-    readme.update(project, frozen, shown, rows)
+    merged = archives.import_records(archive, project.frozen_records, EXPERIMENTS)
+    for profile, found in merged.items():
+        n_groups = sum(one.n_groups for one in found.values())
+        say(f"imported {n_groups} groups of profile {profile}: {', '.join(found)}")
+    readme.update(project)
     click.echo(project.frozen_records / "manifest.json")
-
-
-def wanted(project: Project, chapters: Sequence[str]) -> list[str]:
-    """Return the notebooks to execute: those named, else all; readers of records last."""
-    named = [project.find_notebook(chapter) for chapter in chapters]
-    return [n for n in execution_order(project, EXPERIMENTS) if n in named or not named]
-
-
-def store_at(project: Project, folder: str | None) -> RecordStore:
-    """Return the store in `folder`, by default the working one."""
-    path = project.working_records if folder is None else project.records_folder(folder)
-    return RecordStore(path)
-
-
-def readable_store(project: Project, folder: str | None) -> RecordStore:
-    """Return the store to read: `folder`, else the working one, else the committed one."""
-    if folder is None and not project.working_records.is_dir():
-        frozen = RecordStore(project.frozen_records)
-        if frozen.frozen:
-            return frozen
-    return store_at(project, folder)
-
-
-def chosen_profile(project: Project, profile: str | None, store: RecordStore) -> str:
-    """Return `profile`, else the largest one that was frozen, else laptop."""
-    if profile is None and store.folder == project.frozen_records:
-        return site.published_profile(project, EXPERIMENTS)
-    return profile or DEFAULT_PROFILE
 
 
 def execute(
@@ -266,114 +271,24 @@ def execute(
     names: list[str],
     *,
     profile: str | None,
-    device: str,
     records: str | None,
     frozen: bool,
-    **where: Any,
+    **settings: Any,
 ) -> None:
-    """Compute what the notebooks `names` lack in one pool, then execute them."""
+    """Execute the notebooks `names` with what the options of `run` and `book` mean."""
+    from hierlearn import running
+
     if frozen and records is None:
         records = os.fspath(project.frozen_records)
     store = store_at(project, records)
-    profile = chosen_profile(project, profile, store)
-    devices.resolve(device)
-    folder = project.relative(store.folder)
-    parameters = {"profile": profile, "device": device, "records": folder}
-    for name in names:
-        notebooks.check_parameters(project, name, parameters)
-    every = pages.load_claims(project)
-    reads = {name: pages.experiments_read(name, every) for name in names}
-    say(f"profile {profile}, device {device}, records {folder}")
-    if store.frozen:
-        refuse_incomplete(reads.values(), store, profile)
-    elif frozen:
-        raise RunError(f"{folder} holds no frozen records (no manifest.json)")
-    else:
-        compute(reads.values(), store, profile, device=device, **where)
-    failed = [n for n in names if not _executed(project, n, store, reads[n], parameters)]
-    if failed:
+    if frozen and not store.frozen:
         raise RunError(
-            f"{len(failed)} of {len(names)} notebooks failed: {', '.join(failed)}; "
-            f"as far as they came they lie in {project.relative(project.stage)}/book"
+            f"{project.relative(store.folder)} holds no frozen records (no manifest.json); "
+            "run `python -m hierlearn book` without --frozen, which computes them here"
         )
-
-
-def refuse_incomplete(
-    reads: Iterable[dict[str, Experiment]], store: RecordStore, profile: str
-) -> None:
-    """Raise RunError listing what a frozen folder lacks or holds from other code."""
-    experiments = {name: one for read in reads for name, one in read.items()}
-    if gaps := pages.incomplete(store, experiments.values(), profile):
-        raise RunError(
-            f"nothing executed: {store.folder} does not have all records of profile {profile}:\n  "
-            + "\n  ".join(gaps)
-            + "\n`python -m hierlearn run` computes them here, `freeze` puts them there"
+    profiles = shown_profiles(project, names, store, profile)
+    where = {name.replace("-", "_"): settings.pop(name.replace("-", "_")) for name in WHERE}
+    with executor_for(settings["device"], **where) as executor:
+        running.execute(
+            project, names, store=store, profiles=profiles, executor=executor, **settings
         )
-
-
-def compute(
-    reads: Iterable[dict[str, Experiment]],
-    store: RecordStore,
-    profile: str,
-    *,
-    device: str,
-    **where: Any,
-) -> None:
-    """Compute all missing groups at once; a failing one is told, and its chapter fails."""
-    experiments = {name: one for read in reads for name, one in read.items()}
-    if not experiments:
-        return  # only notebooks that read what others computed
-    try:
-        with executor_for(device, **where) as executor:
-            sweeps.compute(experiments.values(), profile, store, executor=executor)
-    except sweeps.SweepError as error:
-        say(f"Error: {error}")
-
-
-@contextmanager
-def executor_for(
-    device: str, *, workers: int | None, scheduler: str | None, local_workers: int | None
-) -> Iterator[executors.Executor]:
-    """Give what measures: processes here, a local dask cluster, or the one at `scheduler`."""
-    given = {"--workers": workers, "--scheduler": scheduler, "--local-workers": local_workers}
-    if len(named := [name for name, value in given.items() if value is not None]) > 1:
-        raise UsageError(f"{' and '.join(named)} exclude each other; give one of them, or none")
-    if scheduler is None and local_workers is None:
-        yield executors.LocalPool.on(device, workers)
-        return
-    try:
-        import distributed  # noqa: F401
-    except ImportError:
-        raise UsageError(
-            f"{named[0]} needs the extra dask: python -m pip install 'hierlearn[dask]'"
-        ) from None
-    from hierlearn import cluster
-
-    if scheduler is not None:
-        yield cluster.Cluster(scheduler, device)
-        return
-    assert local_workers is not None
-    with cluster.local_cluster(local_workers, device) as local:
-        yield local
-
-
-def _executed(
-    project: Project,
-    name: str,
-    store: RecordStore,
-    read: dict[str, Experiment],
-    parameters: dict[str, str],
-) -> bool:
-    """Execute one notebook whose records are there, and tell how it went."""
-    gaps = pages.incomplete(store, read.values(), parameters["profile"])
-    if gaps:
-        say(f"{name}: not executed, its records are not complete\n  " + "\n  ".join(gaps))
-        return False
-    say(f"{name}: executing")
-    try:
-        seconds = notebooks.execute(project, name, parameters)
-    except RunError as error:
-        say(f"{name}: failed\n{notebooks.last_lines(error)}")
-        return False
-    say(f"{name}: {seconds:.1f} s")
-    return True

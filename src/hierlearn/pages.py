@@ -18,9 +18,9 @@ from hierlearn.project import (
     RunError,
     check_choice,
     check_profile,
-    experiments_of,
     find_project,
 )
+from hierlearn.published import chapter_profiles, experiments_read, load_claims
 from hierlearn.records import GroupState, Record, RecordStore
 
 PARAMETERS = ("profile", "device", "records")
@@ -84,10 +84,6 @@ class Page:
         """Show the claims of this page as cards."""
         _show(cards.chapter_html(self.rows))
 
-    def table(self) -> None:
-        """Show the claims of this page as the ledger's table."""
-        _show(cards.ledger_html(self.rows))
-
     def glue(self, key: str, text: str) -> None:
         """Make `text` available to the pages under `key`; a formatted string, not a number."""
         if not isinstance(text, str):
@@ -124,9 +120,44 @@ class Page:
 
     def provenance(self) -> None:
         """Show where the numbers of this page come from, and the command that recomputes them."""
-        states = [s for one in self.experiments.values() for s in self._states(one)]
         command = f"python -m hierlearn run {self.name} --profile {self.profile}"
-        _show(provenance_html(states, profile=self.profile, command=command))
+        _show(provenance_html(self.states(), profile=self.profile, command=command))
+
+    def states(self) -> list[GroupState]:
+        """Return the state of every group that this page reads."""
+        return [s for one in self.experiments.values() for s in self._states(one)]
+
+
+@dataclass
+class Ledger:
+    """All claims (`shown`) on one page, each at the profile that its chapter shows."""
+
+    chapters: dict[str, Page]
+    shown: list[claims.Claim]
+    store: RecordStore
+
+    def compute(self) -> None:
+        """Compute or read what each chapter reads; see `Page.compute`."""
+        for page in self.chapters.values():
+            page.compute()
+
+    def table(self) -> None:
+        """Show the claims as one table."""
+        profiles = {name: page.profile for name, page in self.chapters.items()}
+        _show(cards.ledger_html(claims.evaluate_all(self.shown, self.store, profiles, EXPERIMENTS)))
+
+    def provenance(self) -> None:
+        """Show where all numbers come from, and the commands that recompute them."""
+        names: dict[str, list[str]] = {}
+        for name, page in self.chapters.items():
+            names.setdefault(page.profile, []).append(name)
+        command = "; ".join(
+            f"python -m hierlearn run {' '.join(some) if len(names) > 1 else ''} --profile {at}"
+            for at, some in names.items()
+        ).replace("  ", " ")
+        found = {s.group.key: s for page in self.chapters.values() for s in page.states()}
+        profile = ", ".join(names)
+        _show(provenance_html(list(found.values()), profile=profile, command=command))
 
 
 def open_chapter(
@@ -148,25 +179,19 @@ def open_chapter(
 
 def open_ledger(
     profile: str, device: str = "auto", records: str | os.PathLike[str] = "_build/records"
-) -> Page:
-    """Return the page of all claims and experiments; arguments and errors as `open_chapter`."""
+) -> Ledger:
+    """Return the page of all claims; arguments and errors as `open_chapter`.
+
+    Over frozen records, `profile` is an upper limit: see `chapter_profiles`.
+    """
     project = _checked(profile, device)
     store = RecordStore(project.records_folder(records))
     every = load_claims(project)
-    return Page(project, "ledger", profile, device, store, dict(EXPERIMENTS), every)
-
-
-def load_claims(project: Project) -> list[claims.Claim]:
-    """Return all claims of the book."""
-    return claims.load_claims(project.claims, EXPERIMENTS)
-
-
-def experiments_read(name: str, every: Iterable[claims.Claim]) -> dict[str, Experiment]:
-    """Return the experiments of the notebook `name`: its own, and those that its claims read."""
-    shown = [claim for claim in every if claim.chapter == name]
-    wanted = {ref.experiment for claim in shown for ref in (claim.statistic, claim.control) if ref}
-    wanted |= set(experiments_of(name, EXPERIMENTS))
-    return {key: one for key, one in EXPERIMENTS.items() if key in wanted}
+    pages = {
+        name: Page(project, name, at, device, store, experiments_read(name, every), [])
+        for name, at in chapter_profiles(store, every, profile).items()
+    }
+    return Ledger(pages, every, store)
 
 
 def incomplete(

@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -84,12 +85,7 @@ class Project:
     def find_notebook(self, name: str) -> str:
         """Return the notebook meant by a stem, a number ("1", "01") or a unique part of a stem."""
         stems = self.notebooks()
-        if name in stems:
-            return name
-        if name.isdecimal():
-            found = [stem for stem in stems if _number(stem) == int(name)]
-        else:
-            found = [stem for stem in stems if name and name in stem]
+        found = _fitting(name, stems)
         if len(found) == 1:
             return found[0]
         problem = f"fits {', '.join(found)}" if found else "is no chapter"
@@ -112,12 +108,18 @@ class Project:
         return path.relative_to(self.root).as_posix() if inside else str(path)
 
 
-def find_project(start: Path | None = None) -> Project:
-    """Return the project around `start` (default: the current folder), else the package's own."""
+def find_project(start: Path | None = None, *, need_book: bool = True) -> Project:
+    """Return the project around `start` (default: the current folder), else the package's own.
+
+    Where there is none, records can still be computed and kept: `start` itself is returned unless
+    `need_book`, which makes it a UsageError.
+    """
     here = (start or Path.cwd()).resolve()
     for folder in (here, *here.parents, *Path(__file__).resolve().parents):
         if (folder / "_toc.yml").is_file() and (folder / "book" / "claims.yml").is_file():
             return Project(folder)
+    if not need_book:
+        return Project(here)
     raise UsageError(
         f"no book around {here}: expected a folder with _toc.yml and book/claims.yml; "
         "change into a clone of the repository"
@@ -127,6 +129,27 @@ def find_project(start: Path | None = None) -> Project:
 def experiments_of(name: str, experiments: dict[str, Experiment]) -> dict[str, Experiment]:
     """Return the experiments that belong to the notebook `name`, in their order."""
     return {key: one for key, one in experiments.items() if one.chapter == name}
+
+
+def find_experiments(
+    names: Iterable[str], experiments: Mapping[str, Experiment]
+) -> dict[str, Experiment]:
+    """Return the experiments that `names` mean, in their order; all of them when it is empty.
+
+    A name is an experiment's, or a chapter's stem, number or unique part of its stem.
+    """
+    chapters = list(dict.fromkeys(one.chapter for one in experiments.values()))
+    wanted: set[str] = set()
+    for name in names:
+        fitting = [] if name in experiments else _fitting(name, chapters)
+        if name not in experiments and len(fitting) != 1:
+            problem = f"fits {', '.join(fitting)}" if fitting else "is no chapter or experiment"
+            raise UsageError(
+                f"{name!r} {problem}; valid chapters: {', '.join(chapters)}; "
+                f"valid experiments: {', '.join(experiments)}"
+            )
+        wanted |= {key for key, one in experiments.items() if key == name or one.chapter in fitting}
+    return {key: one for key, one in experiments.items() if key in wanted or not wanted}
 
 
 def execution_order(project: Project, experiments: dict[str, Experiment]) -> list[str]:
@@ -148,6 +171,15 @@ def _files(node: object) -> list[str]:
         return []
     own = [node[key] for key in ("root", "file") if key in node]
     return own + [page for value in node.values() for page in _files(value)]
+
+
+def _fitting(name: str, stems: Sequence[str]) -> list[str]:
+    """Return the stems that `name` may mean: itself, of its number, or that it is a part of."""
+    if name in stems:
+        return [name]
+    if name.isdecimal():
+        return [stem for stem in stems if _number(stem) == int(name)]
+    return [stem for stem in stems if name and name in stem]
 
 
 def _number(stem: str) -> int | None:

@@ -12,17 +12,24 @@ from hierlearn.experiments.backward_correction import at_depth_gap
 from hierlearn.experiments.reading import rows as runs_by_seed
 from hierlearn.notebooks import write_text
 from hierlearn.project import Project, RunError
+from hierlearn.published import chapter_profiles, load_claims
 from hierlearn.records import Record, RecordStore
 
 MARKERS = ("<!-- verdicts -->", "<!-- /verdicts -->")
 
 
-def update(project: Project, store: RecordStore, profile: str, rows: Sequence[claims.Row]) -> None:
-    """Write the table of `rows` into README.md, and its figure from the records of `profile`."""
+def update(project: Project) -> None:
+    """Write verdicts and a figure from the frozen records into README.md.
+
+    Each claim is shown at the profile that its chapter shows.
+    """
+    store, every = RecordStore(project.frozen_records), load_claims(project)
+    profiles = chapter_profiles(store, every)
+    rows = claims.evaluate_all(every, store, profiles, EXPERIMENTS)
     page = project.root / "README.md"
     write_text(page, with_table(page.read_text(encoding="utf-8"), rows))
-    if "depth_sweep" in EXPERIMENTS:
-        records = store.read(EXPERIMENTS["depth_sweep"], profile)
+    if one := EXPERIMENTS.get("depth_sweep"):
+        records = store.read(one, profiles[one.chapter])
         draw(records, project.root / "book/_static/readme-figure.svg")
 
 

@@ -5,7 +5,7 @@ Elsewhere the last digits differ, and with them all that training amplifies: the
 read the group must keep their verdicts, and their estimates must stay inside the stored intervals.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -15,7 +15,7 @@ from hierlearn import claims, devices, sweeps
 from hierlearn.executors import Executor
 from hierlearn.experiments.base import Experiment
 from hierlearn.project import RunError, UsageError
-from hierlearn.records import GroupState, Record, RecordStore, restamp
+from hierlearn.records import GroupState, Record, RecordStore, fingerprint, restamp
 from hierlearn.records.schema import canonical
 from hierlearn.workers import Result, Unit
 
@@ -163,18 +163,19 @@ class _Substituted:
         return self.store.stale(experiment, profile)
 
 
-def disagreements(
+def problems(
     replayed: Iterable[Replayed],
     store: RecordStore,
     profile: str,
-    *,
     every: Iterable[claims.Claim],
     experiments: Mapping[str, Experiment],
 ) -> list[str]:
-    """Return how the claims change when the replayed measurements take the place of the stored.
+    """Return the groups that differ or failed, and how claims change on another build or device.
 
-    Only groups that agree at most, those measured by another build or device, are put in place.
+    For the latter, the new measurements take the place of the stored ones.
     """
+    replayed = list(replayed)
+    bad = [f"{one.unit}: {one.problem}" for one in replayed if one.outcome in ("differs", "failed")]
     others = [one for one in replayed if one.outcome == "agrees"]
     names = {one.unit.experiment.name for one in others}
     touched = [
@@ -185,7 +186,7 @@ def disagreements(
     new = {record.key: record for one in others for record in one.records()}
     before = claims.evaluate_all(touched, store, profile, experiments)
     after = claims.evaluate_all(touched, _Substituted(store, new), profile, experiments)
-    return [p for a, b in zip(before, after, strict=True) for p in _changes(a, b)]
+    return bad + [p for a, b in zip(before, after, strict=True) for p in _changes(a, b)]
 
 
 def _changes(old: claims.Row, new: claims.Row) -> Iterator[str]:
@@ -207,13 +208,7 @@ def _changes(old: claims.Row, new: claims.Row) -> Iterator[str]:
             yield f"{old.id}{name}: the estimate {now.estimate:g} is outside [{low:g}, {high:g}]"
 
 
-def restamp_same(
-    replayed: Sequence[Replayed],
-    store: RecordStore,
-    profile: str,
-    *,
-    fingerprint: Callable[[Experiment], str],
-) -> int:
+def restamp_same(replayed: Sequence[Replayed], store: RecordStore, profile: str) -> int:
     """Stamp the groups that came out the same with today's fingerprint; return how many."""
     same = [one for one in replayed if one.outcome == "same"]
     experiments = {one.unit.experiment.name: one.unit.experiment for one in same}

@@ -1,16 +1,22 @@
-"""The tables that the command line prints."""
+"""What the command line prints: its tables, and lines for the user."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
-from hierlearn import cards, claims
-from hierlearn.experiments import EXPERIMENTS, Experiment
-from hierlearn.experiments.base import Group
+import click
+
+from hierlearn import cards, claims, costs
+from hierlearn.experiments import EXPERIMENTS
 from hierlearn.project import Project
 from hierlearn.records import RecordStore
 from hierlearn.replay import Replayed
 
 STATUSES = ("present", "missing", "stale", "damaged")
+
+
+def say(text: str) -> None:
+    """Write a line for the user, not for a pipe."""
+    click.echo(text, err=True)
 
 
 def claims_table(rows: Iterable[claims.Row]) -> str:
@@ -51,43 +57,22 @@ def replay_table(replayed: Sequence[Replayed]) -> str:
     return columns(lines) + f"\n{len(replayed)} groups replayed: {counted or 'none'}"
 
 
-def status_table(project: Project, store: RecordStore, profile: str) -> str:
-    """Return one line an experiment: its groups by status, and the cost of those to compute."""
-    lines = [["chapter", "experiment", *STATUSES, "CPU seconds to compute"]]
-    total, unknown = 0.0, 0
-    for experiment in EXPERIMENTS.values():
-        states = store.states(experiment, profile)
+def status_table(project: Project, store: RecordStore, profiles: Mapping[str, str]) -> str:
+    """Return one line an experiment: its groups by status, and the cost of those to compute.
+
+    `profiles` is the profile of each chapter.
+    """
+    lines = [["chapter", "experiment", "profile", *STATUSES, "CPU seconds to compute"]]
+    committed, total = RecordStore(project.frozen_records), costs.Cost()
+    for one in EXPERIMENTS.values():
+        profile = profiles[one.chapter]
+        states = store.states(one, profile)
         counts = [str(sum(state.status == status for state in states)) for status in STATUSES]
-        needed = [state.group for state in states if state.status != "present"]
-        costs = known_costs(project, store, experiment, profile)
-        known = [costs[group.key] for group in needed if group.key in costs]
-        total, unknown = total + sum(known), unknown + len(needed) - len(known)
-        cost = cost_text(needed, known)
-        lines.append([experiment.chapter, experiment.name, *counts, cost])
-    said = f"{total:.1f}" + (f" and {unknown} groups not measured yet" if unknown else "")
-    return columns([*lines, ["total", "", "", "", "", "", said]])
-
-
-def cost_text(needed: Sequence[Group], known: Sequence[float]) -> str:
-    """Return what computing the groups `needed` costs, as far as the costs `known` tell."""
-    if not needed:
-        return "0"
-    if not known:
-        return "not measured yet"
-    unknown = len(needed) - len(known)
-    return f"{sum(known):.1f}" + (f" and {unknown} groups not measured yet" if unknown else "")
-
-
-def known_costs(
-    project: Project, store: RecordStore, experiment: Experiment, profile: str
-) -> dict[str, float]:
-    """Return the CPU seconds that each group once took, from `store` or the committed records."""
-    costs = {}
-    for source in (RecordStore(project.frozen_records), store):
-        for state in source.states(experiment, profile):
-            if state.provenance:
-                costs[state.group.key] = state.provenance.cpu_s
-    return costs
+        cost = costs.cost([one], profile, store, committed)
+        lines.append([one.chapter, one.name, profile, *counts, str(cost)])
+        total += cost
+    lines.append(["total", "", "", "", "", "", "", str(total)])
+    return f"{columns(lines)}\n\n{total.sentences()}"
 
 
 def columns(lines: Sequence[Sequence[str]]) -> str:

@@ -6,6 +6,7 @@ one sorted file an experiment and profile, with a manifest of hashes. Nothing is
 and a line that is not, byte for byte, what was written is reported by file and line and not used.
 """
 
+from hierlearn.records.archive import export_records, import_records
 from hierlearn.records.fingerprints import code_fingerprint, fingerprint
 from hierlearn.records.freezing import freeze, restamp
 from hierlearn.records.schema import (
@@ -27,8 +28,10 @@ __all__ = [
     "RecordError",
     "RecordStore",
     "code_fingerprint",
+    "export_records",
     "fingerprint",
     "freeze",
+    "import_records",
     "plain_measurements",
     "restamp",
 ]

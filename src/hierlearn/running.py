@@ -1,0 +1,99 @@
+"""Running the book: computing what its notebooks lack, then executing them."""
+
+from collections.abc import Collection, Iterable
+
+from hierlearn import costs, notebooks, pages, sweeps
+from hierlearn.executors import Executor
+from hierlearn.experiments import Experiment
+from hierlearn.project import Project, RunError
+from hierlearn.published import experiments_read, load_claims
+from hierlearn.records import RecordStore
+from hierlearn.tables import say
+
+
+def execute(
+    project: Project,
+    names: list[str],
+    *,
+    store: RecordStore,
+    profiles: dict[str, str],
+    device: str,
+    executor: Executor,
+) -> None:
+    """Compute what the notebooks `names` lack on one executor, then execute each at its profile.
+
+    A frozen store is only read. Raises RunError, before anything is executed, that lists what it
+    lacks; and afterwards one that names the notebooks that failed.
+    """
+    folder = project.relative(store.folder)
+    parameters = {n: {"profile": profiles[n], "device": device, "records": folder} for n in names}
+    for name in names:
+        notebooks.check_parameters(project, name, parameters[name])
+    every = load_claims(project)
+    reads = {name: experiments_read(name, every) for name in names}
+    for profile in dict.fromkeys(profiles[name] for name in names):
+        some = [name for name in names if profiles[name] == profile]
+        about = f" ({', '.join(some)})" if len(some) < len(names) else ""
+        say(f"profile {profile}{about}, device {device}, records {folder}")
+        needed = {key: one for name in some for key, one in reads[name].items()}
+        if store.frozen:
+            refuse_incomplete(needed.values(), store, profile)
+        else:
+            compute(project, needed.values(), store, profile, executor=executor)
+    failed = [n for n in names if not _executed(project, n, store, reads[n], parameters[n])]
+    if failed:
+        raise RunError(
+            f"{len(failed)} of {len(names)} notebooks failed: {', '.join(failed)}; "
+            f"as far as they came they lie in {project.relative(project.stage)}/book"
+        )
+
+
+def refuse_incomplete(experiments: Iterable[Experiment], store: RecordStore, profile: str) -> None:
+    """Raise RunError listing what a frozen folder lacks or holds from other code."""
+    if gaps := pages.incomplete(store, experiments, profile):
+        raise RunError(
+            f"nothing executed: {store.folder} does not have all records of profile {profile}:\n  "
+            + "\n  ".join(gaps)
+            + "\n`python -m hierlearn run` computes them here, `freeze` puts them there"
+        )
+
+
+def compute(
+    project: Project,
+    experiments: Collection[Experiment],
+    store: RecordStore,
+    profile: str,
+    *,
+    executor: Executor,
+) -> None:
+    """Compute all missing groups at once; a failing one is told, and its chapter fails."""
+    if not experiments:
+        return  # only notebooks that read what others computed
+    committed = RecordStore(project.frozen_records)
+    say(costs.cost(experiments, profile, store, committed).sentences())
+    try:
+        sweeps.compute(experiments, profile, store, executor=executor)
+    except sweeps.SweepError as error:
+        say(f"Error: {error}")
+
+
+def _executed(
+    project: Project,
+    name: str,
+    store: RecordStore,
+    read: dict[str, Experiment],
+    parameters: dict[str, str],
+) -> bool:
+    """Execute one notebook whose records are there, and tell how it went."""
+    gaps = pages.incomplete(store, read.values(), parameters["profile"])
+    if gaps:
+        say(f"{name}: not executed, its records are not complete\n  " + "\n  ".join(gaps))
+        return False
+    say(f"{name}: executing")
+    try:
+        seconds = notebooks.execute(project, name, parameters)
+    except RunError as error:
+        say(f"{name}: failed\n{notebooks.last_lines(error)}")
+        return False
+    say(f"{name}: {seconds:.1f} s")
+    return True
