@@ -1,4 +1,4 @@
-"""The gate on the toy book, whose two groups are measured by real worker processes."""
+"""The gate on the toy book; one test starts worker processes, the others measure here."""
 
 import json
 import shutil
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import toy_book
 from click.testing import CliRunner
-from toy import provenance
+from toy import Inline, provenance
 
 from hierlearn import cli, replay
 from hierlearn.experiments.base import digest
@@ -21,7 +21,8 @@ def computed(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         toy_book.isolate(patch)
         patch.chdir(root)
-        assert call("run", "--profile", "smoke", "--workers", "1").exit_code == 0
+        patch.setattr("hierlearn.options.LocalPool.on", lambda *_: Inline())
+        assert call("compute", "--profile", "smoke").exit_code == 0
         assert call("freeze", "--profile", "smoke").exit_code == 0
     return root
 
@@ -30,6 +31,7 @@ def computed(tmp_path_factory):
 def records(request, computed, tmp_path, monkeypatch):
     """A copy of the toy book as the current folder, and a working or a frozen folder of it."""
     toy_book.isolate(monkeypatch)
+    monkeypatch.setattr("hierlearn.options.LocalPool.on", lambda *_: Inline())
     shutil.copytree(computed, tmp_path / "project")
     monkeypatch.chdir(tmp_path / "project")
     return Path(request.param)
@@ -75,6 +77,14 @@ def test_stored_groups_come_out_the_same_bit_for_bit(records):
     assert result.exit_code == 0, result.stderr
     assert "2 groups replayed: 2 the same, bit for bit" in result.stdout
     assert stored(records) == before
+
+
+def test_worker_processes_measure_what_this_process_measures(computed, tmp_path, monkeypatch):
+    toy_book.isolate(monkeypatch)
+    shutil.copytree(computed, tmp_path / "project")
+    monkeypatch.chdir(tmp_path / "project")
+    result = gate("book/records", "--workers", "1")
+    assert result.exit_code == 0 and "2 the same, bit for bit" in result.stdout, result.stderr
 
 
 def test_a_forged_measurement_is_found_and_named_with_both_values(records):

@@ -9,6 +9,7 @@ import torch
 
 from hierlearn.experiments.base import Experiment, Group, Run
 from hierlearn.records import Provenance, RecordStore, fingerprint
+from hierlearn.workers import measure_unit
 
 N_SEEDS = {"smoke": 2, "laptop": 3, "paper": 0}
 
@@ -58,6 +59,14 @@ def measure_mean(group, device):
 WALK = Experiment("toy_walk", "00_toy", walk_groups, measure_walk, {"mean_end": mean_end})
 MEAN = Experiment("toy_mean", "00_toy", mean_groups, measure_mean)
 TOYS = (WALK, MEAN)
+
+
+class Inline:
+    """An executor that measures in this process: for tests that are not about processes."""
+
+    def results(self, units):
+        for unit in units:
+            yield unit, measure_unit(unit.experiment.measure, unit.group, "cpu")
 
 
 def measure_trouble(group, device):
