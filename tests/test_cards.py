@@ -231,7 +231,9 @@ def test_the_readme_table_lists_headline_verdicts_only() -> None:
     rows = several_rows()
     lines = readme_table(rows).splitlines()
     assert len(lines) == 2 + 2
-    assert lines[2].startswith("| bfc.B1 | The effect is $1$. | 1 [0.991, 1.01] | ● supported |")
+    assert lines[2].startswith(
+        "| bfc.B1 | The effect is $1$. | 1 [0.991, 1.01] | laptop | ● supported |"
+    )
     assert "(stale)" in lines[3]
     piped = row_of(TRUE, statement="a | b\nc")
     assert r"| a \| b c |" in readme_table([piped])

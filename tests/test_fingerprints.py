@@ -1,3 +1,4 @@
+import ast
 import importlib
 import subprocess
 import sys
@@ -113,3 +114,17 @@ def test_another_process_finds_the_same_fingerprint():
         check=True,
     )
     assert found.stdout.strip() == code_fingerprint("hierlearn.records.store")
+
+
+def test_the_empty_fields_that_newer_pythons_add_to_the_tree_change_nothing():
+    tree = ast.parse("def f(x):\n    return x\nclass C:\n    pass\n")
+    before = fingerprints._text(tree)
+    for node in tree.body:
+        # Python 3.12 gave definitions the field `type_params`, an empty list where unused.
+        newer = type(
+            type(node).__name__, (type(node),), {"_fields": (*node._fields, "type_params")}
+        )
+        node.__class__, node.type_params = newer, []
+    assert fingerprints._text(tree) == before
+    tree.body[0].type_params = [ast.Name("T", ast.Load())]
+    assert fingerprints._text(tree) != before

@@ -1,13 +1,15 @@
 import json
 import re
-from types import SimpleNamespace
+from dataclasses import replace
 
 import pytest
 import toy_book
 from click.testing import CliRunner, Result
 
-from hierlearn import cli
+from hierlearn import cli, pages
+from hierlearn.project import RunError
 from hierlearn.published import published
+from hierlearn.records import FrozenFile, RecordStore
 
 CHAPTERS = (toy_book.CHAPTER, toy_book.TWIN.chapter)
 
@@ -46,26 +48,32 @@ def test_each_chapter_shows_the_largest_profile_that_is_frozen_of_it(project):
     ok("book", "--frozen")
     ran = toy_book.run_file(project)
     assert [ran[name]["profile"] for name in CHAPTERS] == ["smoke", "laptop"]
-    pages = {p.stem: p.read_text() for p in (project / "_build/html/book").glob("*.html")}
+    built = {p.stem: p.read_text() for p in (project / "_build/html/book").glob("*.html")}
     for name, profile, other in zip(
         CHAPTERS, ("smoke", "laptop"), ("laptop", "smoke"), strict=True
     ):
-        assert f"<dt>Profile</dt><dd>{profile}</dd>" in pages[name]
-        assert f"{other}, commit" not in pages[name]
-    assert "2 claims, profiles smoke, laptop" in pages["ledger"]
+        assert f"<dt>Profile</dt><dd>{profile}</dd>" in built[name]
+        assert f"{other}, commit" not in built[name]
+    assert "2 claims, profiles smoke, laptop" in built["ledger"]
     for claim, profile in (("bfc.T1", "smoke"), ("bfc.T2", "laptop")):
-        row = pages["ledger"].partition(f'<tr id="{claim}"')[2].partition("</tr>")[0]
+        row = built["ledger"].partition(f'<tr id="{claim}"')[2].partition("</tr>")[0]
         assert f"<td>{profile}</td>" in row
-        assert re.search(rf"{claim}.{{0,400}}<p>{profile}</p>", pages["intro"], re.DOTALL)
-    assert "run 01_toy_chapter --profile smoke; python -m hierlearn run 02_toy" in pages["ledger"]
+        assert re.search(rf"{claim}.{{0,400}}<p>{profile}</p>", built["intro"], re.DOTALL)
 
 
-def test_claims_and_status_read_each_chapter_at_the_profile_that_it_shows(project):
+def test_claims_and_status_read_each_chapter_at_the_profile_that_it_shows(project, monkeypatch):
     ok("freeze", "--profile", "smoke")
     ok("freeze", "twin", "--profile", "laptop")
     rows = json.loads(ok("claims", "--records", "book/records", "--json").stdout)
     found = {row["id"]: (row["profile"], row["n_seeds"]) for row in rows}
     assert found == {"bfc.T1": ("smoke", 3), "bfc.T2": ("laptop", 5)}
+    texts: list[str] = []
+    monkeypatch.setattr(pages, "_show", texts.append)
+    ledger = pages.open_ledger("paper", records="book/records")
+    ledger.compute()
+    ledger.provenance()
+    assert "run 01_toy_chapter --profile smoke; python -m hierlearn run 02_toy_twin" in texts[0]
+    assert "<dd>smoke, laptop</dd>" in texts[0] and "16 in 4 groups" in texts[0]
     lines = ok("status", "--records", "book/records").stdout.splitlines()[1:3]
     assert [line.split()[:4] for line in lines] == [
         [CHAPTERS[0], "toy", "smoke", "2"],
@@ -98,11 +106,13 @@ def test_records_travel_as_an_archive_and_the_readme_follows(project):
     assert call("import-records", "none.zip").exit_code == 2
 
 
-def test_an_experiment_without_groups_at_a_profile_does_not_hold_its_chapter_back():
-    chapters = {
-        "one": {"toy": toy_book.TOY, "rest": SimpleNamespace(groups=lambda p: [1][p == "laptop" :])}
-    }
-    store = SimpleNamespace(manifest={"smoke": {"toy": 1}, "laptop": {"toy": 1}}, folder="f")
+def test_an_experiment_without_groups_at_a_profile_does_not_hold_its_chapter_back(tmp_path):
+    rest = replace(toy_book.TWIN, groups=lambda p: [] if p == "laptop" else toy_book.TWIN.groups(p))
+    chapters, store = {"one": {"toy": toy_book.TOY, "twin": rest}}, RecordStore(tmp_path)
+    entry = FrozenFile(n_records=1, n_groups=1, sha256="", bytes=1, cpu_s=1.0, wall_s=1.0)
+    store.manifest = {"smoke": {"toy": entry}, "laptop": {"toy": entry}}
     assert published(store, chapters) == {"one": "laptop"}
-    store.manifest["smoke"]["rest"] = 1
+    with pytest.raises(RunError, match="up to profile smoke, .* read: one;"):
+        published(store, chapters, "smoke")
+    store.manifest["smoke"]["twin"] = entry
     assert published(store, chapters, "smoke") == {"one": "smoke"}

@@ -263,11 +263,8 @@ def evaluate_all(
 
     `profiles` is one profile, or that of each chapter.
     """
-    evidence: dict[str, Evidence] = {}
-    rows = []
-    for claim in claims:
-        profile = profiles if isinstance(profiles, str) else profiles[claim.chapter]
-        if profile not in evidence:
-            evidence[profile] = Evidence(store, profile, experiments)
-        rows.append(evaluate(claim, evidence[profile]))
-    return rows
+    if isinstance(profiles, str):
+        evidence = Evidence(store, profiles, experiments)
+        return [evaluate(claim, evidence) for claim in claims]
+    of = {name: Evidence(store, name, experiments) for name in set(profiles.values())}
+    return [evaluate(claim, of[profiles[claim.chapter]]) for claim in claims]
