@@ -67,7 +67,6 @@ chapter = pages.open_chapter(
     "02_kernel_lower_bounds", profile=profile, device=device, records=records
 )
 plt.rcParams.update(figures.RC)
-command = f"python -m hierlearn run 2 --profile {profile}"
 
 # %% [markdown]
 # ## The certificate, with its proof
@@ -263,7 +262,7 @@ _ = figures.show(
     + f"{max(0.0, float(max(b - e for _, e, b in checked))):.0e}.",
     caption="The exact error, averaged over all targets of the class. First panel: one class, all seeds. "
     "Second panel: every kernel, class, sample size and seed against its bound.",
-    command=command,
+    **chapter.recompute("kernel_certificates", "kernel_hierarchy"),
 )
 
 # %% [markdown]
@@ -325,7 +324,7 @@ _ = figures.show(
     + ".",
     caption="Samples for error ½, all seeds. They follow the number of targets (dotted, first panel). In the "
     "second panel the dotted line is the certificate.",
-    command=command,
+    **chapter.recompute("kernel_half_error"),
 )
 
 # %% [markdown]
@@ -436,7 +435,7 @@ _ = figures.show(
     + ".",
     caption="Below its threshold the network is worse than predicting zero; above it, far better than any kernel can be. "
     "On a dense target it never beats the bound.",
-    command=command,
+    **chapter.recompute("network_samples", "network_controls"),
 )
 
 # %% [markdown]
@@ -507,7 +506,7 @@ if runs.get("two_layer"):
         + ".",
         caption="The staircase: exact error of the best kernel of the zoo, the water-filling bound for all kernels, "
         "and the deep network.",
-        command=command,
+        **chapter.recompute("network_samples", "kernel_hierarchy"),
     )
 
 # %% [markdown]
@@ -560,7 +559,7 @@ _ = figures.show(
     alt="Samples for relative error 0.1, geometric means over seeds. " + "; ".join(parts) + ".",
     caption="Samples for relative error 0.1: the deep network, all seeds, and the number below which the certificate "
     "excludes every kernel (same marks).",
-    command=command,
+    **chapter.recompute("network_samples"),
 )
 
 # %% [markdown]
@@ -604,7 +603,7 @@ if runs.get("two_layer"):
         + ".",
         caption="Two-layer polynomial networks at the better of two learning rates. With two levels they too go below "
         "the bound for kernels; with three they lag behind.",
-        command=command,
+        **chapter.recompute("two_layer"),
     )
 
 # %% [markdown]

@@ -9,7 +9,7 @@ from click.testing import CliRunner, Result
 
 from hierlearn import cli
 
-COMMANDS = ("run", "build", "book", "claims", "status", "freeze")
+COMMANDS = ("run", "compute", "build", "book", "claims", "status", "freeze")
 
 
 @pytest.fixture(autouse=True)
@@ -67,8 +67,10 @@ def record_files(root: Path) -> dict[str, tuple[bytes, int]]:
         (["run", "--records", "README.md"], "valid: a folder"),
         (["run", "--records", ""], "valid: a folder"),
         (["run", "--records", "a\0b"], "valid: a folder"),
-        (["fly"], "book, build, claims, freeze, run, status"),
+        (["fly"], "book, build, claims, compute, freeze, run, status"),
         (["freeze"], "--profile"),
+        (["compute"], "EXPERIMENT"),
+        (["compute", "toys"], "valid: toy"),
     ],
 )
 def test_what_does_not_exist_is_refused_with_the_valid_choices(project, arguments, valid):
@@ -121,6 +123,14 @@ def test_a_second_run_computes_nothing(ran):
     result = call("run", "1", "--profile", "smoke")
     assert result.exit_code == 0, result.stderr
     assert record_files(ran) == before
+
+
+def test_compute_computes_the_named_experiments_and_executes_nothing(project):
+    result = call("compute", "toy", "toy", "--profile", "smoke", "--workers", "1")
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout == "_build/records\n" and "2 groups computed" in result.stderr
+    assert len(record_files(project)) == 2 and not (project / "_build" / "stage").exists()
+    assert "0 groups computed" in call("compute", "toy", "--profile", "smoke").stderr
 
 
 def test_claims_are_listed_with_every_key_that_a_program_needs(ran):

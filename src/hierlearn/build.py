@@ -120,7 +120,7 @@ def costs_table(
         for profile in PROFILES:
             by_machine: dict[str, list[Provenance]] = {}
             for one in _provenances(stores, own, profile):
-                by_machine.setdefault(hardware(one), []).append(one)
+                by_machine.setdefault(one.hardware, []).append(one)
             lines += [
                 f"| {name} | {profile} | {machine} | {len(found)} | "
                 f"{sum(one.cpu_s for one in found):.1f} | {sum(one.wall_s for one in found):.1f} | "
@@ -142,13 +142,8 @@ def _provenances(
     for one in experiments:
         for state in (state for store in stores for state in store.states(one, profile)):
             if state.provenance:
-                found[state.group.key, hardware(state.provenance)] = state.provenance
+                found[state.group.key, state.provenance.hardware] = state.provenance
     return list(found.values())
-
-
-def hardware(provenance: Provenance) -> str:
-    """Return what computed: the processor and its cores, or the GPU."""
-    return provenance.machine if provenance.device == "cpu" else provenance.device
 
 
 def published_profile(project: Project, experiments: dict[str, Experiment]) -> str:

@@ -12,7 +12,14 @@ import click
 from hierlearn import build as site
 from hierlearn import claims, devices, notebooks, pages, readme, sweeps, tables
 from hierlearn.experiments import EXPERIMENTS, PROFILES, Experiment
-from hierlearn.project import Project, RunError, UsageError, execution_order, find_project
+from hierlearn.project import (
+    Project,
+    RunError,
+    UsageError,
+    check_choice,
+    execution_order,
+    find_project,
+)
 from hierlearn.records import RecordError, RecordStore, freeze
 
 DEFAULT_PROFILE = "laptop"
@@ -112,6 +119,26 @@ def run(chapters: tuple[str, ...], **settings: Any) -> None:
     """Execute chapters (default: all), computing the records that are missing."""
     project = find_project()
     execute(project, wanted(project, chapters), **settings)
+
+
+@cli.command(name="compute")
+@click.argument("names", nargs=-1, required=True, metavar="EXPERIMENT...")
+@options("profile", "device", "records", "workers")
+def compute_experiments(
+    names: tuple[str, ...],
+    profile: str | None,
+    device: str,
+    records: str | None,
+    workers: int | None,
+) -> None:
+    """Compute the records of experiments, executing no chapter; `status` lists the names."""
+    project = find_project()
+    store = store_at(project, records)
+    valid = tuple(EXPERIMENTS)
+    chosen = [EXPERIMENTS[check_choice("experiment", n, valid)] for n in dict.fromkeys(names)]
+    profile = profile or DEFAULT_PROFILE
+    sweeps.compute(chosen, profile, store, device=device, workers=workers)
+    click.echo(project.relative(store.folder))
 
 
 @cli.command

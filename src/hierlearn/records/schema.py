@@ -40,6 +40,11 @@ class Provenance(_Model):
     peak_mb: float
     finished: str
 
+    @property
+    def hardware(self) -> str:
+        """What computed: the processor and its cores, or the GPU."""
+        return self.machine if self.device == "cpu" else self.device
+
 
 class Record(_Model):
     """One measured run, as it stands on one line of a record file."""
