@@ -154,6 +154,30 @@ def test_a_claim_that_comes_out_otherwise_than_declared_is_named_and_exits_1(ran
     assert "bfc.T1" in result.stdout
 
 
+def test_claims_tell_what_changed_since_an_earlier_json(ran):
+    before = call("claims", "--profile", "smoke", "--json").stdout
+    (ran / "same.json").write_text(before)
+    other = before.replace('"verdict": "supported"', '"verdict": "refuted"')
+    (ran / "other.json").write_text(other)
+    (ran / "none.json").write_text("[]")
+    same, other, none = (
+        call("claims", "--profile", "smoke", "--against", f"{name}.json").stdout
+        for name in ("same", "other", "none")
+    )
+    assert same == "Verdicts, smoke → smoke: 0 of 1 differ.\n"
+    assert other.startswith("Verdicts, smoke → smoke: 1 of 1 differ.\n\n| claim | before | now |")
+    assert "| bfc.T1 | refuted: 2" in other and "| supported: 2" in other
+    assert "| bfc.T1 | — | supported: 2" in none
+
+
+def test_a_file_that_claims_did_not_write_is_refused(ran):
+    (ran / "bad.json").write_text('[{"id": "bfc.T1"}]')
+    result = call("claims", "--profile", "smoke", "--against", "bad.json")
+    assert result.exit_code == 2 and "claims --json" in result.stderr
+    missing = call("claims", "--against", "gone.json")
+    assert missing.exit_code == 2 and "gone.json" in missing.stderr
+
+
 def test_claims_without_records_say_how_to_compute_them(project):
     result = call("claims", "--profile", "smoke")
     assert result.exit_code == 1
