@@ -1,6 +1,7 @@
 import ast
 import html
 import json
+import os
 import re
 import shlex
 import subprocess
@@ -203,7 +204,10 @@ def test_papermill_alone_does_the_whole_job_of_a_chapter(smoke_book, tmp_path):
         "-m", "papermill", f"book/{stem}.ipynb", str(tmp_path / "out.ipynb"),
         "-p", "profile", "smoke", "-p", "records", str(tmp_path / "records"),
     ]  # fmt: skip
-    done = subprocess.run([sys.executable, *command], cwd=smoke_book.root, capture_output=True)
+    environment = {**os.environ, "HIERLEARN_PROFILE": "paper"}  # what papermill is given wins
+    done = subprocess.run(
+        [sys.executable, *command], cwd=smoke_book.root, env=environment, capture_output=True
+    )
     assert done.returncode == 0, done.stderr.decode()[-2000:]
     computed = {p.name: p for p in (tmp_path / "records").glob("*/*.jsonl")}
     groups = [g for e in EXPERIMENTS.values() if e.chapter == stem for g in e.groups("smoke")]
