@@ -149,13 +149,13 @@ def other(value):
     return 1.7 * value if isinstance(value, float) else value
 
 
-def alt_texts(stem, monkeypatch, change):
-    """The alt texts of the figures that draw records, which go through `change` first."""
+def drawn_from_others(stem, monkeypatch):
+    """The alt texts of the figures that draw records, had other numbers been measured."""
     found = {}
 
     def compute(page):
         return {
-            name: [r.model_copy(update={"measurement": change(r.measurement)}) for r in records]
+            name: [r.model_copy(update={"measurement": other(r.measurement)}) for r in records]
             for name, records in page.records().items()
         }
 
@@ -168,9 +168,11 @@ def alt_texts(stem, monkeypatch, change):
     namespace = {}
     with mpl.rc_context():
         for cell in jupytext.read(BOOK / f"{stem}.py").cells:
-            if cell.cell_type == "code":
+            tags = cell.metadata.get("tags", [])
+            # The listings, which train something, draw nothing.
+            if cell.cell_type == "code" and (tags or "chapter." in cell.source):
                 exec(compile(cell.source, stem, "exec"), namespace)
-            if "parameters" in cell.metadata.get("tags", []):
+            if "parameters" in tags:
                 namespace["profile"] = "smoke"
         mpl.pyplot.close("all")
     return found
@@ -178,10 +180,13 @@ def alt_texts(stem, monkeypatch, change):
 
 @pytest.mark.parametrize("stem", CHAPTERS)
 def test_every_alt_text_follows_the_measured_numbers(smoke_book, stem, monkeypatch, capsys):
+    page = (smoke_book.html / "book" / f"{stem}.html").read_text()
+    figure = r'id="fig-([\w-]+)">.*?<svg[^>]*aria-label="([^"]+)"'
+    shown = {name: html.unescape(alt) for name, alt in re.findall(figure, page, re.DOTALL)}
     monkeypatch.chdir(smoke_book.root / "book")
-    first, second = (alt_texts(stem, monkeypatch, change) for change in (lambda m: m, other))
-    assert first and first.keys() == second.keys()
-    assert not [name for name in first if first[name] == second[name]]
+    others = drawn_from_others(stem, monkeypatch)
+    assert others and others.keys() <= shown.keys()
+    assert not [name for name in others if others[name] == shown[name]]
 
 
 @pytest.mark.parametrize("stem", CHAPTERS)
