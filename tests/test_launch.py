@@ -1,8 +1,10 @@
+import importlib
 import importlib.util
 import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import nbformat
 import pytest
@@ -84,6 +86,23 @@ def test_without_the_package_the_cell_clones_and_installs_it_for_the_smoke_profi
     assert os.environ["HIERLEARN_PROFILE"] == "smoke"
     exec(SETUP, {})  # after a kernel has been restarted
     assert [command[0] for command in calls].count("git") == 1
+
+
+def test_downloads_from_the_site_know_the_address_and_nothing_else_changes(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "book" / "_ext")
+    hierlearn_site = importlib.import_module("hierlearn_site")
+    config = SimpleNamespace(html_theme_options={"repository_url": "https://example.org/a/b"})
+    app = SimpleNamespace(config=config, outdir=tmp_path)
+    target = tmp_path / "_sources" / "book"
+    target.mkdir(parents=True)
+    for source in (NOTEBOOKS[0], NOTEBOOKS[0].with_suffix(".py")):
+        text = source.read_text(encoding="utf-8")
+        (target / source.name).write_text(text, encoding="utf-8")
+        hierlearn_site.tell_address(app, None)
+        found = (target / source.name).read_text(encoding="utf-8")
+        assert found != text and found.replace("https://example.org/a/b", "") == text
+    told = code_cells(target / NOTEBOOKS[0].name)[0].source
+    assert '"HIERLEARN_REPOSITORY_URL", "https://example.org/a/b")' in told
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
