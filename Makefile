@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 RUN := $(BIN)/python -m hierlearn
 
-.PHONY: book test site run paper claims status freeze lint clean help
+.PHONY: book test site run paper claims status freeze links lint clean help
 
 help:  ## show the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -45,6 +45,9 @@ status: $(STAMP)  ## show which records exist and what the others will cost
 
 freeze: $(STAMP)  ## copy the working records of a profile into book/records
 	$(RUN) freeze --profile $(PROFILE)
+
+links: site  ## check that what the site links to elsewhere still exists (needs the network)
+	$(BIN)/jupyter-book build _build/stage --path-output . --all --builder linkcheck
 
 lint: $(STAMP)  ## check style and types
 	$(BIN)/ruff check .

@@ -36,8 +36,28 @@
 # and the first page at hand, not the theorem's full statement. Its assumptions and constants are
 # therefore not tested here; its mechanism is.
 
+# %% cellView="form" jupyter={"source_hidden": true} tags=["remove-cell"]
+# @title Set up: installs hierlearn where it is missing (Colab), and does nothing elsewhere
+import importlib.util
+import os
+import subprocess
+import sys
+
+if importlib.util.find_spec("hierlearn") is None:
+    repository = os.environ.get("HIERLEARN_REPOSITORY_URL", "")  # https://host/owner/name
+    if not repository:
+        raise RuntimeError("hierlearn is missing: set `repository` above to its address, run again")
+    if not os.path.isdir("hierlearn-book"):
+        subprocess.run(["git", "clone", "--depth=1", repository, "hierlearn-book"], check=True)
+    subprocess.run([sys.executable, "-m", "pip", "install", "-qe", "./hierlearn-book"], check=True)
+    sys.path.insert(0, os.path.abspath("hierlearn-book/src"))
+if os.path.isdir("hierlearn-book"):
+    os.environ.setdefault("HIERLEARN_PROFILE", "smoke")  # a small machine: the next cell takes it
+
 # %% tags=["parameters"]
-profile = "laptop"
+import os
+
+profile = os.environ.get("HIERLEARN_PROFILE", "laptop")
 device = "auto"
 records = "_build/records"
 
@@ -56,7 +76,6 @@ chapter = pages.open_chapter(
     "01_backward_feature_correction", profile=profile, device=device, records=records
 )
 plt.rcParams.update(figures.RC)
-command = f"python -m hierlearn run 1 --profile {profile}"
 
 # %% [markdown]
 # ## The target and the network
@@ -199,7 +218,7 @@ figures.show(
     alt=f"Level 2 just before level 3 opens, geometric mean of {len(seeds)} seeds. " + "; ".join(parts) + ".",
     caption=r"Level 2 just before level 3 opens: every seed (thin), geometric mean with 95 % interval, "
     r"and the closed form (crosses), which has no free parameter.",
-    command=command,
+    **chapter.recompute("gap_sweep"),
 );
 
 # %% [markdown]
@@ -231,7 +250,10 @@ for level in range(2, n_levels + 2):
     key = "gram2" if level == 2 else f"fn{level}"
     steps, values = curves(deep, choice, key)
     mean, _, _ = figures.series(axes[0], steps, values, label=LABELS[key], index=level - 2, floor=1e-12)
-    parts.append(f"{LABELS[key]} ends at {mean[-1]:.1g}")
+    parts.append(f"{LABELS[key]} {mean[-1]:.1g} at the end")
+    if level <= n_levels:
+        before = mean[np.searchsorted(steps, config.opens[level - 1]) - 1]
+        parts[-1] += f", after {before:.1g} when the next level opens"
 steps, values = curves(deep, choice, "rel")
 mean, _, _ = figures.series(axes[1], steps, values, label=LABELS["rel"], index=5, floor=1e-13)
 for ax in axes:
@@ -246,12 +268,11 @@ figures.show(
     fig,
     name="levels",
     alt=f"Staged training with {n_levels + 1} levels, {len(values)} seeds over {steps[-1]} steps: "
-    + ", ".join(parts)
-    + f", the relative test error at {mean[-1]:.1g}. "
-    + "The level-2 error is flat until the next level opens and then falls.",
+    + "; ".join(parts)
+    + f"; relative test error {mean[-1]:.1g} at the end.",
     caption="Staged training, every seed shown. The error of level 2 is flat while it is alone and falls "
     "when the next level opens" + ("; then it waits at the height of the next gap." if n_levels > 2 else "."),
-    command=command,
+    **chapter.recompute(deep),
 );
 
 # %% [markdown]
@@ -295,7 +316,7 @@ if runs.get("depth_sweep"):
         name="next-gap",
         alt=f"Errors after level 3 has trained and before level 4 opens, {len(deep_runs)} seeds: " + "; ".join(parts),
         caption="Before level 4 opens, level 2 is wrong in proportion to the next gap, and level 3 to its square.",
-        command=command,
+        **chapter.recompute("depth_sweep"),
     )
 
 # %% [markdown]
@@ -329,10 +350,10 @@ if runs.get("gradient_paths"):
         fig,
         name="paths",
         alt=f"Relative test error of five arms over {steps[-1]} steps, final geometric means of "
-        f"{len(values)} seeds: " + ", ".join(parts) + ".",
+        f"{len(values)} seeds: " + "; ".join(parts) + ".",
         caption="Cutting the path through level 3 changes little; cutting level 2's own output leaves it wrong; "
         "thawing level 2 after greedy training cures it.",
-        command=command,
+        **chapter.recompute("gradient_paths"),
     )
 
 # %% [markdown]
@@ -371,11 +392,11 @@ if runs.get("plain_sgd"):
     figures.show(
         fig,
         name="sgd",
-        alt="Final relative test errors, geometric means over seeds: "
+        alt=f"Final relative test errors, geometric means of {len(values)} seeds: "
         + ", ".join(f"{key} {value:.0e}" for key, value in finals.items())
         + ".",
         caption="Staged and greedy training by plain SGD with one learning rate, and by Adam.",
-        command=command,
+        **chapter.recompute("plain_sgd", "gradient_paths"),
     )
 
 # %% [markdown]
@@ -412,7 +433,7 @@ if runs.get("joint_training"):
     figures.show(
         fig, name="joint", alt="Joint training from scratch by Adam. " + "; ".join(parts) + ".",
         caption="Joint training from scratch by Adam, every seed.",
-        command=command,
+        **chapter.recompute("joint_training"),
     )  # fmt: skip
 else:
     for n in (3, 4):
@@ -453,7 +474,7 @@ if runs.get("learning_order"):
         fig, name="order", alt=f"Lag of level 3 behind level 2 in joint training, geometric means of {len(waits)} seeds: "
         + "; ".join(parts) + ".",
         caption="Joint training from scratch: steps between the moments at which level 2 and level 3 are half learned.",
-        command=command,
+        **chapter.recompute("learning_order"),
     )  # fmt: skip
     half = [m["half"] for r in rows(runs["learning_order"], lambda c: len(c.widths) == 3).values() for _, m in r]
     later = sum(h["4"] is not None and h["3"] is not None and h["4"] > h["3"] for h in half)
@@ -514,7 +535,7 @@ figures.show(
     fig, name="samples", alt="Samples needed for relative error 1e-4, geometric means over seeds: " + "; ".join(parts) + ".",
     caption="Samples that reach relative error $10^{-4}$ against the dimension. Dotted: the number of monomials "
     "of degree at most 4, which the kernel must determine one by one. Dashed: the number of parameters of the network.",
-    command=command,
+    **chapter.recompute("kernel_samples", "pool_size"),
 );  # fmt: skip
 
 # %% [markdown]
@@ -543,9 +564,10 @@ joint = interval([classification.clean_error(c, m) for r in joint_runs for c, m 
 chapter.glue("joint-err", format_interval(joint.estimate, (joint.low, joint.high)))
 fig, axes = plt.subplots(1, 2, sharex=True)
 parts = []
+names = {"shape2": "level 2, after rescaling", "err": "clean test error"}
 for index, (label, arm) in enumerate(ARMS.items()):
     chosen = rows(runs["labels"], lambda c, arm=arm: arm(c) and c.gaps[1] in label_gaps)
-    for ax, key in zip(axes, ("shape2", "err")):
+    for ax, key in zip(axes, names):
         values = [
             [
                 classification.clean_error(c, m) if key == "err" else m["final"][key]
@@ -554,8 +576,8 @@ for index, (label, arm) in enumerate(ARMS.items()):
             for s in sorted(chosen)
         ]
         mean, _, _ = figures.series(ax, label_gaps, values, label=label, marker=True, index=index)
-        parts.append(f"{label}: {key} {mean[-1]:.2g} at gap {label_gaps[-1]:g}")
-for ax, title in zip(axes, ("level 2, after rescaling", "clean test error")):
+        parts.append(f"{label}: {names[key]} {mean[0]:.2g} at gap {label_gaps[0]:g} and {mean[-1]:.2g} at {label_gaps[-1]:g}")
+for ax, title in zip(axes, names.values()):
     figures.log_axes(ax, "xy", x_ticks=label_gaps)
     ax.set_title(title)
     ax.set_xlabel(r"information gap $\alpha_3$")
@@ -563,7 +585,7 @@ axes[0].legend()
 figures.show(
     fig, name="labels", alt=f"Training on binary labels, geometric means of {len(values)} seeds. " + "; ".join(parts) + ".",
     caption="From labels alone: the error of level 2 and the clean test error of three ways to train.",
-    command=command,
+    **chapter.recompute("labels"),
 );  # fmt: skip
 
 # %% [markdown]
@@ -590,10 +612,10 @@ if runs.get("label_noise"):
     ax.set_xlabel("share of flipped training labels")
     ax.set_title("clean test error of greedy over staged training")
     figures.show(
-        fig, name="flips", alt="Clean test error of greedy over staged training, geometric means: "
+        fig, name="flips", alt=f"Clean test error of greedy over staged training, geometric means of {len(values)} seeds: "
         + ", ".join(f"{m:.2g} at {100 * s:g} % flips" for s, m in zip(shares, mean)) + ".",
         caption="The advantage of staged training against label noise, every seed. Dotted: no advantage.",
-        command=command,
+        **chapter.recompute("labels", "label_noise"),
     )  # fmt: skip
 
 # %% [markdown]

@@ -48,8 +48,28 @@
 # - The water-filling form, the exact formulas, and all experiments are ours. {cite:t}`allenzhu2023`
 #   claim no lower bound for two-layer networks or for layerwise training: they are only "not known" to succeed.
 
+# %% cellView="form" jupyter={"source_hidden": true} tags=["remove-cell"]
+# @title Set up: installs hierlearn where it is missing (Colab), and does nothing elsewhere
+import importlib.util
+import os
+import subprocess
+import sys
+
+if importlib.util.find_spec("hierlearn") is None:
+    repository = os.environ.get("HIERLEARN_REPOSITORY_URL", "")  # https://host/owner/name
+    if not repository:
+        raise RuntimeError("hierlearn is missing: set `repository` above to its address, run again")
+    if not os.path.isdir("hierlearn-book"):
+        subprocess.run(["git", "clone", "--depth=1", repository, "hierlearn-book"], check=True)
+    subprocess.run([sys.executable, "-m", "pip", "install", "-qe", "./hierlearn-book"], check=True)
+    sys.path.insert(0, os.path.abspath("hierlearn-book/src"))
+if os.path.isdir("hierlearn-book"):
+    os.environ.setdefault("HIERLEARN_PROFILE", "smoke")  # a small machine: the next cell takes it
+
 # %% tags=["parameters"]
-profile = "laptop"
+import os
+
+profile = os.environ.get("HIERLEARN_PROFILE", "laptop")
 device = "auto"
 records = "_build/records"
 
@@ -67,7 +87,6 @@ chapter = pages.open_chapter(
     "02_kernel_lower_bounds", profile=profile, device=device, records=records
 )
 plt.rcParams.update(figures.RC)
-command = f"python -m hierlearn run 2 --profile {profile}"
 
 # %% [markdown]
 # ## The certificate, with its proof
@@ -263,7 +282,7 @@ _ = figures.show(
     + f"{max(0.0, float(max(b - e for _, e, b in checked))):.0e}.",
     caption="The exact error, averaged over all targets of the class. First panel: one class, all seeds. "
     "Second panel: every kernel, class, sample size and seed against its bound.",
-    command=command,
+    **chapter.recompute("kernel_certificates", "kernel_hierarchy"),
 )
 
 # %% [markdown]
@@ -325,7 +344,7 @@ _ = figures.show(
     + ".",
     caption="Samples for error ½, all seeds. They follow the number of targets (dotted, first panel). In the "
     "second panel the dotted line is the certificate.",
-    command=command,
+    **chapter.recompute("kernel_half_error"),
 )
 
 # %% [markdown]
@@ -436,7 +455,7 @@ _ = figures.show(
     + ".",
     caption="Below its threshold the network is worse than predicting zero; above it, far better than any kernel can be. "
     "On a dense target it never beats the bound.",
-    command=command,
+    **chapter.recompute("network_samples", "network_controls"),
 )
 
 # %% [markdown]
@@ -507,7 +526,7 @@ if runs.get("two_layer"):
         + ".",
         caption="The staircase: exact error of the best kernel of the zoo, the water-filling bound for all kernels, "
         "and the deep network.",
-        command=command,
+        **chapter.recompute("network_samples", "kernel_hierarchy"),
     )
 
 # %% [markdown]
@@ -560,7 +579,7 @@ _ = figures.show(
     alt="Samples for relative error 0.1, geometric means over seeds. " + "; ".join(parts) + ".",
     caption="Samples for relative error 0.1: the deep network, all seeds, and the number below which the certificate "
     "excludes every kernel (same marks).",
-    command=command,
+    **chapter.recompute("network_samples"),
 )
 
 # %% [markdown]
@@ -604,7 +623,7 @@ if runs.get("two_layer"):
         + ".",
         caption="Two-layer polynomial networks at the better of two learning rates. With two levels they too go below "
         "the bound for kernels; with three they lag behind.",
-        command=command,
+        **chapter.recompute("two_layer"),
     )
 
 # %% [markdown]

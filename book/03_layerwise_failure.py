@@ -31,8 +31,28 @@
 # {cite}`ren2026`, and for other hierarchical polynomials {cite}`wang2024`. The difference lies in the target. In ours, what
 # the upper level contributes biases the lower level while it is alone ([chapter 1](01_backward_feature_correction.ipynb)).
 
+# %% cellView="form" jupyter={"source_hidden": true} tags=["remove-cell"]
+# @title Set up: installs hierlearn where it is missing (Colab), and does nothing elsewhere
+import importlib.util
+import os
+import subprocess
+import sys
+
+if importlib.util.find_spec("hierlearn") is None:
+    repository = os.environ.get("HIERLEARN_REPOSITORY_URL", "")  # https://host/owner/name
+    if not repository:
+        raise RuntimeError("hierlearn is missing: set `repository` above to its address, run again")
+    if not os.path.isdir("hierlearn-book"):
+        subprocess.run(["git", "clone", "--depth=1", repository, "hierlearn-book"], check=True)
+    subprocess.run([sys.executable, "-m", "pip", "install", "-qe", "./hierlearn-book"], check=True)
+    sys.path.insert(0, os.path.abspath("hierlearn-book/src"))
+if os.path.isdir("hierlearn-book"):
+    os.environ.setdefault("HIERLEARN_PROFILE", "smoke")  # a small machine: the next cell takes it
+
 # %% tags=["parameters"]
-profile = "laptop"
+import os
+
+profile = os.environ.get("HIERLEARN_PROFILE", "laptop")
 device = "auto"
 records = "_build/records"
 
@@ -50,7 +70,6 @@ chapter = pages.open_chapter(
     "03_layerwise_failure", profile=profile, device=device, records=records
 )
 plt.rcParams.update(figures.RC)
-command = f"python -m hierlearn run 3 --profile {profile}"
 
 # %% [markdown]
 # ## Freezing in twenty lines
@@ -169,7 +188,10 @@ for ax, (title, look_back) in zip(
             ax.add_patch(
                 Rectangle(*box, facecolor=figures.COLORS[0], alpha=float(shade[first]), linewidth=0, antialiased=False)
             )  # fmt: skip
-        parts.append(f"{title.split(':')[0]} level {level} ends at {errors[-1]:.0e}")
+        parts.append(f"{title.split(':')[0]} level {level} {errors[-1]:.0e} at the end")
+        if level < 4:
+            before = errors[np.searchsorted(steps, config.opens[level - 1]) - 1]
+            parts[-1] += f", after {before:.0e} when level {level + 1} opens"
     for opened in config.opens[1:]:
         ax.axvline(opened, color=figures.INK, linewidth=0.9, linestyle=(0, (3, 2)))
     ax.set(xlim=(-width / 2, steps[-1] + width / 2), ylim=(-0.6, 2.6), title=title)
@@ -179,10 +201,10 @@ axes[1].set_xlabel("step")
 figures.show(
     fig,
     name="levels-over-time",
-    alt=f"Squared feature errors of three levels over {steps[-1]} steps, geometric means of {n_seeds} seeds: " + ", ".join(parts) + ". Greedy rows stay dark after their level is frozen; staged rows fade each time a higher level opens.",
+    alt=f"Squared feature errors of three levels over {steps[-1]} steps, geometric means of {n_seeds} seeds: " + "; ".join(parts) + ".",
     caption="Feature error of each level (rows) over training (columns): full color is a squared error of 1, blank one of $10^{-8}$. Dashed: "
     "the next level opens. Frozen levels keep their error; trained ones are corrected by each newcomer.",
-    command=command,
+    **chapter.recompute("look_back"),
 );  # fmt: skip
 
 # %% [markdown]
@@ -226,7 +248,7 @@ figures.show(
     fig, name="dial", alt=f"Final error against look-back, geometric means and intervals of {len(values)} seeds. " + "; ".join(parts) + ".",
     caption="Final relative error against how many of the newest levels train: every seed, geometric mean, 95 % interval. Errors below "
     "$10^{-12}$ are float32 noise and are raised to it.",
-    command=command,
+    **chapter.recompute("frozen_features", "look_back"),
 );  # fmt: skip
 
 # %% [markdown]
@@ -290,7 +312,7 @@ figures.show(
     fig, name="gap", alt=f"Mean squared error at three levels, geometric means of {len(values)} seeds: " + "; ".join(parts) + ".",
     caption="Mean squared error at three levels against the gap. Crosses: the floor that the closed-form bias of level 2 implies, without and with "
     "a free quadratic readout.",
-    command=command,
+    **chapter.recompute("frozen_features", "free_readout"),
 );  # fmt: skip
 
 # %% [markdown]
@@ -336,8 +358,8 @@ if profile != "smoke":
     gains = layerwise.FROZEN_STATISTICS["thaw_gain"](runs["frozen_features"]).values()
     thaw_stuck = f"{sum(not gain >= 10 for gain in gains)} of {len(gains)}"
     figures.show(
-        fig, name="thaw", alt=f"Relative error over {kept[0]['step'][-1]} steps, final geometric means of {len(values)} seeds: " + ", ".join(parts) + ".",
-        caption="Thawing level 2 halfway through stage 3 can release the error from its floor; thin lines are single seeds.", command=command,
+        fig, name="thaw", alt=f"Relative error over {kept[0]['step'][-1]} steps, final geometric means of {len(values)} seeds: " + "; ".join(parts) + ".",
+        caption="Thawing level 2 halfway through stage 3 can release the error from its floor; thin lines are single seeds.", **chapter.recompute("frozen_features"),
     )  # fmt: skip
 chapter.glue("thaw-stuck", thaw_stuck)
 
@@ -368,7 +390,7 @@ if profile != "smoke":
     ax.legend()
     figures.show(
         fig, name="dimension", alt=f"Four levels, geometric means of {len(values)} seeds: " + "; ".join(parts) + ".",
-        caption="Four levels: the floors of greedy and look-back-two training against the input dimension.", command=command,
+        caption="Four levels: the floors of greedy and look-back-two training against the input dimension.", **chapter.recompute("look_back"),
     )  # fmt: skip
 
 # %% [markdown]
@@ -401,7 +423,7 @@ ax.set(
 ax.legend()
 figures.show(
     fig, name="width", alt=f"Three levels, geometric means of {len(values)} seeds: " + "; ".join(parts) + ".",
-    caption="Overparametrized levels soften the failure: the greedy error falls, the staged one rises, and their ratio shrinks from narrow to wide.", command=command,
+    caption="Overparametrized levels soften the failure: the greedy error falls, the staged one rises, and their ratio shrinks from narrow to wide.", **chapter.recompute("width"),
 );  # fmt: skip
 
 # %% [markdown]

@@ -38,8 +38,28 @@
 # nothing here tests its statement. That end-to-end training needs about $n_cm^L$ examples is a measurement
 # of {cite:t}`cagnetta2024`, not a theorem.
 
+# %% cellView="form" jupyter={"source_hidden": true} tags=["remove-cell"]
+# @title Set up: installs hierlearn where it is missing (Colab), and does nothing elsewhere
+import importlib.util
+import os
+import subprocess
+import sys
+
+if importlib.util.find_spec("hierlearn") is None:
+    repository = os.environ.get("HIERLEARN_REPOSITORY_URL", "")  # https://host/owner/name
+    if not repository:
+        raise RuntimeError("hierlearn is missing: set `repository` above to its address, run again")
+    if not os.path.isdir("hierlearn-book"):
+        subprocess.run(["git", "clone", "--depth=1", repository, "hierlearn-book"], check=True)
+    subprocess.run([sys.executable, "-m", "pip", "install", "-qe", "./hierlearn-book"], check=True)
+    sys.path.insert(0, os.path.abspath("hierlearn-book/src"))
+if os.path.isdir("hierlearn-book"):
+    os.environ.setdefault("HIERLEARN_PROFILE", "smoke")  # a small machine: the next cell takes it
+
 # %% tags=["parameters"]
-profile = "laptop"
+import os
+
+profile = os.environ.get("HIERLEARN_PROFILE", "laptop")
 device = "auto"
 records = "_build/records"
 
@@ -66,7 +86,6 @@ from hierlearn.targets.hierarchy import RandomHierarchy
 
 chapter = pages.open_chapter("04_random_hierarchy", profile=profile, device=device, records=records)
 plt.rcParams.update(figures.RC)
-command = f"python -m hierlearn run 4 --profile {profile}"
 MAIN = rhm.MAIN
 
 
@@ -141,12 +160,12 @@ ax.axis("off")
 same = int((string == swapped).all(0).view(-1, 2).all(1).sum())
 _ = figures.show(
     fig, name="tree",
-    alt=f"Derivation of a string of 8 symbols from class {'ABCD'[int(label)]} of a grammar with 4 symbols, 2 synonyms and 3 "
-    f"levels; the 4 input pairs are coloured by the symbol that wrote them. Below it a string with the same parents, in which "
-    f"{4 - same} of the 4 pairs are exchanged for synonyms.",
-    caption="One derivation. Pairs of input symbols are coloured by the symbol that wrote them: pairs of one colour are "
+    alt=f"Derivation of the string {' '.join(map(str, levels[0]))} from class {'ABCD'[int(label)]} of a grammar with 4 symbols, 2 synonyms and 3 "
+    f"levels, by way of {' '.join(map(str, levels[2]))} and {' '.join(map(str, levels[1]))}; pairs have the color of the symbol that wrote them. "
+    f"Below it {' '.join(map(str, swapped[0].tolist()))}, with the same parents: {4 - same} of the 4 pairs are exchanged for synonyms.",
+    caption="One derivation. Pairs of input symbols are colored by the symbol that wrote them: pairs of one color are "
     "synonyms. The bottom row exchanges every pair for a synonym; the label stays.",
-    command=command,
+    **chapter.recompute(),
 )  # fmt: skip
 
 # %% [markdown]
@@ -251,7 +270,7 @@ _ = figures.show(
     alt=f"Detectability against sample size, {len(values)} seeds: " + "; ".join(parts) + f". With shuffled labels {np.mean(values):.2f}.",
     caption="Detectability of synonyms from labels, without any training: every seed, geometric mean with 95 % interval, and "
     "the law (crosses), which has no free parameter.",
-    command=command,
+    **chapter.recompute("rhm_detectability"),
 )  # fmt: skip
 
 # %% [markdown]
@@ -302,7 +321,7 @@ _ = figures.show(
     fig, name="collapse",
     alt=f"Test error of the deep network against sample size, mean of {len(values)} seeds: " + "; ".join(parts) + ".",
     caption="Test error of the deep network, every seed and the mean, against the number of examples (left) and in units of $n_cm^L$ (right).",
-    command=command,
+    **chapter.recompute("rhm_deep"),
 )  # fmt: skip
 
 # %% tags=["hide-input"]
@@ -347,7 +366,7 @@ _ = figures.show(
     fig, name="sizes", alt="Sample sizes that reach a tenth of the error of guessing: " + "; ".join(parts) + ".",
     caption="Sample size $P^*$ of every learner against $n_cm^L$; geometric mean and 95 % interval over seeds. Seeds that do not "
     "cross within the grid are left out here.",
-    command=command,
+    **chapter.recompute("rhm_deep", "rhm_layerwise", "rhm_closed_form"),
 )  # fmt: skip
 
 paired = [
@@ -403,7 +422,7 @@ if runs.get("rhm_layerwise"):
     figures.show(
         fig, name="stages", alt=f"Layerwise SGD on (8,8,4,3), mean of {len(values)} seeds. " + "; ".join(parts) + ".",
         caption="Layerwise SGD on (8,8,4,3): test error of each stage's own head. Lower stages help and cannot finish.",
-        command=command,
+        **chapter.recompute("rhm_layerwise"),
     )  # fmt: skip
 
 # %% [markdown]
@@ -454,7 +473,7 @@ axes[0].set_ylabel("test error over chance")
 _ = figures.show(
     fig, name="shallow", alt="Test error against sample size, means over seeds: " + "; ".join(parts) + ".",
     caption="Learners that do not know the tree, beside the deep network. Dashed: all strings of the grammar.",
-    command=command,
+    **chapter.recompute("rhm_deep", "rhm_kernel"),
 )  # fmt: skip
 
 # %% [markdown]
@@ -502,7 +521,7 @@ _ = figures.show(
     alt=f"Sensitivity of the layers of the trained network on {picture}, {grid[0]:g} to {grid[-1]:g} P_0: " + "; ".join(parts) + ".",
     caption="Sensitivity of each layer to synonyms of the lowest level (left) and the next (right), after training on $P$ examples. "
     "Level $l$ is merged by layer $l+1$ and above.",
-    command=command,
+    **chapter.recompute("rhm_deep"),
 )  # fmt: skip
 
 # %% [markdown]
@@ -556,7 +575,7 @@ for index, dial in enumerate(dials):
             linestyle=figures.DASHES[index],
             label=f"{dial}, {rescue.READ[dial]} $P_0$",
         )
-        parts.append(f"{dial} {name} {values.mean(0)[0]:.1f} to {values.mean(0)[-1]:.1f}")
+        parts.append(f"{dial} {name} {values.mean(0)[0]:z.1f} to {values.mean(0)[-1]:z.1f}")
 t = np.linspace(0, 1, 40)
 axes[0].plot(
     t,
@@ -576,7 +595,7 @@ fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", nco
 _ = figures.show(
     fig, name="conditions", alt=f"Signal, dirt and margin from t = 0 to 1, mean of {len(values)} seeds: " + "; ".join(parts) + ".",
     caption="The three conditions, read off the data of (8,8,4,3) without training, mean over seeds. Read them jointly: corr takes the signal to 0 while the dirt stays at 1, and the margin with it; ident takes the margin to 1 while the signal stays; hint and skip raise the dirt and lower the signal; the null dial, shared, moves none by much.",
-    command=command,
+    **chapter.recompute("chain_conditions"),
 )  # fmt: skip
 
 # %% [markdown]
@@ -669,7 +688,7 @@ _ = figures.show(
     alt=f"After layerwise training on corr at t = 1, {len(curves['thaw'])} seeds over {steps[-1]} steps: " + "; ".join(parts) + ".",
     caption="What the thaw does. Layerwise training has ended near chance; at step 0 all layers begin to train, with the head that is "
     "there. Top: test error. Bottom: the lower layers, which had learned nothing of synonymy, learn it now. Every seed and the mean.",
-    command=command,
+    **chapter.recompute("chain_rescue"),
 )  # fmt: skip
 
 # %% [markdown]
@@ -719,9 +738,9 @@ for ax, dial in zip(axes.flat, drawn, strict=False):
 axes[0, 0].set_ylabel("test error over chance")
 axes[0, 0].legend(fontsize=7.5, loc="center left")
 _ = figures.show(
-    fig, name="dials", alt="Test error at t = 1, means over seeds: " + ", ".join(parts) + ".",
+    fig, name="dials", alt="Test error over chance at t = 1, means over seeds: " + "; ".join(parts) + ".",
     caption="Who still learns as one condition is taken away: test error over chance, mean and every seed, (8,8,4,3).",
-    command=command,
+    **chapter.recompute("chain_rescue", "chain_closed_form"),
 )  # fmt: skip
 
 # %% [markdown]

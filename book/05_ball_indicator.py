@@ -56,8 +56,28 @@
 # analyzed; and everything is about the squared error. Here the same algorithm runs with practical
 # $r,n$ and steps, on the paper's own distribution. That the theorem covers these sizes is not claimed.
 
+# %% cellView="form" jupyter={"source_hidden": true} tags=["remove-cell"]
+# @title Set up: installs hierlearn where it is missing (Colab), and does nothing elsewhere
+import importlib.util
+import os
+import subprocess
+import sys
+
+if importlib.util.find_spec("hierlearn") is None:
+    repository = os.environ.get("HIERLEARN_REPOSITORY_URL", "")  # https://host/owner/name
+    if not repository:
+        raise RuntimeError("hierlearn is missing: set `repository` above to its address, run again")
+    if not os.path.isdir("hierlearn-book"):
+        subprocess.run(["git", "clone", "--depth=1", repository, "hierlearn-book"], check=True)
+    subprocess.run([sys.executable, "-m", "pip", "install", "-qe", "./hierlearn-book"], check=True)
+    sys.path.insert(0, os.path.abspath("hierlearn-book/src"))
+if os.path.isdir("hierlearn-book"):
+    os.environ.setdefault("HIERLEARN_PROFILE", "smoke")  # a small machine: the next cell takes it
+
 # %% tags=["parameters"]
-profile = "laptop"
+import os
+
+profile = os.environ.get("HIERLEARN_PROFILE", "laptop")
 device = "auto"
 records = "_build/records"
 
@@ -73,7 +93,6 @@ from hierlearn.targets import balls
 
 chapter = pages.open_chapter("05_ball_indicator", profile=profile, device=device, records=records)
 plt.rcParams.update(figures.RC)
-command = f"python -m hierlearn run 5 --profile {profile}"
 
 # %% [markdown]
 # ## Four distributions of the radius
@@ -112,7 +131,7 @@ figures.show(
     fig, name="radii", alt="Densities of the radius in dimension 10 and histograms of 100000 draws. " + "; ".join(parts) + ".",
     caption=r"The radius in dimension 10: density (line) and 100 000 draws (steps). The Bessel mixture oscillates, "
     r"which is what makes a shallow network pay.",
-    command=command,
+    **chapter.recompute(),
 );  # fmt: skip
 
 # %% [markdown]
@@ -262,7 +281,7 @@ figures.show(
     caption="Output against the norm at three times of training, averaged over points and seeds; the band is the "
     "spread over points at the end; dotted: the target. The weak network draws a line in $t$, over- and undershooting; the strong one "
     "saturates on both sides.",
-    command=command,
+    **chapter.recompute("ball_sum"),
 );  # fmt: skip
 
 # %% tags=["hide-input"]
@@ -284,10 +303,10 @@ ax.set_xlabel("share of the training steps")
 ax.set_ylabel("squared test error")
 ax.legend()
 figures.show(
-    fig, name="training", alt=f"Squared test error over training, geometric means of {len(found)} seeds: " + ", ".join(parts) + f"; degree-1 level {floor:.3f}.",
+    fig, name="training", alt=f"Squared test error over training, geometric means of {len(found)} seeds: " + "; ".join(parts) + f"; degree-1 level {floor:.3f}.",
     caption="Test error over training, every seed. The weak network comes down to the degree-1 level $A_1^2$ and stays; "
     "clipping its output removes the obstacle; the frozen strong network passes it with its output layer alone.",
-    command=command,
+    **chapter.recompute("ball_sum"),
 );  # fmt: skip
 
 # %% [markdown]
@@ -338,7 +357,7 @@ if profile != "smoke":
     ax.legend()
     figures.show(
         fig, name="width", alt="Squared test error against the width, dimension 10. " + "; ".join(parts) + f". The degree-1 level is {floor:.3f}.",
-        caption="Error against the number of hidden units. Dotted: the degree-1 level $A_1^2$.", command=command,
+        caption="Error against the number of hidden units. Dotted: the degree-1 level $A_1^2$.", **chapter.recompute("ball_sum"),
     )  # fmt: skip
 
 # %% [markdown]
@@ -373,7 +392,7 @@ figures.show(
     fig, name="spectrum", alt=f"Learned fractions of the harmonics of degree 1, 3, 5, 7, means of {len(values)} seeds: " + "; ".join(parts) + ".",
     caption="Learned fraction of each radial harmonic of the target (even ones are absent at the median), every seed. "
     "Small dots at high degree scatter with the finite test sample.",
-    command=command,
+    **chapter.recompute("ball_sum"),
 );  # fmt: skip
 
 # %% [markdown]
@@ -435,7 +454,7 @@ if profile != "smoke":
         caption="Error against the dimension, means over seeds. The certificate proves part of the weak plateau from "
         "dimension 20 on and next to nothing in dimension 10. With a fixed number of units and samples the strong network loses its advantage as the "
         "dimension grows; more of both bring it back.",
-        command=command,
+        **chapter.recompute("ball_sum"),
     )  # fmt: skip
 
 # %% [markdown]
@@ -462,7 +481,7 @@ for index, d in enumerate(dims):
     for shift, key, label in ((0, "mse", "clipped"), (2, "linear_mse", "linear")):
         widths, values = by_seed("ball_radii", choice, "width", lambda m, key=key: m[key])
         mean, _, _ = figures.series(axes[0], widths, values, label=f"{label}, $d={d}$", index=index + shift, marker=True)
-        parts.append(f"{label} output in dimension {d} from {mean[0]:.3f} to {mean[-1]:.3f}")
+        parts.append(f"{label} output in dimension {d} from {mean[0]:.3f} at {widths[0]} units to {mean[-1]:.3f} at {widths[-1]}")
 axes[0].set_title("uniform radius: width")
 axes[0].set_xlabel("frozen hidden units $r$")
 figures.log_axes(axes[0], "x", x_ticks=widths)
@@ -486,7 +505,7 @@ figures.show(
     fig, name="uniform", alt="Uniform radius, frozen hidden layer, geometric means over seeds: " + "; ".join(parts) + ".",
     caption="Uniform radius. Left: gradient descent on the clipped output, and the best linear output on the same features, "
     "against the width. Right: against the number of samples.",
-    command=command,
+    **chapter.recompute("ball_radii"),
 );  # fmt: skip
 
 # %% [markdown]

@@ -27,8 +27,28 @@
 #
 # The theorem's class has degree $\omega(1)$ and dimension $d\to\infty$. Ours has three or four levels and $d=20$. What "not known" loses at that size, and what brings it back, is the question here.
 
+# %% cellView="form" jupyter={"source_hidden": true} tags=["remove-cell"]
+# @title Set up: installs hierlearn where it is missing (Colab), and does nothing elsewhere
+import importlib.util
+import os
+import subprocess
+import sys
+
+if importlib.util.find_spec("hierlearn") is None:
+    repository = os.environ.get("HIERLEARN_REPOSITORY_URL", "")  # https://host/owner/name
+    if not repository:
+        raise RuntimeError("hierlearn is missing: set `repository` above to its address, run again")
+    if not os.path.isdir("hierlearn-book"):
+        subprocess.run(["git", "clone", "--depth=1", repository, "hierlearn-book"], check=True)
+    subprocess.run([sys.executable, "-m", "pip", "install", "-qe", "./hierlearn-book"], check=True)
+    sys.path.insert(0, os.path.abspath("hierlearn-book/src"))
+if os.path.isdir("hierlearn-book"):
+    os.environ.setdefault("HIERLEARN_PROFILE", "smoke")  # a small machine: the next cell takes it
+
 # %% tags=["parameters"]
-profile = "laptop"
+import os
+
+profile = os.environ.get("HIERLEARN_PROFILE", "laptop")
 device = "auto"
 records = "_build/records"
 
@@ -45,7 +65,6 @@ chapter = pages.open_chapter(
     "06_simpler_algorithms", profile=profile, device=device, records=records
 )
 plt.rcParams.update(figures.RC)
-command = f"python -m hierlearn run 6 --profile {profile}"
 
 # %% [markdown]
 # ## A shortcut in twenty lines
@@ -161,14 +180,14 @@ for index, (ax, widths) in enumerate(zip(axes, (simpler.THREE, simpler.FOUR))):
         ax.plot(
             [np.median(values)] * 2, [place - 0.3, place + 0.3], color=figures.INK, linewidth=1.5
         )
-        parts.append(f"{len(widths) + 1} levels, {label}: {np.median(values):.1e}")
+        parts.append(f"{len(widths) + 1} levels, {label}: {np.median(values):.1e} ({len(values)} seeds)")
     figures.log_axes(ax, "x")
     ax.set_title(f"{('three', 'four')[index]} levels")
     ax.set_xlabel("relative test error")
 axes[0].set_yticks(range(len(lines)), [label for label, _ in lines])
 figures.show(
-    fig, name="contest", alt=f"Relative test errors at N = {n_samples}, medians over {len(values)} seeds. " + "; ".join(parts) + ".",
-    caption=f"Relative test error on $N={n_samples}$ samples in dimension 20: one mark a seed, the line is the median.", command=command,
+    fig, name="contest", alt=f"Relative test errors at N = {n_samples}, medians over seeds. " + "; ".join(parts) + ".",
+    caption=f"Relative test error on $N={n_samples}$ samples in dimension 20: one mark a seed, the line is the median.", **chapter.recompute("deep_pool", "simple_learners"),
 );  # fmt: skip
 
 # %% [markdown]
@@ -203,7 +222,7 @@ if profile != "smoke":
     ax.legend()
     figures.show(
         fig, name="dimension", alt=f"Three levels, N = {n_samples}, geometric means of {n_seeds} seeds by dimension: " + "; ".join(parts) + ".",
-        caption=f"Three levels on $N={n_samples}$ samples: the best plain kernel, and the deep network.", command=command,
+        caption=f"Three levels on $N={n_samples}$ samples: the best plain kernel, and the deep network.", **chapter.recompute("deep_pool", "simple_learners"),
     )  # fmt: skip
 
 # %% [markdown]
@@ -236,6 +255,7 @@ if profile != "smoke":
     parts = []
     for line, (depth, targets) in zip(axes, depths.items()):
         for ax, (label, errors) in zip(line, PANELS):
+            cells = {}
             for i, widths in enumerate(targets):
                 for j, n in enumerate(columns):
                     values = errors(widths, n)
@@ -254,7 +274,10 @@ if profile != "smoke":
                         )
                     )
                     ax.text(j, i, f"{np.log10(value):.1f}", ha="center", va="center", fontsize=8.5)
-                    parts.append(f"{label}, {depth}, r={sum(widths)}, N={n}: {value:.0e}")
+                    cells[sum(widths), n] = value
+            ordered = [f"{cells[k]:.0e} at r={k[0]}, N={k[1]}" for k in sorted(cells, key=cells.get)]
+            below = sum(value < 1e-4 for value in cells.values())
+            parts.append(f"{label}, {depth}: from {ordered[0]} to {ordered[-1]}, below 1e-4 in {below} of {len(cells)} cells")
             ax.set(xlim=(-0.5, len(columns) - 0.5), ylim=(-0.5, len(targets) - 0.5))
             ax.set_xticks(range(len(columns)), columns)
             ax.set_yticks(
@@ -270,7 +293,7 @@ if profile != "smoke":
         fig, name="map", alt="Relative test errors, geometric means over seeds. " + "; ".join(parts) + ".",
         caption="Who succeeds where: $\\log_{10}$ of the relative test error by index dimension $r$ (rows), samples $N$ (columns), depth (upper and lower panels), and learner. Empty: "
         "not in this profile.",
-        command=command,
+        **chapter.recompute("deep_pool", "simple_learners"),
     )  # fmt: skip
 
 # %% [markdown]

@@ -20,8 +20,28 @@
 # [introduction](intro.md). The rules are data, `book/claims.yml`; none of the verdicts is written by
 # hand.
 
+# %% cellView="form" jupyter={"source_hidden": true} tags=["remove-cell"]
+# @title Set up: installs hierlearn where it is missing (Colab), and does nothing elsewhere
+import importlib.util
+import os
+import subprocess
+import sys
+
+if importlib.util.find_spec("hierlearn") is None:
+    repository = os.environ.get("HIERLEARN_REPOSITORY_URL", "")  # https://host/owner/name
+    if not repository:
+        raise RuntimeError("hierlearn is missing: set `repository` above to its address, run again")
+    if not os.path.isdir("hierlearn-book"):
+        subprocess.run(["git", "clone", "--depth=1", repository, "hierlearn-book"], check=True)
+    subprocess.run([sys.executable, "-m", "pip", "install", "-qe", "./hierlearn-book"], check=True)
+    sys.path.insert(0, os.path.abspath("hierlearn-book/src"))
+if os.path.isdir("hierlearn-book"):
+    os.environ.setdefault("HIERLEARN_PROFILE", "smoke")  # a small machine: the next cell takes it
+
 # %% tags=["parameters"]
-profile = "laptop"
+import os
+
+profile = os.environ.get("HIERLEARN_PROFILE", "laptop")
 device = "auto"
 records = "_build/records"
 

@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 from hierlearn import cli
 
 COMMANDS = (
-    *("run", "compute", "build", "book", "claims", "status"),
+    *("run", "compute", "build", "book", "claims", "status", "replay"),
     *("freeze", "export-records", "import-records"),
 )
 
@@ -70,8 +70,9 @@ def record_files(root: Path) -> dict[str, tuple[bytes, int]]:
         (["run", "--records", "README.md"], "valid: a folder"),
         (["run", "--records", ""], "valid: a folder"),
         (["run", "--records", "a\0b"], "valid: a folder"),
-        (["fly"], "compute, export-records, freeze, import-records, run, status"),
+        (["fly"], "compute, export-records, freeze, import-records, replay, run, status"),
         (["freeze"], "--profile"),
+        (["compute", "toys"], "valid experiments: toy"),
     ],
 )
 def test_what_does_not_exist_is_refused_with_the_valid_choices(project, arguments, valid):
@@ -127,6 +128,14 @@ def test_a_second_run_computes_nothing(ran):
     assert record_files(ran) == before
 
 
+def test_compute_computes_the_named_experiments_and_executes_nothing(project):
+    result = call("compute", "toy", "toy", "--profile", "smoke", "--workers", "1")
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout == "_build/records\n" and "2 groups computed" in result.stderr
+    assert len(record_files(project)) == 2 and not (project / "_build" / "stage").exists()
+    assert "0 groups computed" in call("compute", "toy", "--profile", "smoke").stderr
+
+
 def test_claims_are_listed_with_every_key_that_a_program_needs(ran):
     result = call("claims", "--profile", "smoke", "--json")
     assert result.exit_code == 0
@@ -146,6 +155,30 @@ def test_a_claim_that_comes_out_otherwise_than_declared_is_named_and_exits_1(ran
     assert result.exit_code == 1
     assert "not as declared: bfc.T1 at smoke" in result.stderr
     assert "bfc.T1" in result.stdout
+
+
+def test_claims_tell_what_changed_since_an_earlier_json(ran):
+    before = call("claims", "--profile", "smoke", "--json").stdout
+    (ran / "same.json").write_text(before)
+    other = before.replace('"verdict": "supported"', '"verdict": "refuted"')
+    (ran / "other.json").write_text(other)
+    (ran / "none.json").write_text("[]")
+    same, other, none = (
+        call("claims", "--profile", "smoke", "--against", f"{name}.json").stdout
+        for name in ("same", "other", "none")
+    )
+    assert same == "Verdicts, smoke → smoke: 0 of 1 differ.\n"
+    assert other.startswith("Verdicts, smoke → smoke: 1 of 1 differ.\n\n| claim | before | now |")
+    assert "| bfc.T1 | refuted: 2" in other and "| supported: 2" in other
+    assert "| bfc.T1 | — | supported: 2" in none
+
+
+def test_a_file_that_claims_did_not_write_is_refused(ran):
+    (ran / "bad.json").write_text('[{"id": "bfc.T1"}]')
+    result = call("claims", "--profile", "smoke", "--against", "bad.json")
+    assert result.exit_code == 2 and "claims --json" in result.stderr
+    missing = call("claims", "--against", "gone.json")
+    assert missing.exit_code == 2 and "gone.json" in missing.stderr
 
 
 def test_claims_without_records_say_how_to_compute_them(project):

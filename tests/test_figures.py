@@ -108,6 +108,11 @@ def test_text_from_outside_cannot_become_markup(fig: Figure) -> None:
     assert r"\(a&lt;b\)" in page
 
 
+def test_without_a_command_the_caption_says_why(fig: Figure) -> None:
+    text = figures.to_html(fig, name="one", alt=ALT, cost="No <records>.")
+    assert '<p class="hl-recompute">No &lt;records&gt;.</p>' in text and "<code>" not in text
+
+
 def test_every_color_of_a_figure_follows_the_theme(fig: Figure) -> None:
     page = figures.to_html(fig, name="one", alt=ALT)
     outside = re.sub(r"var\(--hl-[\w-]+, #[0-9a-f]{6}\)", "", page)

@@ -1,4 +1,5 @@
 import shutil
+from dataclasses import replace
 
 import nbformat
 import papermill
@@ -104,6 +105,35 @@ def test_provenance_says_who_computed_what_where_and_how_to_redo_it(chapter, mon
         assert part in texts[0]
     assert "python -m hierlearn run 01_toy_chapter --profile smoke" in texts[0]
     assert "STALE" not in texts[0]
+
+
+def test_a_figure_names_the_command_that_computes_what_it_draws_and_what_that_took(chapter):
+    once = {record.group: record.provenance.cpu_s for record in chapter.records()["toy"]}
+    machine = chapter.records()["toy"][0].provenance.machine
+    assert chapter.recompute("toy") == {
+        "command": "python -m hierlearn compute toy --profile smoke",
+        "cost": f"{sum(once.values()):.1f} CPU seconds on {machine}",
+    }
+
+
+def test_a_figure_that_draws_no_records_says_so_and_one_that_draws_unknown_ones_is_refused(chapter):
+    assert chapter.recompute()["command"] == "" and "No records" in chapter.recompute()["cost"]
+    with pytest.raises(RunError, match="'toys' on page 01_toy_chapter; valid: toy"):
+        chapter.recompute("toys")
+
+
+def test_the_cost_counts_each_group_once_and_each_machine_for_itself(chapter):
+    states = chapter.store.states(toy_book.TOY, "smoke")
+    costs = ({"cpu_s": 20.4}, {"device": "cuda: A GPU, 80 GiB", "wall_s": 1.26})
+    moved = []
+    for state, changed in zip(states, costs, strict=True):
+        there = state.provenance.model_copy(update=changed)
+        found = tuple(r.model_copy(update={"provenance": there}) for r in state.records)
+        moved.append(replace(state, records=found))
+    machine = states[0].provenance.machine
+    assert pages.cost_text(moved) == (
+        f"20 CPU seconds on {machine}; 1.3 seconds on cuda: A GPU, 80 GiB"
+    )
 
 
 def test_stale_frozen_records_are_kept_and_flagged(chapter, project, monkeypatch):

@@ -57,7 +57,7 @@ def test_environment_yml_is_the_same_python_and_the_lock():
 
 def test_every_make_target_that_is_promised_exists():
     makefile = (ROOT / "Makefile").read_text()
-    for target in "book test site run paper claims status freeze lint clean help".split():
+    for target in "book test site run paper claims status freeze links lint clean help".split():
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
 
 

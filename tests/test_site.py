@@ -51,6 +51,16 @@ def test_every_page_without_repository_address_has_no_launch_button(smoke_book):
         assert not re.search(r"colab\.research|mybinder", page.read_text())
 
 
+def test_no_page_shows_the_cell_that_sets_up_launched_notebooks(smoke_book):
+    sources = sorted((smoke_book.html / "_sources" / "book").glob("*.ipynb"))
+    assert len(sources) >= 7
+    for source in sources:
+        assert "hierlearn-book" in source.read_text()
+        assert (
+            "hierlearn-book" not in (smoke_book.html / "book" / f"{source.stem}.html").read_text()
+        )
+
+
 def test_two_builds_of_the_same_records_are_byte_identical(smoke_book):
     def tree():
         files = [p for p in smoke_book.html.rglob("*") if p.is_file()]

@@ -1,5 +1,6 @@
 """What the site needs beyond Jupyter Book's settings; loaded by `_config.yml`."""
 
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,19 @@ def offer_script_half(
     menus[0]["buttons"].insert(1, button)
 
 
+def tell_address(app: Sphinx, exception: Exception | None) -> None:
+    """Write the repository's address into the set-up cell of the notebooks that readers download."""
+    address = app.config.html_theme_options.get("repository_url")
+    if exception or not address:
+        return
+    for path in (Path(app.outdir) / "_sources").rglob("*"):
+        if path.suffix in (".ipynb", ".py"):
+            text = path.read_text(encoding="utf-8")
+            # In a notebook, a JSON file, the quotes are escaped.
+            unset = r'(HIERLEARN_REPOSITORY_URL\\?", \\?")(?=\\?")'
+            path.write_text(re.sub(unset, rf"\g<1>{address}", text), encoding="utf-8")
+
+
 def visit_citation(self: HTML5Translator, node: nodes.citation) -> None:
     """Open a bibliography entry; docutils' `role="doc-biblioentry"` is not valid in a list."""
     type(self).visit_citation(self, node)
@@ -65,5 +79,6 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.set_html_assets_policy("always")
     app.connect("html-page-context", drop_thebe_style, priority=900)
     app.connect("html-page-context", offer_script_half, priority=900)
+    app.connect("build-finished", tell_address)
     app.add_node(nodes.citation, override=True, html=(visit_citation, depart_citation))
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -5,7 +5,7 @@ import logging
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import click
 
@@ -140,8 +140,17 @@ def book(**settings: Any) -> None:
 @cli.command(name="claims")
 @options("chapters", "profile", "records")
 @click.option("--json", "as_json", is_flag=True, help="A JSON list instead of a table.")
+@click.option(
+    "--against",
+    type=click.File(encoding="utf-8"),
+    help="What changed since --json wrote this file, in Markdown, instead of a table.",
+)
 def show_claims(
-    chapters: tuple[str, ...], profile: str | None, records: str | None, as_json: bool
+    chapters: tuple[str, ...],
+    profile: str | None,
+    records: str | None,
+    as_json: bool,
+    against: TextIO | None,
 ) -> None:
     """Show every claim with its interval, verdict and control; exit 1 on a surprise."""
     project = find_project()
@@ -150,7 +159,9 @@ def show_claims(
     every = [claim for claim in load_claims(project) if claim.chapter in names]
     profiles = shown_profiles(project, names, store, profile)
     rows = claims.evaluate_all(every, store, profiles, EXPERIMENTS)
-    if as_json:
+    if against:
+        click.echo(tables.verdict_changes(tables.read_rows(against.read()), rows))
+    elif as_json:
         click.echo(json.dumps([row.model_dump(mode="json") for row in rows], indent=2))
     else:
         click.echo(tables.claims_table(rows))

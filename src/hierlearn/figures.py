@@ -145,8 +145,8 @@ def to_html(
         alt: what the figure shows, computed from the data it draws; it must hold a digit unless
             `qualitative` says that there is no number to give (a diagram).
         caption: plain text; formulas between dollar signs.
-        command: the one command that recomputes the figure.
-        cost: what that takes.
+        command: the one command that recomputes what the figure draws.
+        cost: what that takes; without a command, a sentence that says why there is none.
         qualitative: see `alt`.
         other_colors: allow colors outside the palette (a colormap), which do not follow the theme.
 
@@ -160,7 +160,7 @@ def to_html(
         f'aria-label="Figure {name}">'
     )
     parts.append(f"{svg}</div>")
-    if caption or command:
+    if caption or command or cost:
         parts.append("<figcaption>")
         if caption:
             parts.append(f"<p>{_MATH.sub(_SPAN, html.escape(caption))}</p>")
@@ -168,6 +168,8 @@ def to_html(
             tail = f", {html.escape(cost)}" if cost else ""
             code = f"<code>{html.escape(command)}</code>"
             parts.append(f'<p class="hl-recompute">Recompute: {code}{tail}</p>')
+        elif cost:
+            parts.append(f'<p class="hl-recompute">{html.escape(cost)}</p>')
         parts.append("</figcaption>")
     parts.append("</figure>")
     return "\n".join(parts)

@@ -127,6 +127,23 @@ class Page:
         """Return the state of every group that this page reads."""
         return [s for one in self.experiments.values() for s in self._states(one)]
 
+    def recompute(self, *names: str) -> dict[str, str]:
+        """Return `command` and `cost` of a figure that draws these experiments, for `figures.show`.
+
+        The command computes them and no others; the cost is what their records took, machine by
+        machine. Experiments that are not part of the profile are left out. Without a name the
+        figure needs no records, and there is no command. RunError lists the valid names.
+        """
+        if unknown := [name for name in names if name not in self.experiments]:
+            valid = ", ".join(self.experiments)
+            raise RunError(f"no experiment {unknown[0]!r} on page {self.name}; valid: {valid}")
+        states = {name: self._states(self.experiments[name]) for name in names}
+        drawn = [name for name in states if states[name]]
+        if not drawn:
+            return {"command": "", "cost": "No records: the cell above draws this from scratch."}
+        command = f"python -m hierlearn compute {' '.join(drawn)} --profile {self.profile}"
+        return {"command": command, "cost": cost_text([s for one in states.values() for s in one])}
+
 
 @dataclass
 class Ledger:
@@ -214,6 +231,19 @@ def incomplete(
             problem = next((f" ({s.problem})" for s in lacking if s.problem), "")
             lines.append(f"{experiment.name}: {counts} of {len(states)} groups{problem}")
     return lines
+
+
+def cost_text(states: Iterable[GroupState]) -> str:
+    """Return what the groups took on each machine: CPU seconds, or seconds of work on a GPU."""
+    seconds: dict[tuple[str, str], float] = {}
+    for one in (state.provenance for state in states if state.provenance):
+        spent, unit = (one.cpu_s, "CPU seconds") if one.device == "cpu" else (one.wall_s, "seconds")
+        key = unit, one.hardware
+        seconds[key] = seconds.get(key, 0.0) + spent
+    return "; ".join(
+        f"{spent:.{0 if spent >= 10 else 1}f} {unit} on {hardware}"
+        for (unit, hardware), spent in sorted(seconds.items())
+    )
 
 
 def provenance_html(states: Sequence[GroupState], *, profile: str, command: str) -> str:

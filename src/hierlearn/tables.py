@@ -4,10 +4,11 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 import click
+from pydantic import TypeAdapter, ValidationError
 
 from hierlearn import cards, claims, costs
 from hierlearn.experiments import EXPERIMENTS
-from hierlearn.project import Project
+from hierlearn.project import Project, UsageError
 from hierlearn.records import RecordStore
 from hierlearn.replay import Replayed
 
@@ -55,6 +56,40 @@ def replay_table(replayed: Sequence[Replayed]) -> str:
     counts = Counter(one.outcome for one in replayed)
     counted = ", ".join(f"{counts[outcome]} {words[outcome]}" for outcome in counts)
     return columns(lines) + f"\n{len(replayed)} groups replayed: {counted or 'none'}"
+
+
+def read_rows(text: str) -> list[claims.Row]:
+    """Return the rows that `claims --json` wrote; UsageError where it did not."""
+    try:
+        return TypeAdapter(list[claims.Row]).validate_json(text)
+    except ValidationError as error:
+        raise UsageError(
+            "--against expects what `python -m hierlearn claims --json` prints; "
+            f"{str(error).splitlines()[0]}"
+        ) from error
+
+
+def verdict_changes(before: Sequence[claims.Row], now: Sequence[claims.Row]) -> str:
+    """Return, as Markdown, the claims whose verdict differs or that only one side has."""
+    old, new = ({row.id: row for row in rows} for rows in (before, now))
+    lines = []
+    for key in dict.fromkeys((*old, *new)):
+        one, other = old.get(key), new.get(key)
+        if one and other and one.verdict == other.verdict:
+            continue
+        lines.append(f"| {key} | {_verdict(one)} | {_verdict(other)} |")
+    profiles = " → ".join(rows[0].profile if rows else "nothing" for rows in (before, now))
+    head = f"Verdicts, {profiles}: {len(lines)} of {len({*old, *new})} differ."
+    if not lines:
+        return head
+    return "\n".join([head, "", "| claim | before | now |", "|---|---|---|", *lines])
+
+
+def _verdict(row: claims.Row | None) -> str:
+    if row is None:
+        return "—"
+    surprise = "" if row.as_expected else ", not as declared"
+    return f"{row.verdict}{surprise}: {cards.format_interval(row.estimate, row.interval)}"
 
 
 def status_table(project: Project, store: RecordStore, profiles: Mapping[str, str]) -> str:
