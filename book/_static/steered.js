@@ -50,13 +50,17 @@
       add(svg, "text", { x: box.left - 7, y: y + 4, "text-anchor": "end" }, text);
     }
     add(svg, "path", { ...line, d: `M${place(box.left, box.top)}V${box.bottom}H${box.right}` });
+    let row = 0; // labels of vertical lines that would overlap go one below the other
+    let taken = -Infinity;
     for (const [text, value] of steps) {
       const x = box.x(value);
       const dashes = { stroke: "var(--hl-neutral)", "stroke-dasharray": "3 2" };
       add(svg, "path", { ...dashes, d: `M${place(x, box.top)}V${box.bottom}` });
-      const left = x > (box.left + box.right) / 2;
-      const anchor = left ? "end" : "start";
-      add(svg, "text", { x: x + (left ? -8 : 8), y: box.top + 10, "text-anchor": anchor }, text);
+      row = x < taken ? row + 1 : 0;
+      taken = x + 8 + 7 * text.length;
+      const left = taken > box.right;
+      const anchor = { "text-anchor": left ? "end" : "start" };
+      add(svg, "text", { x: x + (left ? -8 : 8), y: box.top + 10 + 14 * row, ...anchor }, text);
     }
     add(svg, "text", { x: 4, y: 14, class: "hl-steer-title" }, axes.y.label);
     const middle = (box.left + box.right) / 2;
@@ -120,7 +124,7 @@
     const most = control.words.length - 1;
     const slider = add(row, "input", { type: "range", id, min: 0, max: most, step: 1 });
     slider.value = start;
-    const words = add(row, "output", { for: id });
+    const words = add(row, "span", { "aria-hidden": "true" }); // the slider itself says them
     const say = () => {
       words.textContent = control.words[slider.value];
       slider.setAttribute("aria-valuetext", control.words[slider.value]);
@@ -174,8 +178,13 @@
     }
 
     host.classList.add("hl-steer-on");
+    let drawn = 0; // the width for which the figure is drawn
+    new ResizeObserver(() => {
+      if (live.clientWidth === drawn) return;
+      drawn = live.clientWidth;
+      draw();
+    }).observe(live);
     draw();
-    new ResizeObserver(draw).observe(live);
   }
 
   document.addEventListener("DOMContentLoaded", () => {
