@@ -1,7 +1,9 @@
 # ---
 # jupyter:
 #   jupytext:
+#     cell_metadata_filter: tags,mystnb,-all
 #     formats: ipynb,py:percent
+#     notebook_metadata_filter: kernelspec,jupytext,-jupytext.text_representation.jupytext_version
 #     text_representation:
 #       extension: .py
 #       format_name: percent
@@ -65,7 +67,7 @@ records = "_build/records"
 import matplotlib.pyplot as plt
 import numpy as np
 
-from hierlearn import figures, pages
+from hierlearn import figures, pages, steered
 from hierlearn.cards import format_interval, format_number
 from hierlearn.experiments import backward_correction as regression
 from hierlearn.experiments import classification, sample_complexity
@@ -275,6 +277,67 @@ figures.show(
     **chapter.recompute(deep),
 );
 
+# %% [markdown]
+# **Steer it.** Choose the gap and go through training. Notice how the level at which the level-2 error
+# waits moves with the gap and with its closed form (dotted), and what is left of it at the end. The whole
+# course is on record at one gap; of the others there are the moment before level 3 opens and the end.
+
+# %% tags=["hide-input"]
+FOLLOWED = {"gram2": "level 2 (gram2)", "fn3": "level 3", "rel": "relative test error"}
+arms = {g: [m for s in seeds for c, m in staged[s] if c.gaps[1] == g] for g in gaps}
+opened, last = next((c.opens[1], c.n_steps) for c, _ in staged[seeds[0]])
+
+
+def over_time(gap, key):
+    """Errors of the seeds at every step on record."""
+    found = {
+        opened: [m["before"][str(opened)][key] for m in arms[gap]],
+        last: [m["final"][key] for m in arms[gap]],
+    }
+    for place, step in enumerate(arms[gap][0].get("curve", {"step": []})["step"]):
+        found.setdefault(step, [m["curve"][key][place] for m in arms[gap]])
+    return found
+
+
+def at_time(gap, step):
+    """What is on record of a gap up to a step; None where nothing is yet."""
+    errors = {key: {t: v for t, v in over_time(gap, key).items() if t <= step} for key in FOLLOWED}
+    if not errors["rel"]:
+        return None
+    kind, now = "line" if 0 in errors["rel"] else "points", max(errors["rel"])
+    lines = [
+        steered.over_seeds(label, errors[key], index=i, kind=kind, floor=1e-13)
+        for i, (key, label) in enumerate(FOLLOWED.items())
+    ]
+    formula = float(np.exp(np.mean(np.log([m["plateau"]["gram2"] for m in arms[gap]]))))
+    text = f"Gap {gap:g}, step {now}{'' if now == step else ', the last on record before ' + str(step)}: "
+    text += ", ".join(f"{one.label} {one.at()}" for one in lines)
+    text += f". For level 2 alone the closed form says {format_number(formula)}."
+    bound = steered.Series(
+        "level 2 alone, closed form", (0, opened), (formula,) * 2, index=3, kind="bound"
+    )
+    return steered.State([*lines, bound], text)
+
+
+every = sorted(step for g in gaps for step in over_time(g, "rel"))
+stops = sorted({opened, last, *sorted(set(every))[8::8]})
+states = {(g, t): at_time(g, t) for g in gaps for t in stops}
+_ = steered.steer(
+    name="steer-gap",
+    controls={
+        r"information gap α₃": {g: f"{g:g}" for g in gaps},
+        "time": {
+            t: f"step {t}" + {opened: ", before level 3 opens", last: ", the end"}.get(t, "")
+            for t in stops
+        },
+    },
+    states={key: state for key, state in states.items() if state},
+    start=(regression.GAP_3, last),
+    axes=(steered.Axis("step"), steered.Axis("error", log=True)),
+    steps={"level 3 opens": opened},
+    caption=f"Staged training up to a time, at a gap: geometric mean of {len(seeds)} seeds with 95 % interval.",
+    command=command,
+)
 # %% [markdown]
 # At three levels and $\alpha_3=0.2$, opening level 3 lowers the level-2 error by a factor
 # {glue:text}`bfc.B3`. Training level 2 for as many steps *without* opening level 3 changes it by a

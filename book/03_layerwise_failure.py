@@ -1,7 +1,9 @@
 # ---
 # jupyter:
 #   jupytext:
+#     cell_metadata_filter: tags,mystnb,-all
 #     formats: ipynb,py:percent
+#     notebook_metadata_filter: kernelspec,jupytext,-jupytext.text_representation.jupytext_version
 #     text_representation:
 #       extension: .py
 #       format_name: percent
@@ -61,7 +63,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.patches import Rectangle
 
-from hierlearn import figures, pages
+from hierlearn import figures, pages, steered
 from hierlearn.experiments import layerwise, layerwise_limits
 from hierlearn.experiments.layerwise import at, looks, mse, rel
 from hierlearn.experiments.reading import is_greedy, is_staged, rows
@@ -206,6 +208,43 @@ figures.show(
     "the next level opens. Frozen levels keep their error; trained ones are corrected by each newcomer.",
     **chapter.recompute("look_back"),
 );  # fmt: skip
+
+# %% [markdown]
+# **Steer it.** Choose how many of the newest levels train, and see the same runs as curves. Notice which
+# levels fall when the next one opens, which stay where they were frozen, and where the whole ends.
+
+# %% tags=["hide-input"]
+FOLLOWED = {
+    **{key: f"level {level}" for level, key in LEVELS.items()},
+    "rel": "relative test error",
+}
+moments = {f"level {level} opens": step for level, step in zip((3, 4), config.opens[1:])}
+DIAL = {1: "1, greedy (newest)", 2: "2, newest two", 3: "3, staged (all)"}
+states = {}
+for depth in DIAL:
+    look_back = None if depth == len(config.widths) else depth
+    chosen = rows(runs["look_back"], lambda c: four(c) and c.look_back == look_back)
+    kept = [m["curve"] for group in chosen.values() for _, m in group]
+    if not kept:
+        continue
+    lines = []
+    for index, (key, label) in enumerate(FOLLOWED.items()):
+        power = 2 if key == "gram2" else 1
+        points = {
+            t: [curve[key][i] ** power for curve in kept] for i, t in enumerate(kept[0]["step"])
+        }
+        lines.append(steered.over_seeds(label, points, index=index, floor=1e-16))
+    text = f"Look-back {DIAL[depth]}. After {kept[0]['step'][-1]} steps: "
+    states[(depth,)] = steered.State(
+        lines, text + ", ".join(f"{one.label} {one.at()}" for one in lines) + "."
+    )
+_ = steered.steer(
+    name="steer-look-back", controls={"look-back depth": DIAL}, states=states, start=(1,),
+    axes=(steered.Axis("step"), steered.Axis("squared error of the features, relative test error", log=True)),
+    steps=moments,
+    caption=f"Errors of the levels and of the whole at a look-back depth: geometric mean of {len(kept)} seeds with 95 % interval.",
+    command=command,
+)  # fmt: skip
 
 # %% [markdown]
 # ### The look-back dial

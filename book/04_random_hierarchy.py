@@ -1,7 +1,9 @@
 # ---
 # jupyter:
 #   jupytext:
+#     cell_metadata_filter: tags,mystnb,-all
 #     formats: ipynb,py:percent
+#     notebook_metadata_filter: kernelspec,jupytext,-jupytext.text_representation.jupytext_version
 #     text_representation:
 #       extension: .py
 #       format_name: percent
@@ -68,7 +70,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 
-from hierlearn import figures, pages
+from hierlearn import figures, pages, steered
 from hierlearn.cards import format_interval
 from hierlearn.experiments import (
     hierarchy_layers as layers,
@@ -522,6 +524,55 @@ _ = figures.show(
     caption="Sensitivity of each layer to synonyms of the lowest level (left) and the next (right), after training on $P$ examples. "
     "Level $l$ is merged by layer $l+1$ and above.",
     **chapter.recompute("rhm_deep"),
+)  # fmt: skip
+
+# %% [markdown]
+# **Steer it.** Choose the number of examples, the level of the exchanged synonyms, and the grammar. Notice
+# at how many examples the sensitivity falls, and which layer is the lowest that merges synonyms of the level.
+
+# %% tags=["hide-input"]
+found = {}
+for group_of in rows(runs["rhm_deep"], rhm.in_grid).values():
+    for c, m in group_of:
+        found.setdefault(
+            (round(c.n_samples / c.scale, 2), str(c.parameters).replace(" ", "")), []
+        ).append((c, m))
+multiples, grammars = (
+    sorted({p for p, _ in found}),
+    sorted({g for _, g in found}, key=[str(p).replace(" ", "") for p in rhm.DEEP[profile]].index),
+)
+levels = range(1, min(p[3] for p in rhm.DEEP[profile]) + 1)
+states = {}
+for (multiple, grammar), chosen in found.items():
+    n_layers = chosen[0][0].n_levels
+    errors = interval([error(c, m) for c, m in chosen], "t")
+    for level in levels:
+        lines = [
+            steered.over_seeds(
+                label,
+                {k: [sensitivity_of(k, level, *where)(c, m) for c, m in chosen] for k in range(1, n_layers + 1)},
+                index=index, geometric=False,
+            )
+            for index, (label, where) in enumerate({"after training": (), "before training": ("sensitivity_at_start",)}.items())
+        ]  # fmt: skip
+        text = f"{grammar}, {chosen[0][0].n_samples} examples ({multiple:g} P₀), synonyms of level {level}: sensitivity "
+        text += ", ".join(f"{lines[0].at(k)} in layer {k + 1}" for k in range(n_layers))
+        text += f"; before training {lines[1].at(0)} in layer 1 and {lines[1].at()} in layer {n_layers}. "
+        text += f"Test error over chance: {format_interval(errors.estimate, (errors.low, errors.high))}."
+        states[multiple, level, grammar] = steered.State(lines, text)
+_ = steered.steer(
+    name="steer-level",
+    controls={
+        "examples": {p: f"{p:g} P₀" for p in multiples},
+        "synonyms": {level: f"level {level}" + (", the lowest" if level == 1 else "") for level in levels},
+        "grammar": {grammar: grammar for grammar in grammars},
+    },
+    states=states,
+    start=(4, 1, str(picture).replace(" ", "")),
+    axes=(steered.Axis("layer", ticks=range(1, max(p[3] for p in rhm.DEEP[profile]) + 1)), steered.Axis("sensitivity S", ticks=(0, 0.25, 0.5, 0.75, 1))),
+    caption="Sensitivity of the layers to synonyms of a level, after training and before: mean over seeds with 95 % interval. "
+    "Grammars are $(v,n_c,m,L)$ and $P_0=n_cm^L$.",
+    command=command,
 )  # fmt: skip
 
 # %% [markdown]

@@ -1,7 +1,9 @@
 # ---
 # jupyter:
 #   jupytext:
+#     cell_metadata_filter: tags,mystnb,-all
 #     formats: ipynb,py:percent
+#     notebook_metadata_filter: kernelspec,jupytext,-jupytext.text_representation.jupytext_version
 #     text_representation:
 #       extension: .py
 #       format_name: percent
@@ -85,7 +87,7 @@ records = "_build/records"
 import matplotlib.pyplot as plt
 import numpy as np
 
-from hierlearn import figures, pages
+from hierlearn import figures, pages, steered
 from hierlearn.experiments import ball_indicator
 from hierlearn.experiments.ball_reading import rows, where
 from hierlearn.measure.radial import polynomial_floor
@@ -359,6 +361,72 @@ if profile != "smoke":
         fig, name="width", alt="Squared test error against the width, dimension 10. " + "; ".join(parts) + f". The degree-1 level is {floor:.3f}.",
         caption="Error against the number of hidden units. Dotted: the degree-1 level $A_1^2$.", **chapter.recompute("ball_sum"),
     )  # fmt: skip
+
+# %% [markdown]
+# **Steer it.** Choose the dimension and the time; the width is the axis. Notice where each class ends relative
+# to the degree-1 level (dotted), how little width does for the weak one, and how much more of it the frozen
+# one needs in a higher dimension. Errors during training are on record for the reference networks only.
+
+# %% tags=["hide-input"]
+plain = {"target": "ball", "radius": RADIUS}
+frozen = {"learner": "frozen", "clip": "unit", "momentum": 0.99, **plain}
+CLASSES = {
+    "weak, trained in all layers": where(learner="trained", clip="none", activation="relu", **plain),
+    "weak, clipped in training": where(learner="trained", clip="unit", activation="relu", **plain),
+    "frozen strong": where(**frozen),
+    "frozen features, best linear output": where(ridge=True, **frozen),
+}
+
+
+def error_at(config, m, label, share):
+    """The error at a share of the steps; None where none was recorded."""
+    if share == 1:
+        return m["linear_mse" if "linear" in label else "mse"]
+    curve = {} if "linear" in label else m.get("curve", {})
+    return dict(zip(curve.get("step", ()), curve.get("mse", ()))).get(round(share * config.n_steps))
+
+
+def at_share(d, share):
+    """The series of a dimension, and the sentence that says their ends."""
+    lines, parts = [], []
+    for index, (label, choice) in enumerate(CLASSES.items()):
+        points, samples = {}, {}
+        for c, m in runs_of("ball_sum", lambda c: choice(c) and c.dim == d):
+            if (value := error_at(c, m, label, share)) is not None:
+                points.setdefault(c.width, []).append(value)
+                samples[c.width] = f" and {c.n_samples} samples" if c.learner == "frozen" else ""
+        if points:
+            one = steered.over_seeds(label, points, index=index)
+            ends = dict.fromkeys((0, len(one.x) - 1))
+            parts.append(f"{label} " + ", ".join(f"{one.at(i)} at {one.x[i]} units{samples[one.x[i]]}" for i in ends))
+            lines.append(one)
+    return lines, "; ".join(parts)
+
+
+steps = runs_of("ball_sum", weak_curve)[0][1]["curve"]["step"]
+shares = [step / weak.n_steps for step in steps]
+dims = sorted({c.dim for choice in CLASSES.values() for c, _ in runs_of("ball_sum", choice)})
+found = {(d, share): at_share(d, share) for d in dims for share in shares}
+ends = [w for lines, _ in found.values() for one in lines for w in (one.x[0], one.x[-1])]
+states = {}
+for (d, share), (lines, said) in found.items():
+    level = (polynomial_floor(d, RADIUS, 1),) * 2
+    bound = steered.Series("degree-1 level", (min(ends), max(ends)), level, index=4, kind="bound")
+    text = f"Dimension {d}, after {100 * share:.3g} % of the steps: {said}. The degree-1 level is {bound.at()}."
+    if lines:
+        states[d, share] = steered.State([*lines, bound], text)
+_ = steered.steer(
+    name="steer-dimension",
+    controls={
+        "dimension d": {d: f"{d}" for d in dims},
+        "time": {share: f"{100 * share:.3g} % of the steps" for share in shares},
+    },
+    states=states,
+    start=(10, 1),
+    axes=(steered.Axis("hidden units r", log=True), steered.Axis("squared test error", log=True)),
+    caption="Squared test error against the width, at a dimension and a time: geometric mean over seeds with 95 % interval.",
+    command=command,
+)
 
 # %% [markdown]
 # The degree-1 level is $A_1^2=$ {glue:text}`ball-floor`. The smallest weak error over the dimensions from

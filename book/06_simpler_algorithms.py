@@ -1,7 +1,9 @@
 # ---
 # jupyter:
 #   jupytext:
+#     cell_metadata_filter: tags,mystnb,-all
 #     formats: ipynb,py:percent
+#     notebook_metadata_filter: kernelspec,jupytext,-jupytext.text_representation.jupytext_version
 #     text_representation:
 #       extension: .py
 #       format_name: percent
@@ -57,7 +59,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.patches import Rectangle
 
-from hierlearn import figures, pages
+from hierlearn import figures, pages, steered
 from hierlearn.experiments import simpler_algorithms as simpler
 from hierlearn.experiments.reading import rows
 
@@ -295,6 +297,73 @@ if profile != "smoke":
         "not in this profile.",
         **chapter.recompute("deep_pool", "simple_learners"),
     )  # fmt: skip
+
+# %% [markdown]
+# **Steer it.** Choose the target, by its index dimension, and $N$. Watch how the feature machine goes on from update
+# to update, and notice at which $r$ that changes, and what more samples do.
+
+# %% tags=["hide-input"]
+LEARNERS = {
+    "feature machine": ({"learner": "feature machine", "degree": 4}, "round"),
+    "sequential, eigen ×1": ({"learner": "eigenfeatures", "factor": 1}, "stage"),
+    "sequential, predictions": ({"learner": "predictions"}, "stage"),
+    "best kernel": ({"learner": "kernel"}, None),
+}
+
+
+def by_round(widths, n):
+    """The series of a target: error after each round, or at the end for learners without rounds."""
+    lines, last = [], 4
+    for index, (label, (fields, key)) in enumerate(LEARNERS.items()):
+        found = simpler.read(
+            runs["simple_learners"], widths=widths, n_samples=n, dim=20, target="hierarchy",
+            gaps=simpler.gaps_of(widths), **fields,
+        )  # fmt: skip
+        errors = np.array(
+            [m[key] if key else [m["final"]["rel"]] for s in found.values() for _, m in s]
+        )
+        if len(errors):
+            points = dict(enumerate(errors.T)) if key else {0: errors[:, 0], last: errors[:, 0]}
+            lines.append(steered.over_seeds(label, points, index=index, floor=1e-13))
+    deep_now = deep_errors(widths, n)
+    if deep_now:
+        lines.append(
+            steered.over_seeds("deep, staged", {0: deep_now, last: deep_now}, index=4, floor=1e-13)
+        )
+    return lines
+
+
+targets = sorted(
+    {*simpler.MAP_3, *simpler.MAP_4.get(profile, (simpler.FOUR,))}, key=lambda w: (sum(w), len(w))
+)
+sizes = sorted(
+    {
+        c.n_samples
+        for found in simpler.read(runs["simple_learners"], target="hierarchy", dim=20).values()
+        for c, _ in found
+    }
+)
+table = {(w, n): by_round(w, n) for w in targets for n in sizes}
+targets = [w for w in targets if any(table[w, n] for n in sizes)]
+words = {w: f"r = {sum(w)}, {('three', 'four')[len(w) - 2]} levels" for w in targets}
+_ = steered.steer(
+    name="steer-index",
+    controls={"index dimension": words, "samples N": {n: f"{n}" for n in sizes}},
+    states={
+        (w, n): steered.State(
+            lines, f"{words[w]}, N = {n}. Relative test error at the last round: " + "; ".join(f"{one.label} {one.at()}" for one in lines) + ".",
+        )
+        for (w, n), lines in table.items()
+        if lines
+    },
+    start=(simpler.THREE, n_samples),
+    axes=(
+        steered.Axis("rounds after the first fit", ticks=range(5)),
+        steered.Axis("relative test error", log=True),
+    ),
+    caption="Relative test error in dimension 20 by rounds (updates of the metric, or further stages); learners without rounds are level lines. Geometric mean over seeds with 95 % interval.",
+    command=command,
+)  # fmt: skip
 
 # %% [markdown]
 # ### Two layers

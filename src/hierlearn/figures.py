@@ -78,7 +78,7 @@ RC: dict[Any, Any] = {
 
 
 @dataclass(frozen=True, repr=False)
-class _Shown:
+class Shown:
     """What a notebook keeps of a figure: the HTML, and the alt text where there is only text."""
 
     markup: str
@@ -122,7 +122,7 @@ def show(
         other_colors=other_colors,
     )
     plt.close(fig)
-    display(_Shown(markup, f"Figure {name}: {alt}"))
+    display(Shown(markup, f"Figure {name}: {alt}"))
     return markup
 
 

@@ -49,7 +49,7 @@ def to_svg(
             f"figure name {name!r} is not an identifier; use letters, digits, '-' and '_', "
             "starting with a letter"
         )
-    _check_alt(name, alt, qualitative)
+    check_alt(name, alt, qualitative)
     buffer = io.StringIO()
     with mpl.rc_context({**_SAVE, "svg.hashsalt": name}):
         fig.savefig(buffer, format="svg", metadata={"Date": None})
@@ -58,7 +58,8 @@ def to_svg(
     return _root(raw, name, alt) + _prefix_ids(body, name) + "</svg>"
 
 
-def _check_alt(name: str, alt: str, qualitative: bool) -> None:
+def check_alt(name: str, alt: str, qualitative: bool = False) -> None:
+    """Refuse an alt text that is empty or, unless `qualitative`, holds no number (ValueError)."""
     if not alt.strip():
         raise ValueError(f"figure {name!r} has no alt text; say what its data show")
     if not qualitative and not re.search(r"\d", alt):
