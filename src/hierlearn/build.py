@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from hierlearn import cards, claims
+from hierlearn import cards, claims, scaling
 from hierlearn.experiments.base import PROFILES, Experiment
 from hierlearn.notebooks import not_ready, runs, write_text
 from hierlearn.project import Project, RunError, UsageError, experiments_of
@@ -110,6 +110,9 @@ def write_fragments(project: Project, experiments: dict[str, Experiment]) -> Non
     if project.frozen_records.is_dir() and not store.frozen:
         stores.insert(0, RecordStore(project.frozen_records))
     write_text(target / "costs.md", costs_table(project, stores, experiments) + "\n")
+    frozen, dispatch = RecordStore(project.frozen_records), project.book / "dispatch.json"
+    scale = scaling.scale_text(frozen, experiments, dispatch)
+    write_text(target / "scale.md", scale + "\n")
 
 
 def costs_table(
