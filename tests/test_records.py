@@ -1,6 +1,5 @@
 import json
 import os
-import random
 from dataclasses import replace
 from pathlib import Path
 
@@ -49,24 +48,6 @@ def test_the_order_of_the_lines_does_not_matter(store):
     path = path_of(store)
     path.write_bytes(b"".join(reversed(path.read_bytes().splitlines(keepends=True))))
     assert statuses(store) == ["present", "present"] and contents(store) == before
-
-
-def test_every_mutated_file_is_reported_by_file_and_line_and_never_used(store):
-    path, draw = path_of(store), random.Random(0)
-    good = path.read_bytes()
-    for _ in range(400):
-        bad, at = bytearray(good), draw.randrange(len(good))
-        if draw.random() < 0.3:
-            del bad[at:]
-        else:
-            bad[at] ^= 1 << draw.randrange(8)
-        path.write_bytes(bytes(bad))
-        state = store.states(WALK, "smoke")[0]
-        line = good[:at].count(b"\n") + 1
-        assert state.status == "damaged" and state.records == ()
-        assert f"{path}:{line}: " in state.problem, (at, state.problem)
-    path.write_bytes(good)
-    assert statuses(store) == ["present", "present"]
 
 
 @pytest.mark.parametrize(

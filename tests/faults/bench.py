@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from hierlearn import workers
+from hierlearn import sweeps, workers
 from hierlearn.experiments import EXPERIMENTS, Experiment, Run
 from hierlearn.records import Record, RecordError, RecordStore, freeze
 from hierlearn.sweeps import compute
@@ -87,6 +87,9 @@ def make_bench(root: Path) -> Bench:
     """Measure the reference with workers as the book starts them, then time forked ones."""
     experiments = tuple(first_groups(EXPERIMENTS[name], n) for name, n in N_GROUPS.items())
     bench = Bench(root, experiments, RecordStore(root / "reference"), 0.0)
+    # Whoever commits while the campaign runs must not change what it compares.
+    state = sweeps.git_state()
+    sweeps.git_state = lambda: state
     bench.sweep(bench.reference.folder).expect(0)
     workers.START_METHOD = "fork"
     times = []

@@ -1,5 +1,6 @@
 """Killing the kernel of a chapter that executes from complete records."""
 
+import os
 import random
 import shutil
 import signal
@@ -71,8 +72,6 @@ def _copy(root: Path) -> Project:
 
 def _running(project: Project, *arguments: str):
     def run() -> None:
-        import os
-
         os.chdir(project.root)
         cli.cli(arguments, prog_name="hierlearn")
 
