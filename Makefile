@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 RUN := $(BIN)/python -m hierlearn
 
-.PHONY: book test site run paper claims status freeze links lint clean help
+.PHONY: book test faults site run paper claims status freeze links lint clean help
 
 help:  ## show the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -27,6 +27,9 @@ book: $(STAMP)  ## compute what is missing on this machine, execute all chapters
 
 test: $(STAMP)  ## run all tests
 	$(BIN)/python -m pytest
+
+faults: $(STAMP)  ## kill, fill and damage what can be; minutes, prints its counts
+	PYTHONPATH=tests $(BIN)/python -m faults
 
 site: $(STAMP)  ## build the site from the committed records, computing nothing
 	$(RUN) book --frozen

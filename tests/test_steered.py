@@ -161,7 +161,11 @@ def drawn(tab: Any) -> tuple[list[str], str, str]:
     plot = tab.locator("[data-hl-steer] .hl-steer-live > svg")
     outer = "svg => [...svg.querySelectorAll('path')].map(p => p.outerHTML)"
     paths = plot.evaluate(outer)
-    return paths, plot.get_attribute("aria-label"), tab.locator(".hl-steer-text[aria-live=polite]").inner_text()
+    return (
+        paths,
+        plot.get_attribute("aria-label"),
+        tab.locator(".hl-steer-text[aria-live=polite]").inner_text(),
+    )
 
 
 @pytest.mark.parametrize("width", [1280, 390])

@@ -198,7 +198,8 @@ def git_state() -> tuple[str, bool | None]:
     here = Path(__file__).parent
 
     def git(*arguments: str) -> str:
-        command = ["git", "-C", str(here), *arguments]
+        # No optional locks: killed in the middle, git would leave the reader's index locked.
+        command = ["git", "--no-optional-locks", "-C", str(here), *arguments]
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
     try:

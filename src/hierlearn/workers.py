@@ -29,6 +29,9 @@ _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 _DRIVER = "HIERLEARN_DRIVER"
 """The variable that tells a worker the process id of its driver."""
 
+START_METHOD = "spawn"
+"""Fresh processes. Only tests fork theirs, from a process that has imported everything."""
+
 
 @dataclass(frozen=True)
 class Unit:
@@ -97,10 +100,12 @@ def worker_pool(n_workers: int) -> Iterator[ProcessPoolExecutor]:
     The workers hold one end of a pipe whose other end only this process has: when that closes,
     because the block was left or this process was killed, they exit at once.
     """
-    context = get_context("spawn")
+    context = get_context(START_METHOD)
     leash, held = context.Pipe(duplex=False)
+    # A forked worker has both ends: held open there, the pipe would outlive the driver.
+    ends = leash, held if START_METHOD == "fork" else None
     pool = ProcessPoolExecutor(
-        n_workers, mp_context=context, initializer=_start_worker, initargs=(leash,)
+        n_workers, mp_context=context, initializer=_start_worker, initargs=ends
     )
     try:
         with _environment({**dict.fromkeys(_ONE_THREAD, "1"), _DRIVER: str(os.getpid())}):
@@ -133,7 +138,9 @@ def refuse_in_worker() -> None:
         raise RuntimeError("a worker process must not compute: put it under `if __name__ == ...`")
 
 
-def _start_worker(leash: Connection) -> None:
+def _start_worker(leash: Connection, held: Connection | None) -> None:
+    if held is not None:
+        held.close()
     # Ctrl-C reaches the whole process group; what to do about it is the driver's to decide.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_exit_when_released, args=(leash,), daemon=True).start()

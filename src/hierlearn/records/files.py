@@ -1,8 +1,7 @@
 """Record files: reading them with every doubt named by file and line, writing them atomically."""
 
 import os
-import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -33,21 +32,26 @@ def read_lines(path: Path) -> tuple[Numbered, list[str]]:
     return entries, problems
 
 
-def misfits(path: Path, group: Group, entries: Numbered) -> list[str]:
-    """Return, by file and line, why `entries` are not exactly the runs of `group`."""
-    wanted = {run.key for run in group.runs}
+def misfits(path: Path, groups: Sequence[Group], entries: Numbered) -> list[str]:
+    """Return, by file and line, why `entries` are not exactly the runs of `groups`."""
+    wanted = {run.key: group.key for group in groups for run in group.runs}
     seen: dict[str, int] = {}
     problems = []
     for number, record in entries:
-        if record.group != group.key or record.key not in wanted:
+        if wanted.get(record.key) != record.group:
             problems.append(f"{path}:{number}: the record belongs to another group")
         elif record.key in seen:
             problems.append(f"{path}:{number}: the record repeats line {seen[record.key]}")
         seen.setdefault(record.key, number)
-    if n_missing := len(wanted - set(seen)):
+    if n_missing := len(wanted.keys() - seen.keys()):
         end = entries[-1][0] + 1 if entries else 1
-        problems.append(f"{path}:{end}: {n_missing} of the group's {len(wanted)} records missing")
+        problems.append(f"{path}:{end}: {n_missing} of {len(wanted)} records missing")
     return problems
+
+
+def sorted_lines(records: Iterable[Record]) -> bytes:
+    """Return the content of a frozen file: the records' lines in the order of their keys."""
+    return b"".join(record.line() for record in sorted(records, key=lambda record: record.key))
 
 
 def write_file(path: Path, content: bytes) -> None:
@@ -87,9 +91,8 @@ def copy_to_free_name(path: Path, target: Path) -> None:
 
     A copy, not a move: a process that dies here leaves the file where it is looked for.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
     free, number = target, 1
     while free.exists():
         number += 1
         free = target.with_name(f"{target.name}.{number}")
-    shutil.copy2(path, free)
+    write_file(free, path.read_bytes())

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from hierlearn.experiments.base import Experiment, Run
-from hierlearn.records.files import write_file, writing
+from hierlearn.records.files import sorted_lines, write_file, writing
 from hierlearn.records.schema import FrozenFile, Manifest, Record, RecordError, read_manifest
 from hierlearn.records.store import GroupState, RecordStore
 
@@ -43,7 +43,10 @@ def freeze(
         raise RecordError(f"{root} holds the working records: freeze into another folder")
     manifest = read_manifest(root)
     kept = {} if experiments is None else dict(manifest.get(profile, {}))
-    files = {name: _frozen_bytes(found) for name, found in states.items()}
+    files = {
+        name: sorted_lines(record for state in found for record in state.records)
+        for name, found in states.items()
+    }
     entries = {name: _entry(states[name], content) for name, content in files.items()}
     for one in chosen:
         kept.pop(one.name, None)
@@ -69,7 +72,7 @@ def restamp(
     ]
     with writing(store.folder):
         if store.frozen:
-            content = _frozen_bytes(states)
+            content = sorted_lines(r for state in states for r in state.records)
             manifest = {p: dict(found) for p, found in store.manifest.items()}
             manifest[profile][experiment.name] = _entry(states, content)
             _replace(store.folder, profile, {experiment.name: content}, _plain(manifest))
@@ -107,11 +110,8 @@ def _replace(root: Path, profile: str, files: dict[str, bytes], manifest: Any) -
     for path in (root / profile).iterdir():
         if path.name not in {f"{name}.jsonl" for name in manifest[profile]}:
             path.unlink()
-
-
-def _frozen_bytes(states: list[GroupState]) -> bytes:
-    records = [record for state in states for record in state.records]
-    return b"".join(record.line() for record in sorted(records, key=lambda record: record.key))
+    for path in root.glob(".*.tmp"):
+        path.unlink()
 
 
 def _entry(states: list[GroupState], content: bytes) -> FrozenFile:

@@ -16,6 +16,7 @@ from hierlearn.records.files import (
     copy_to_free_name,
     misfits,
     read_lines,
+    sorted_lines,
     write_file,
     writing,
 )
@@ -89,14 +90,14 @@ class RecordStore:
         """Return what is there of `group`, a group of `experiment` at `profile`."""
         if self.frozen:
             path = self.folder / profile / f"{experiment.name}.jsonl"
-            frozen = self._load_frozen(path, experiment.name, profile)
+            frozen = self._load_frozen(path, experiment, profile)
             entries, problems = frozen.groups.get(group.key, []), frozen.problems
         else:
             path = self._path(group)
             entries, problems = read_lines(path)
         if not entries and not problems:
             return GroupState(group, "missing", problem=f"{path}: group {group.key} is not there")
-        problems = problems or misfits(path, group, entries)
+        problems = problems or misfits(path, [group], entries)
         if problems:
             return GroupState(group, "damaged", problem="\n".join(problems))
         by_key = {record.key: record for _, record in entries}
@@ -150,7 +151,7 @@ class RecordStore:
 
     def tidy(self) -> None:
         """Remove what interrupted writes left behind; only while no other process writes here."""
-        for path in self.folder.glob("*/.*.tmp"):
+        for path in self.folder.rglob(".*.tmp"):
             path.unlink(missing_ok=True)
 
     def _path(self, group: Group) -> Path:
@@ -167,7 +168,7 @@ class RecordStore:
         entries, problems = read_lines(path)
         if not path.exists():
             return provenance
-        if problems or misfits(path, group, entries):
+        if problems or misfits(path, [group], entries):
             copy_to_free_name(path, path.with_name(f"{path.name}.damaged"))
             return provenance
         earlier = {record.key: record for _, record in entries}
@@ -179,19 +180,20 @@ class RecordStore:
         copy_to_free_name(path, self.folder / "superseded" / path.relative_to(self.folder))
         return provenance
 
-    def _load_frozen(self, path: Path, name: str, profile: str) -> "_Frozen":
+    def _load_frozen(self, path: Path, experiment: Experiment, profile: str) -> "_Frozen":
         if path in self._frozen_files:
             return self._frozen_files[path]
-        stated = self.manifest.get(profile, {}).get(name)
+        stated = self.manifest.get(profile, {}).get(experiment.name)
         found = self._frozen_files[path] = _Frozen({}, [])
         if stated is None:
             return found
         entries, problems = read_lines(path)
-        found.problems.extend(problems)
         if not path.is_file():
-            found.problems.append(f"{path}: is listed in manifest.json but not there")
-        elif sha256(path.read_bytes()).hexdigest() != stated.sha256:
-            found.problems.append(f"{path}: has not the hash that manifest.json states")
+            problems.append(f"{path}: is listed in manifest.json but not there")
+        elif problems or sha256(sorted_lines(r for _, r in entries)).hexdigest() != stated.sha256:
+            problems = problems or misfits(path, experiment.groups(profile), entries)
+            problems.append(f"{path}: has not the hash that manifest.json states")
+        found.problems.extend(problems)
         for number, record in entries:
             found.groups.setdefault(record.group, []).append((number, record))
         return found
