@@ -161,11 +161,8 @@ def drawn(tab: Any) -> tuple[list[str], str, str]:
     plot = tab.locator("[data-hl-steer] .hl-steer-live > svg")
     outer = "svg => [...svg.querySelectorAll('path')].map(p => p.outerHTML)"
     paths = plot.evaluate(outer)
-    return (
-        paths,
-        plot.get_attribute("aria-label"),
-        tab.locator(".hl-steer-text[aria-live=polite]").inner_text(),
-    )
+    said = tab.locator(".hl-steer-text[aria-live=polite]").inner_text()
+    return paths, plot.get_attribute("aria-label"), said
 
 
 @pytest.mark.parametrize("width", [1280, 390])
@@ -177,7 +174,7 @@ def test_the_arrow_keys_redraw_every_figure_and_say_what_it_shows(
     complaints: list[str] = []
     tab.on("pageerror", lambda error: complaints.append(str(error)))
     for page in chapters(smoke_book):
-        tab.goto(page.as_uri())  # from a file: no server
+        tab.goto(page.as_uri(), wait_until="domcontentloaded")  # from a file: no server
         first = tab.locator("[data-hl-steer] :is(input, select)").first
         before = drawn(tab)
         first.focus()
@@ -201,7 +198,7 @@ def test_every_state_that_a_page_draws_says_numbers_or_that_it_was_not_measured(
 ) -> None:
     tab = browser.new_page()
     for page in chapters(smoke_book):
-        tab.goto(page.as_uri())
+        tab.goto(page.as_uri(), wait_until="domcontentloaded")
         known = table(page.read_text(encoding="utf-8"))["states"]
         controls = tab.locator("[data-hl-steer] :is(input, select)")
         for place in range(controls.count()):
@@ -220,12 +217,12 @@ def test_without_javascript_and_on_paper_the_static_figure_is_visible(
     plain = browser.new_context(java_script_enabled=False).new_page()
     printed = browser.new_page()
     for page in chapters(smoke_book):
-        plain.goto(page.as_uri())
+        plain.goto(page.as_uri(), wait_until="domcontentloaded")
         static = plain.locator("[data-hl-steer] .hl-scroll > svg")
         assert static.is_visible() and re.search(r"\d", static.get_attribute("aria-label") or "")
         assert plain.locator("[data-hl-steer] .hl-steer-start").is_visible()
         assert plain.locator("[data-hl-steer] input").count() == 0
-        printed.goto(page.as_uri())
+        printed.goto(page.as_uri(), wait_until="domcontentloaded")
         assert not printed.locator("[data-hl-steer] .hl-scroll").is_visible()
         printed.emulate_media(media="print")
         assert printed.locator("[data-hl-steer] .hl-scroll").is_visible()

@@ -110,7 +110,8 @@
     const row = add(parent, "div", { class: "hl-steer-control" });
     if (control.words.length === 1) {
       add(row, "span", { class: "hl-steer-label" }, control.label);
-      add(row, "span", {}, `${control.words[0]} (the only one in these records)`);
+      const only = `${control.words[0]} (the only one in these records)`;
+      add(row, "span", { class: "hl-steer-only" }, only);
       return () => 0;
     }
     add(row, "label", { for: id }, control.label);

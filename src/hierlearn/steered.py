@@ -152,7 +152,8 @@ def _check(name: str, controls: Controls, states: States, start: tuple[Any, ...]
     empty = [label for label, values in controls.items() if not values]
     if not controls or empty:
         raise ValueError(f"figure {name!r} needs controls with values; without any: {empty}")
-    unknown = [key for key in states if key not in set(product(*controls.values()))]
+    settings = set(product(*controls.values()))
+    unknown = [key for key in states if key not in settings]
     if unknown:
         valid = "; ".join(f"{label}: {list(values)}" for label, values in controls.items())
         raise ValueError(f"figure {name!r} has states {unknown} outside its controls ({valid})")
