@@ -50,7 +50,7 @@ freeze: $(STAMP)  ## copy the working records of a profile into book/records
 	$(RUN) freeze --profile $(PROFILE)
 
 links: site  ## check that what the site links to elsewhere still exists (needs the network)
-	$(BIN)/jupyter-book build _build/stage --path-output . --all --builder linkcheck
+	$(BIN)/jupyter-book build _build/stage --path-output _build/links --all --builder linkcheck
 
 lint: $(STAMP)  ## check style and types
 	$(BIN)/ruff check .

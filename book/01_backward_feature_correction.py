@@ -585,7 +585,7 @@ grid = np.array(sorted({6, *sample_complexity.DIMS[profile]}))
 monomials = [sample_complexity.n_monomials(int(d)) for d in grid]
 parameters = [sample_complexity.n_parameters(int(d)) for d in grid]
 net_dims = sample_complexity.DIMS[profile]
-slope = fit_slope(net_dims, [sample_complexity.n_parameters(d) for d in net_dims])
+slope = fit_slope([*net_dims], [sample_complexity.n_parameters(d) for d in net_dims])
 chapter.glue("parameter-exponent", format_number(slope))
 chapter.glue("largest-dim", str(max(net_dims)))
 ax.plot(grid, monomials, color=figures.INK, linestyle=":", linewidth=1, label=r"monomials of degree $\leq 4$")

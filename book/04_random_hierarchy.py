@@ -262,7 +262,7 @@ ax.plot(
     linestyle="--",
     label="shuffled labels",
 )
-figures.log_axes(ax, "xy", x_ticks=rhm.SEEN_GRID)
+figures.log_axes(ax, "xy", x_ticks=[*rhm.SEEN_GRID])
 ax.set_yticks([1, 2, 5, 10], ["1", "2", "5", "10"])
 ax.set_xlabel(r"examples $P/n_cm^L$")
 ax.set_ylabel("detectability $R$")
