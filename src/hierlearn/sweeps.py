@@ -160,7 +160,6 @@ def measured(
     A failed one is told on stderr and given, too. Raises SweepError when a worker ran other code
     than this process holds, and what the executor raises.
     """
-    # Before an executor starts its threads: parsing in two threads at once can fail in Python 3.11.
     codes = {unit.experiment.name: fingerprint(unit.experiment) for unit in units}
     total = sum(unit.group.weight for unit in units)
     form = "{desc} {percentage:3.0f}%|{bar}| {elapsed}<{remaining}"

@@ -5,6 +5,7 @@ reach does. It is the same for every Python version that reads the code as the s
 """
 
 import ast
+import time
 from functools import cache
 from importlib.util import find_spec, resolve_name
 from pathlib import Path
@@ -48,12 +49,26 @@ def _scan(module: str) -> tuple[str, frozenset[str]]:
     """Return the hash of one module's own code, and the modules to follow that it imports."""
     path = _source(module)
     assert path is not None
-    tree = ast.parse(path.read_bytes(), filename=str(path))
+    tree = _parse(path)
     package = module if path.name == "__init__.py" else module.rpartition(".")[0]
     names = {name for node in ast.walk(tree) for name in _imported(node, package)}
     ours = (PACKAGE, module.partition(".")[0])
     followed = {_module(name) for name in names if name.partition(".")[0] in ours}
     return digest(_text(tree)), frozenset(followed - {""})
+
+
+def _parse(path: Path) -> ast.Module:
+    """Return the syntax tree of a file.
+
+    In Python 3.11 two threads that parse at once can end in a SystemError for neither's fault
+    (a cluster's client has threads of its own); parsing again succeeds.
+    """
+    for _ in range(20):
+        try:
+            return ast.parse(path.read_bytes(), filename=str(path))
+        except SystemError:
+            time.sleep(0.05)
+    return ast.parse(path.read_bytes(), filename=str(path))
 
 
 @cache
