@@ -16,6 +16,8 @@ from hierlearn.project import Project, RunError, UsageError
 # What goes wrong in a cell comes back as its output; what the kernel itself logs (that it listens
 # on loopback without encryption, a trace when it is interrupted) helps nobody.
 KERNEL_OPTIONS = ["--log-level=CRITICAL"]
+# Seconds to wait for what a finished cell printed; on a busy machine nbclient's 4 are not enough.
+IOPUB_TIMEOUT = 60
 
 
 def check_parameters(project: Project, name: str, parameters: dict[str, str]) -> None:
@@ -70,6 +72,7 @@ def _papermill(source: Path, target: Path, parameters: dict[str, str], *, cwd: P
             cwd=str(cwd),
             progress_bar=sys.stderr.isatty(),
             extra_arguments=list(KERNEL_OPTIONS),
+            iopub_timeout=IOPUB_TIMEOUT,
         )
     except papermill.PapermillExecutionError as error:
         raise RunError(f"{error.ename}: {error.evalue}") from error
