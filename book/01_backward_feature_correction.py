@@ -336,7 +336,7 @@ _ = steered.steer(
     axes=(steered.Axis("step"), steered.Axis("error", log=True)),
     steps={"level 3 opens": opened},
     caption=f"Staged training up to a time, at a gap: geometric mean of {len(seeds)} seeds with 95 % interval.",
-    command=command,
+    **chapter.recompute("gap_sweep"),
 )
 # %% [markdown]
 # At three levels and $\alpha_3=0.2$, opening level 3 lowers the level-2 error by a factor

@@ -333,7 +333,7 @@ _ = steered.steer(
     start=(dim, "ntk2"),
     axes=(steered.Axis("samples N", log=True), steered.Axis("class-averaged error")),
     caption=f"Exact class-averaged error over the sample size: mean of {len(seeds)} seeds with 95 % interval, and the bound.",
-    command=command,
+    **chapter.recompute("kernel_certificates"),
 )
 # %% [markdown]
 # Of {glue:text}`kernel-checked` exact errors, {glue:text}`kernel-violations` lie below their bound by more

@@ -243,7 +243,7 @@ _ = steered.steer(
     axes=(steered.Axis("step"), steered.Axis("squared error of the features, relative test error", log=True)),
     steps=moments,
     caption=f"Errors of the levels and of the whole at a look-back depth: geometric mean of {len(kept)} seeds with 95 % interval.",
-    command=command,
+    **chapter.recompute("look_back"),
 )  # fmt: skip
 
 # %% [markdown]

@@ -572,7 +572,7 @@ _ = steered.steer(
     axes=(steered.Axis("layer", ticks=range(1, max(p[3] for p in rhm.DEEP[profile]) + 1)), steered.Axis("sensitivity S", ticks=(0, 0.25, 0.5, 0.75, 1))),
     caption="Sensitivity of the layers to synonyms of a level, after training and before: mean over seeds with 95 % interval. "
     "Grammars are $(v,n_c,m,L)$ and $P_0=n_cm^L$.",
-    command=command,
+    **chapter.recompute("rhm_deep"),
 )  # fmt: skip
 
 # %% [markdown]

@@ -425,7 +425,7 @@ _ = steered.steer(
     start=(10, 1),
     axes=(steered.Axis("hidden units r", log=True), steered.Axis("squared test error", log=True)),
     caption="Squared test error against the width, at a dimension and a time: geometric mean over seeds with 95 % interval.",
-    command=command,
+    **chapter.recompute("ball_sum"),
 )
 
 # %% [markdown]

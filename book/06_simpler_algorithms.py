@@ -362,7 +362,7 @@ _ = steered.steer(
         steered.Axis("relative test error", log=True),
     ),
     caption="Relative test error in dimension 20 by rounds (updates of the metric, or further stages); learners without rounds are level lines. Geometric mean over seeds with 95 % interval.",
-    command=command,
+    **chapter.recompute("simple_learners", "deep_pool"),
 )  # fmt: skip
 
 # %% [markdown]

@@ -111,6 +111,7 @@ def steer(
     axes: tuple[Axis, Axis],
     caption: str,
     command: str,
+    cost: str = "",
     steps: Mapping[str, float] | None = None,
 ) -> str:
     """Display the figure, and return its HTML: the same input, the same bytes.
@@ -124,6 +125,7 @@ def steer(
         axes: horizontal and vertical; all states share their limits.
         caption: as in `figures.to_html`.
         command: as in `figures.to_html`.
+        cost: as in `figures.to_html`.
         steps: vertical lines, as in `figures.mark_steps`.
 
     Raises:
@@ -134,7 +136,7 @@ def steer(
     x, y = _axes(axes, states)
     fig = _static(states[start], (x, y), steps or {})
     figure = figures.to_html(
-        fig, name=name, alt=states[start].text, caption=caption, command=command
+        fig, name=name, alt=states[start].text, caption=caption, command=command, cost=cost
     )
     plt.close(fig)
     table = _table(controls, states, start, {"x": x, "y": y}, steps or {})
