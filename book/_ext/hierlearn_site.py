@@ -47,6 +47,12 @@ def offer_script_half(
     menus[0]["buttons"].insert(1, button)
 
 
+def drop_templates(app: Sphinx, error: Exception | None) -> None:
+    """Remove the themes' page templates, which they copy among the static files unrendered."""
+    for template in (Path(app.outdir) / "_static").glob("*webpack-macros.html"):
+        template.unlink()
+
+
 def visit_citation(self: HTML5Translator, node: nodes.citation) -> None:
     """Open a bibliography entry; docutils' `role="doc-biblioentry"` is not valid in a list."""
     type(self).visit_citation(self, node)
@@ -65,5 +71,6 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.set_html_assets_policy("always")
     app.connect("html-page-context", drop_thebe_style, priority=900)
     app.connect("html-page-context", offer_script_half, priority=900)
+    app.connect("build-finished", drop_templates)
     app.add_node(nodes.citation, override=True, html=(visit_citation, depart_citation))
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -15,6 +15,7 @@ from hierlearn import cards, claims
 from hierlearn.experiments.base import PROFILES, Experiment
 from hierlearn.notebooks import not_ready, runs, write_text
 from hierlearn.project import Project, RunError, UsageError, experiments_of
+from hierlearn.publish import dead_links, pack
 from hierlearn.records import Provenance, RecordStore
 
 # Not pages: the records are large, and caches and earlier products do not belong to a source.
@@ -24,8 +25,9 @@ LEFT_OUT = {"records", "generated", "__pycache__", ".ipynb_checkpoints"}
 def build(project: Project, experiments: dict[str, Experiment]) -> Path:
     """Build the site from the executed notebooks and return its index page.
 
-    Every warning is an error. Raises RunError when a notebook has not been executed since it
-    changed, or when Jupyter Book fails.
+    Beside the site comes the same as one zip file. Every warning is an error. Raises RunError when
+    a notebook has not been executed since it changed, when Jupyter Book fails, or when a link
+    inside the site leads nowhere.
     """
     names = project.notebooks()
     problems = [problem for name in names if (problem := not_ready(project, name))]
@@ -36,7 +38,11 @@ def build(project: Project, experiments: dict[str, Experiment]) -> Path:
         )
     stage(project, names)
     write_fragments(project, experiments)
-    _jupyter_book(project)
+    epoch = _epoch(project)
+    _jupyter_book(project, epoch)
+    if dead := dead_links(project.html):
+        raise RunError("these links of the site lead nowhere:\n  " + "\n  ".join(dead))
+    pack(project.html, project.zip_file, epoch=int(epoch))
     return project.html / "index.html"
 
 
@@ -163,15 +169,16 @@ def published_profile(project: Project, experiments: dict[str, Experiment]) -> s
     )
 
 
-def _jupyter_book(project: Project) -> None:
+def _jupyter_book(project: Project, epoch: str) -> None:
     """Run Jupyter Book on the stage; every page anew, since glued numbers cross pages."""
     program = "import sys; from jupyter_book.cli.main import main; sys.exit(main())"
     options = ["--path-output", ".", "--all", "-W", "-n", "--keep-going"]
     command = [sys.executable, "-c", program, "build", str(project.stage), *options]
-    environment = {**os.environ, "SOURCE_DATE_EPOCH": _epoch(project), "PYTHONHASHSEED": "0"}
+    environment = {**os.environ, "SOURCE_DATE_EPOCH": epoch, "PYTHONHASHSEED": "0"}
     log = project.html.parent / "site.log"
     # Into an empty folder: over an old site, the same sources give other bytes and leave old pages.
     shutil.rmtree(project.html, ignore_errors=True)
+    project.zip_file.unlink(missing_ok=True)
     with log.open("w", encoding="utf-8") as file:
         done = subprocess.run(
             command, cwd=project.root, env=environment, stdout=file, stderr=file, check=False
