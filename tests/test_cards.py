@@ -203,7 +203,8 @@ def test_the_ledger_offers_the_same_table_as_csv() -> None:
     rows = several_rows()
     link = Page(ledger_html(rows)).having("a")[0]
     assert link["download"] == "hierlearn-claims-laptop-paper.csv"
-    assert unquote(link["href"].split(",", 1)[1]) == ledger_csv(rows)
+    # Without the mark in front, a spreadsheet reads the text in its system's encoding.
+    assert unquote(link["href"].split(",", 1)[1]) == "\ufeff" + ledger_csv(rows)
 
 
 def test_csv_gives_back_every_number_in_full() -> None:

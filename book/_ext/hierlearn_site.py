@@ -1,5 +1,7 @@
 """What the site needs beyond Jupyter Book's settings; loaded by `_config.yml`."""
 
+import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -7,6 +9,9 @@ from typing import Any
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.writers.html5 import HTML5Translator
+
+DISPLAY = re.compile(r"\$\$(.+?)\$\$", re.DOTALL)
+INLINE = re.compile(r"(?<![\\`$])\$([^$`]+?)\$")
 
 
 def drop_thebe(app: Sphinx) -> None:
@@ -53,6 +58,23 @@ def drop_templates(app: Sphinx, error: Exception | None) -> None:
         template.unlink()
 
 
+def show_claims_on_theorems(app: Sphinx, doctree: nodes.document) -> None:
+    """Add to each theorem the line of claims that bear on it, which the build has written."""
+    file = Path(app.srcdir) / "book" / "generated" / "theorems.json"
+    lines = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    for theorem in doctree.findall(nodes.Admonition):
+        if isinstance(theorem, nodes.Element) and (line := lines.get(theorem.get("label"))):
+            theorem += nodes.raw("", line, format="html")
+
+
+def math_of_docstring(app: Sphinx, _: str, __: str, ___: Any, ____: Any, lines: list[str]) -> None:
+    """Turn the $...$ and $$...$$ of a docstring, as notebooks write it, into Sphinx's math."""
+    text = DISPLAY.sub(
+        lambda m: "\n\n.. math::\n\n   " + " ".join(m[1].split()) + "\n\n", "\n".join(lines)
+    )
+    lines[:] = INLINE.sub(lambda m: f":math:`{' '.join(m[1].split())}`", text).splitlines()
+
+
 def visit_citation(self: HTML5Translator, node: nodes.citation) -> None:
     """Open a bibliography entry; docutils' `role="doc-biblioentry"` is not valid in a list."""
     type(self).visit_citation(self, node)
@@ -71,6 +93,8 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.set_html_assets_policy("always")
     app.connect("html-page-context", drop_thebe_style, priority=900)
     app.connect("html-page-context", offer_script_half, priority=900)
+    app.connect("doctree-read", show_claims_on_theorems)
+    app.connect("autodoc-process-docstring", math_of_docstring)
     app.connect("build-finished", drop_templates)
     app.add_node(nodes.citation, override=True, html=(visit_citation, depart_citation))
     return {"parallel_read_safe": True, "parallel_write_safe": True}

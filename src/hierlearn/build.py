@@ -1,5 +1,6 @@
 """Building the site: the stage, the fragments generated from records, and Jupyter Book."""
 
+import json
 import os
 import re
 import shutil
@@ -100,7 +101,7 @@ def configured(config: dict[str, Any], address: str | None) -> dict[str, Any]:
 
 
 def write_fragments(project: Project, experiments: dict[str, Experiment]) -> None:
-    """Write what `intro.md` and `running.md` include: the headline verdicts and the costs."""
+    """Write what the pages include: headline verdicts, costs, and the claims on each theorem."""
     target = project.stage / "book" / "generated"
     executed = runs(project)
     # The ledger, executed last, speaks for the whole book; without one, the first chapter does.
@@ -110,6 +111,11 @@ def write_fragments(project: Project, experiments: dict[str, Experiment]) -> Non
     every = claims.load_claims(project.claims, experiments)
     rows = claims.evaluate_all(every, store, settings["profile"], experiments)
     write_text(target / "verdicts.md", cards.readme_table(rows) + "\n")
+    labels = dict.fromkeys(label for row in rows for label in row.theorems)
+    lines = {
+        label: cards.theorem_html(row for row in rows if label in row.theorems) for label in labels
+    }
+    write_text(target / "theorems.json", json.dumps(lines, indent=1) + "\n")
     stores = [store]
     if project.frozen_records.is_dir() and not store.frozen:
         stores.insert(0, RecordStore(project.frozen_records))

@@ -49,7 +49,9 @@ class Row(BaseModel):
     chapter: str
     headline: bool
     paper: str
+    cited: str
     locus: str
+    theorems: tuple[str, ...]
     source: Source
     statement: str
     statistic: str
@@ -210,7 +212,7 @@ def _provenance(names: Iterable[str], evidence: Evidence) -> dict[str, str]:
     }
 
 
-_DECLARED = "id chapter headline paper locus source statement predicted note".split()
+_DECLARED = "id chapter headline paper cited locus theorems source statement predicted note".split()
 
 
 def evaluate(claim: Claim, evidence: Evidence) -> Row:
