@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from docutils import nodes
+from numpy.typing import ArrayLike
 from sphinx.application import Sphinx
+from sphinx.util.typing import stringify_annotation
 from sphinx.writers.html5 import HTML5Translator
 
 DISPLAY = re.compile(r"\$\$(.+?)\$\$", re.DOTALL)
@@ -75,6 +77,16 @@ def math_of_docstring(app: Sphinx, _: str, __: str, ___: Any, ____: Any, lines: 
     lines[:] = INLINE.sub(lambda m: f":math:`{' '.join(m[1].split())}`", text).splitlines()
 
 
+def readable_signature(
+    app: Sphinx, _: str, __: str, documented: Any, ___: Any, signature: str | None, result: Any
+) -> tuple[str | None, Any]:
+    """Shorten a signature: none for a pydantic model, which has validators; ArrayLike by name."""
+    if hasattr(documented, "__pydantic_fields__"):
+        return "", None
+    spelled_out = stringify_annotation(ArrayLike, "smart")
+    return signature and signature.replace(spelled_out, "ArrayLike"), result
+
+
 def visit_citation(self: HTML5Translator, node: nodes.citation) -> None:
     """Open a bibliography entry; docutils' `role="doc-biblioentry"` is not valid in a list."""
     type(self).visit_citation(self, node)
@@ -94,7 +106,9 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("html-page-context", drop_thebe_style, priority=900)
     app.connect("html-page-context", offer_script_half, priority=900)
     app.connect("doctree-read", show_claims_on_theorems)
+    app.setup_extension("sphinx.ext.autodoc")
     app.connect("autodoc-process-docstring", math_of_docstring)
+    app.connect("autodoc-process-signature", readable_signature)
     app.connect("build-finished", drop_templates)
     app.add_node(nodes.citation, override=True, html=(visit_citation, depart_citation))
     return {"parallel_read_safe": True, "parallel_write_safe": True}
