@@ -21,7 +21,7 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 def fresh_batches(
     teachers: QuadraticTeachers, gaps: Sequence[float], *, size: int, generator: torch.Generator
 ) -> Iterator[Batch]:
-    r"""Yield batches $x\sim N(0,I_d)$, $y=\sum_la_l\mathrm{Sum}(h_l)(x)$ of one target, without end.
+    r"""Yield batches $x\sim N(0,I_d)$, $y=\sum_la_l\mathrm{Sum}(h_l)(x)$ of one target forever.
 
     Args:
         teachers: one target, drawn for one seed.
