@@ -25,7 +25,7 @@ profile = "laptop"
 device = "auto"
 records = "_build/records"
 
-# %% tags=["remove-input", "full-width"]
+# %% tags=["remove-input"]
 from hierlearn import pages
 
 ledger = pages.open_ledger(profile=profile, device=device, records=records)

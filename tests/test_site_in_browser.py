@@ -125,9 +125,8 @@ def test_the_search_finds_the_chapter_of_a_theorem_and_its_marks_are_readable(br
         assert "2. Kernel lower bounds" in titles and "Bibliography" not in titles
         tab = visit.tab
         tab.locator("#search-results a", has_text="Kernel lower bounds").first.click()
-        tab.wait_for_load_state("load")
-        tab.evaluate("window.MathJax.startup.promise.then(() => true)")
-        assert tab.locator("span.highlighted").count() > 0
+        tab.wait_for_url("**/book/02_kernel_lower_bounds.html*")
+        tab.locator("span.highlighted").first.wait_for()
         assert [f for f in findings(tab) if "contrast" in f] == []
     assert visit.complaints == []
 
@@ -138,8 +137,8 @@ def test_the_download_menu_serves_both_halves_of_a_chapter(smoke_book, browser, 
     script = smoke_book.root / f"book/{chapter}.py"
     with Visit(browser, (address, "data:"), viewport={"width": 1280, "height": 900}) as visit:
         tab = visit.open(f"{address}/book/{chapter}.html")
-        tab.locator(".dropdown-download-buttons > button").click()
         for half in (executed, script):
+            tab.locator(".dropdown-download-buttons > button").click()
             link = tab.locator(f".dropdown-download-buttons a[href$='{half.suffix}']")
             with tab.expect_download() as download:
                 link.click()

@@ -23,6 +23,7 @@ SHAPES = {
     "not run": "○",
     "stale": "▲",
 }
+_KINDS = {"thm": "theorem", "rem": "remark"}
 _INTERVALS = {"t": "95 % t interval", "log-t": "95 % t interval of the log", "range": "range"}
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _MATH = re.compile(r"(?<!\\)\$(.+?)(?<!\\)\$", re.DOTALL)
@@ -129,14 +130,13 @@ def _origin(row: Row) -> str:
 
 
 def _bears_on(row: Row) -> str:
-    """Link to the statements of this page that a claim bears on."""
-    names = (name.split("-", 1)[-1].replace("-", " ") for name in row.theorems)
-    links = [
-        f'<a href="#{escape(label)}">{escape(name)}</a>'
-        for label, name in zip(row.theorems, names, strict=True)
-    ]
-    noun = "statement" if len(links) == 1 else "statements"
-    return f" Bears on the {noun} {' and '.join(links)}." if links else ""
+    """Link to the statements of this page that a claim bears on: thm-a is "theorem a"."""
+    links = []
+    for label in row.theorems:
+        kind, _, name = label.partition("-")
+        text = f"{_KINDS.get(kind, kind)} {name.replace('-', ' ')}"
+        links.append(f'<a href="#{escape(label)}">{escape(text)}</a>')
+    return f" Bears on {' and '.join(links)}." if links else ""
 
 
 def theorem_html(rows: Iterable[Row]) -> str:
