@@ -32,6 +32,11 @@ def served(folder: Path) -> Iterator[str]:
     server.shutdown()
 
 
+def _told(message) -> str:
+    """A console message, with the address where it names none."""
+    return f"{message.text} {message.location.get('url', '')}"
+
+
 class Visit:
     """A tab of its own that notes console errors, failed requests and requests to elsewhere."""
 
@@ -40,7 +45,7 @@ class Visit:
         self.tab = self.context.new_page()
         self.complaints: list[str] = []
         note = self.complaints.append
-        self.tab.on("console", lambda m: note(m.text) if m.type == "error" else None)
+        self.tab.on("console", lambda m: note(_told(m)) if m.type == "error" else None)
         self.tab.on("pageerror", lambda error: note(str(error)))
         self.tab.on("requestfailed", lambda request: note(f"failed: {request.url}"))
         self.tab.on(

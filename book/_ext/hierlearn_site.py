@@ -13,6 +13,10 @@ from sphinx.util.typing import stringify_annotation
 from sphinx.writers.html5 import HTML5Translator
 
 DISPLAY = re.compile(r"\$\$(.+?)\$\$", re.DOTALL)
+PARAMETERS = re.compile(
+    r'(<span class="sig-paren">\(</span>)\s*<dl>(.*?)</dl>\s*(<span class="sig-paren">\)</span>)',
+    re.DOTALL,
+)
 INLINE = re.compile(r"(?<![\\`$])\$([^$`]+?)\$")
 
 
@@ -87,6 +91,19 @@ def readable_signature(
     return signature and signature.replace(spelled_out, "ArrayLike"), result
 
 
+def lines_of_signatures(
+    app: Sphinx, pagename: str, _: str, context: dict[str, Any], *__: Any
+) -> None:
+    """Write each parameter's line as a span: Sphinx's list of nothing but `dd` is not valid."""
+
+    def spans(match: re.Match[str]) -> str:
+        inner = match[2].replace("<dd>", '<span class="hl-param">').replace("</dd>", "</span>")
+        return match[1] + inner + match[3]
+
+    if "body" in context:
+        context["body"] = PARAMETERS.sub(spans, context["body"])
+
+
 def visit_citation(self: HTML5Translator, node: nodes.citation) -> None:
     """Open a bibliography entry; docutils' `role="doc-biblioentry"` is not valid in a list."""
     type(self).visit_citation(self, node)
@@ -105,6 +122,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.set_html_assets_policy("always")
     app.connect("html-page-context", drop_thebe_style, priority=900)
     app.connect("html-page-context", offer_script_half, priority=900)
+    app.connect("html-page-context", lines_of_signatures)
     app.connect("doctree-read", show_claims_on_theorems)
     app.setup_extension("sphinx.ext.autodoc")
     app.connect("autodoc-process-docstring", math_of_docstring)
