@@ -19,6 +19,7 @@ from hierlearn.cards import (
     ledger_csv,
     ledger_html,
     readme_table,
+    theorem_html,
 )
 
 settings.register_profile("hierlearn", deadline=None, derandomize=True, database=None)
@@ -203,7 +204,8 @@ def test_the_ledger_offers_the_same_table_as_csv() -> None:
     rows = several_rows()
     link = Page(ledger_html(rows)).having("a")[0]
     assert link["download"] == "hierlearn-claims-laptop-paper.csv"
-    assert unquote(link["href"].split(",", 1)[1]) == ledger_csv(rows)
+    # Without the mark in front, a spreadsheet reads the text in its system's encoding.
+    assert unquote(link["href"].split(",", 1)[1]) == "\ufeff" + ledger_csv(rows)
 
 
 def test_csv_gives_back_every_number_in_full() -> None:
@@ -242,3 +244,21 @@ def test_the_readme_table_lists_headline_verdicts_only() -> None:
 def test_no_claims_give_a_page_that_says_so() -> None:
     assert "no claims yet" in Page(chapter_html([])).text
     assert "0 claims" in Page(ledger_html([])).text
+
+
+def test_a_card_links_to_its_statements_and_their_line_links_back_by_verdict() -> None:
+    row = row_of(TRUE, theorems=["thm-toy", "rem-other-toy"])
+    hrefs = [a["href"] for a in Page(chapter_html([row])).having("a")]
+    assert hrefs == ["ledger.html#bfc.B1", "#thm-toy", "#rem-other-toy"]
+    line = Page(theorem_html(several_rows()))
+    assert [a["href"] for a in line.having("a")] == [
+        "#bfc.B1", "#bfc.B2", "#bfc.B3", "#bfc.B4", "#bfc.B5", "#bfc.B6",
+    ]  # fmt: skip
+    assert "● supported bfc.B1; ✕ refuted declared: supported bfc.B2; ◐" in line.text
+    assert theorem_html([]) == ""
+
+
+def test_a_card_names_the_paper_as_readers_know_it() -> None:
+    row = row_of(TRUE, cited="Toy & Toy, COLT 2020")
+    page = Page(chapter_html([row]))
+    assert "Toy & Toy, COLT 2020, Theorem 1" in page.text and "toy2020" not in page.text

@@ -17,7 +17,7 @@ from toy_claims import (
     toy_experiment,
 )
 
-from hierlearn.claims import ClaimError, Row, evaluate_all
+from hierlearn.claims import ClaimError, Row, evaluate_all, judge
 
 settings.register_profile("hierlearn", deadline=None, derandomize=True, database=None)
 settings.load_profile("hierlearn")
@@ -162,3 +162,15 @@ def test_a_verdict_never_claims_more_than_its_interval(values) -> None:
     inside = 0.9 <= low and high <= 1.1
     outside = high < 0.9 or low > 1.1
     assert row.verdict == ("supported" if inside else "refuted" if outside else "inconclusive")
+
+
+def test_a_statistic_of_ones_own_is_judged_as_a_claim_is() -> None:
+    effect, ablation = dict(enumerate(ONES)), dict(enumerate(ZEROS))
+    rules = {"rule": "interval within [0.9, 1.1]", "control_rule": "interval below 0.1"}
+    for values, other in [(effect, ablation), (effect, effect), (ablation, ablation)]:
+        verdict, reason, found = judge(values, **rules, control=other)
+        row = row_of(ToyStore(effect=list(values.values()), ablation=list(other.values())))
+        assert (verdict, reason) == (row.verdict, row.reason)
+        assert found is not None and (found.low, found.high) == row.interval
+    with pytest.raises(ValueError, match="is not a rule"):
+        judge(effect, "large", control=ablation, control_rule="interval below 0.1")

@@ -153,3 +153,25 @@ def test_any_value_in_any_field_loads_or_is_refused_by_name(tmp_path_factory, fi
         assert len(load_claims(path, EXPERIMENTS)) == 1
     except ClaimError as error:
         assert "entry 1" in str(error)
+
+
+def test_a_claim_bears_on_theorems_of_its_own_chapter_only(tmp_path) -> None:
+    (tmp_path / "01_toy.py").write_text(
+        "# ```{prf:theorem} Toy, Theorem 1\n# :label: thm-toy\n# 1 = 1.\n# ```\n"
+        "# ```{figure} a.svg\n# :label: fig-toy\n# ```\n"
+    )
+    (claim,) = load(tmp_path, entry(theorems=["thm-toy"]))
+    assert claim.theorems == ("thm-toy",)
+    for label in ("thm-other", "fig-toy"):
+        with pytest.raises(ClaimError, match=f"theorems: '{label}' is no theorem of 01_toy.py"):
+            load(tmp_path, entry(theorems=[label]))
+    (tmp_path / "01_toy.py").unlink()
+    with pytest.raises(ClaimError, match="valid: none"):
+        load(tmp_path, entry(theorems=["thm-toy"]))
+
+
+def test_a_bibliography_that_cannot_be_read_is_named(tmp_path) -> None:
+    load(tmp_path, entry())
+    (tmp_path / "references.bib").write_text("@article{toy2020, title = {")
+    with pytest.raises(ClaimError, match="references.bib cannot be read as BibTeX"):
+        load_claims(tmp_path / "claims.yml", EXPERIMENTS)

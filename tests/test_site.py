@@ -1,17 +1,7 @@
-import functools
-import http.server
 import re
-import threading
-from pathlib import Path
-from urllib.parse import unquote, urldefrag
+import zipfile
 
-import pytest
-
-CHROMIUM = Path("/usr/bin/chromium")
-FLAGS = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-]  # fmt: skip
+from hierlearn.site_files import dead_links, pack
 
 
 def pages(book):
@@ -30,20 +20,29 @@ def test_no_page_loads_anything_from_elsewhere(smoke_book):
         assert loaded and not [url for url in loaded if re.match(r"(https?:)?//", url)], page.name
 
 
-def test_internal_links_and_anchors_lead_somewhere(smoke_book):
-    texts = {page.resolve(): page.read_text() for page in smoke_book.html.rglob("*.html")}
-    dead = []
+def test_links_and_anchors_of_the_site_lead_somewhere_and_a_dead_one_is_named(smoke_book, tmp_path):
+    assert dead_links(smoke_book.html) == []
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "a.html").write_text(
+        '<a href="deep/b.html#here">x</a><a href="deep/b.html#gone">x</a><a href="#gone">x</a>'
+        '<img src="no.png"><a href="https://example.org/#x">x</a><a href="mailto:a@b">x</a>'
+    )
+    (tmp_path / "deep/b.html").write_text('<p id="here"><a href="../a.html?q=1">x</a></p>')
+    assert dead_links(tmp_path) == [
+        "a.html: deep/b.html#gone", "a.html: #gone", "a.html: no.png",
+    ]  # fmt: skip
+
+
+def test_every_claim_of_a_statement_and_the_statement_link_to_each_other(smoke_book):
+    n_links = 0
     for page in pages(smoke_book):
-        for link in re.findall(r'<a[^>]*\shref="([^"]+)"', page.read_text()):
-            if re.match(r"[a-z]+:|//", link):
-                continue
-            path, anchor = urldefrag(unquote(link))
-            target = (page.parent / path).resolve() if path else page.resolve()
-            if not target.exists():
-                dead.append(f"{page.name}: {link}")
-            elif anchor and target in texts and f'id="{anchor}"' not in texts[target]:
-                dead.append(f"{page.name}: {link}")
-    assert not dead
+        text = page.read_text()
+        for card, label in re.findall(r'<article [^>]*id="([^"]+)"(?:(?!</article>).)*?Bears on[^#]*#([\w-]+)"', text, re.DOTALL):  # fmt: skip  # noqa: E501
+            theorem = text.split(f'id="{label}"', 1)[1]
+            line = re.search(r'<p class="hl-tested">.*?</p>', theorem, re.DOTALL)
+            assert line and f'href="#{card}"' in line[0], (page.name, card, label)
+            n_links += 1
+    assert n_links > 40
 
 
 def test_every_page_without_repository_address_has_no_launch_button(smoke_book):
@@ -73,48 +72,20 @@ def test_two_builds_of_the_same_records_are_byte_identical(smoke_book):
     assert before.keys() == after.keys()
 
 
-class _Quiet(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *arguments):
-        pass
-
-
-@pytest.fixture(scope="module")
-def address(smoke_book):
-    handler = functools.partial(_Quiet, directory=smoke_book.html)
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-
-
-@pytest.mark.skipif(not CHROMIUM.exists(), reason="no Chromium installed (Debian: chromium)")
-@pytest.mark.parametrize("width", [1280, 390])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_in_a_browser_no_page_complains_overflows_or_calls_elsewhere(
-    smoke_book, address, width, scheme
+def test_the_zip_holds_the_site_and_its_bytes_do_not_depend_on_when_it_is_packed(
+    smoke_book, tmp_path
 ):
-    from playwright.sync_api import sync_playwright
-
-    complaints = []
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
-        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
-        tab = context.new_page()
-        tab.on("console", lambda m: complaints.append(m.text) if m.type == "error" else None)
-        tab.on("pageerror", lambda error: complaints.append(str(error)))
-        tab.on("requestfailed", lambda request: complaints.append(f"failed: {request.url}"))
-        for page in pages(smoke_book):
-            urls = []
-            tab.on("request", lambda request, urls=urls: urls.append(request.url))
-            tab.goto(f"{address}/book/{page.name}")
-            tab.wait_for_load_state("networkidle")
-            complaints += [u for u in urls if not u.startswith((address, "data:"))]
-            wide = tab.evaluate(
-                "document.documentElement.scrollWidth - document.documentElement.clientWidth"
-            )
-            if wide > 0:
-                complaints.append(f"{page.name} is {wide} px too wide")
-            if page.name.startswith("01"):
-                assert tab.locator("mjx-container").count() > 20
-        browser.close()
-    assert complaints == []
+    packed = smoke_book.root / "_build/hierlearn-book.zip"
+    with zipfile.ZipFile(packed) as archive:
+        names = archive.namelist()
+        assert names == sorted(names) and {n.split("/")[0] for n in names} == {"hierlearn-book"}
+        for path in (p for p in smoke_book.html.rglob("*") if p.is_file()):
+            inside = f"hierlearn-book/{path.relative_to(smoke_book.html).as_posix()}"
+            assert archive.read(inside) == path.read_bytes()
+            names.remove(inside)
+    assert names == []
+    again = tmp_path / "hierlearn-book.zip"
+    for path in smoke_book.html.rglob("*"):
+        path.touch()
+    pack(smoke_book.html, again, epoch=1700000000)
+    assert again.read_bytes() == packed.read_bytes()

@@ -1,13 +1,23 @@
 """What the site needs beyond Jupyter Book's settings; loaded by `_config.yml`."""
 
+import json
 import re
 import shutil
 from pathlib import Path
 from typing import Any
 
 from docutils import nodes
+from numpy.typing import ArrayLike
 from sphinx.application import Sphinx
+from sphinx.util.typing import stringify_annotation
 from sphinx.writers.html5 import HTML5Translator
+
+DISPLAY = re.compile(r"\$\$(.+?)\$\$", re.DOTALL)
+PARAMETERS = re.compile(
+    r'(<span class="sig-paren">\(</span>)\s*<dl>(.*?)</dl>\s*(<span class="sig-paren">\)</span>)',
+    re.DOTALL,
+)
+INLINE = re.compile(r"(?<![\\`$])\$([^$`]+?)\$")
 
 
 def drop_thebe(app: Sphinx) -> None:
@@ -61,6 +71,52 @@ def tell_address(app: Sphinx, exception: Exception | None) -> None:
             path.write_text(re.sub(unset, rf"\g<1>{address}", text), encoding="utf-8")
 
 
+def drop_templates(app: Sphinx, error: Exception | None) -> None:
+    """Remove the themes' page templates, which they copy among the static files unrendered."""
+    for template in (Path(app.outdir) / "_static").glob("*webpack-macros.html"):
+        template.unlink()
+
+
+def show_claims_on_theorems(app: Sphinx, doctree: nodes.document) -> None:
+    """Add to each theorem the line of claims that bear on it, which the build has written."""
+    file = Path(app.srcdir) / "book" / "generated" / "theorems.json"
+    lines = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    for theorem in doctree.findall(nodes.Admonition):
+        if isinstance(theorem, nodes.Element) and (line := lines.get(theorem.get("label"))):
+            theorem += nodes.raw("", line, format="html")
+
+
+def math_of_docstring(app: Sphinx, _: str, __: str, ___: Any, ____: Any, lines: list[str]) -> None:
+    """Turn the $...$ and $$...$$ of a docstring, as notebooks write it, into Sphinx's math."""
+    text = DISPLAY.sub(
+        lambda m: "\n\n.. math::\n\n   " + " ".join(m[1].split()) + "\n\n", "\n".join(lines)
+    )
+    lines[:] = INLINE.sub(lambda m: f":math:`{' '.join(m[1].split())}`", text).splitlines()
+
+
+def readable_signature(
+    app: Sphinx, _: str, __: str, documented: Any, ___: Any, signature: str | None, result: Any
+) -> tuple[str | None, Any]:
+    """Shorten a signature: none for a pydantic model, which has validators; ArrayLike by name."""
+    if hasattr(documented, "__pydantic_fields__"):
+        return "", None
+    spelled_out = stringify_annotation(ArrayLike, "smart")
+    return signature and signature.replace(spelled_out, "ArrayLike"), result
+
+
+def lines_of_signatures(
+    app: Sphinx, pagename: str, _: str, context: dict[str, Any], *__: Any
+) -> None:
+    """Write each parameter's line as a span: Sphinx's list of nothing but `dd` is not valid."""
+
+    def spans(match: re.Match[str]) -> str:
+        inner = match[2].replace("<dd>", '<span class="hl-param">').replace("</dd>", "</span>")
+        return match[1] + inner + match[3]
+
+    if "body" in context:
+        context["body"] = PARAMETERS.sub(spans, context["body"])
+
+
 def visit_citation(self: HTML5Translator, node: nodes.citation) -> None:
     """Open a bibliography entry; docutils' `role="doc-biblioentry"` is not valid in a list."""
     type(self).visit_citation(self, node)
@@ -80,5 +136,11 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("html-page-context", drop_thebe_style, priority=900)
     app.connect("html-page-context", offer_script_half, priority=900)
     app.connect("build-finished", tell_address)
+    app.connect("html-page-context", lines_of_signatures)
+    app.connect("doctree-read", show_claims_on_theorems)
+    app.setup_extension("sphinx.ext.autodoc")
+    app.connect("autodoc-process-docstring", math_of_docstring)
+    app.connect("autodoc-process-signature", readable_signature)
+    app.connect("build-finished", drop_templates)
     app.add_node(nodes.citation, override=True, html=(visit_citation, depart_citation))
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,5 +1,6 @@
 """Building the site: the stage, the fragments generated from records, and Jupyter Book."""
 
+import json
 import os
 import re
 import shutil
@@ -17,6 +18,7 @@ from hierlearn.notebooks import not_ready, runs, write_text
 from hierlearn.project import Project, RunError, UsageError, experiments_of
 from hierlearn.published import chapter_profiles
 from hierlearn.records import Provenance, RecordStore
+from hierlearn.site_files import dead_links, pack
 
 # Not pages: the records are large, and caches and earlier products do not belong to a source.
 LEFT_OUT = {"records", "generated", "__pycache__", ".ipynb_checkpoints"}
@@ -25,8 +27,9 @@ LEFT_OUT = {"records", "generated", "__pycache__", ".ipynb_checkpoints"}
 def build(project: Project, experiments: dict[str, Experiment]) -> Path:
     """Build the site from the executed notebooks and return its index page.
 
-    Every warning is an error. Raises RunError when a notebook has not been executed since it
-    changed, or when Jupyter Book fails.
+    Beside the site comes the same as one zip file. Every warning is an error. Raises RunError when
+    a notebook has not been executed since it changed, when Jupyter Book fails, or when a link
+    inside the site leads nowhere.
     """
     names = project.notebooks()
     problems = [problem for name in names if (problem := not_ready(project, name))]
@@ -37,7 +40,11 @@ def build(project: Project, experiments: dict[str, Experiment]) -> Path:
         )
     stage(project, names)
     write_fragments(project, experiments)
-    _jupyter_book(project)
+    epoch = _epoch(project)
+    _jupyter_book(project, epoch)
+    if dead := dead_links(project.html):
+        raise RunError("these links of the site lead nowhere:\n  " + "\n  ".join(dead))
+    pack(project.html, project.zip_file, epoch=int(epoch))
     return project.html / "index.html"
 
 
@@ -95,7 +102,7 @@ def configured(config: dict[str, Any], address: str | None) -> dict[str, Any]:
 
 
 def write_fragments(project: Project, experiments: dict[str, Experiment]) -> None:
-    """Write what `intro.md` and `running.md` include: the headline verdicts and the costs."""
+    """Write what the pages include: headline verdicts, costs, and the claims on each theorem."""
     target = project.stage / "book" / "generated"
     executed = runs(project)
     # The ledger, executed last, speaks for the whole book; without one, the first chapter does.
@@ -106,6 +113,11 @@ def write_fragments(project: Project, experiments: dict[str, Experiment]) -> Non
     profiles = chapter_profiles(store, every, settings["profile"])
     rows = claims.evaluate_all(every, store, profiles, experiments)
     write_text(target / "verdicts.md", cards.readme_table(rows) + "\n")
+    labels = dict.fromkeys(label for row in rows for label in row.theorems)
+    lines = {
+        label: cards.theorem_html(row for row in rows if label in row.theorems) for label in labels
+    }
+    write_text(target / "theorems.json", json.dumps(lines, indent=1) + "\n")
     stores = [store]
     if project.frozen_records.is_dir() and not store.frozen:
         stores.insert(0, RecordStore(project.frozen_records))
@@ -151,15 +163,16 @@ def _provenances(
     return list(found.values())
 
 
-def _jupyter_book(project: Project) -> None:
+def _jupyter_book(project: Project, epoch: str) -> None:
     """Run Jupyter Book on the stage; every page anew, since glued numbers cross pages."""
     program = "import sys; from jupyter_book.cli.main import main; sys.exit(main())"
     options = ["--path-output", ".", "--all", "-W", "-n", "--keep-going"]
     command = [sys.executable, "-c", program, "build", str(project.stage), *options]
-    environment = {**os.environ, "SOURCE_DATE_EPOCH": _epoch(project), "PYTHONHASHSEED": "0"}
+    environment = {**os.environ, "SOURCE_DATE_EPOCH": epoch, "PYTHONHASHSEED": "0"}
     log = project.html.parent / "site.log"
     # Into an empty folder: over an old site, the same sources give other bytes and leave old pages.
     shutil.rmtree(project.html, ignore_errors=True)
+    project.zip_file.unlink(missing_ok=True)
     with log.open("w", encoding="utf-8") as file:
         done = subprocess.run(
             command, cwd=project.root, env=environment, stdout=file, stderr=file, check=False

@@ -24,6 +24,7 @@ SHAPES = {
     "not run": "○",
     "stale": "▲",
 }
+_KINDS = {"thm": "theorem", "rem": "remark"}
 _INTERVALS = {"t": "95 % t interval", "log-t": "95 % t interval of the log", "range": "range"}
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _MATH = re.compile(r"(?<!\\)\$(.+?)(?<!\\)\$", re.DOTALL)
@@ -116,7 +117,7 @@ def _card(row: Row, ledger: str) -> str:
     return f"""<article class="{kind} hl-card-{verdict}" id="{key}" aria-label="Claim {key}">
 <p class="hl-card-head"><a class="hl-id" href="{escape(ledger)}#{key}">{key}</a> {_badges(row)}</p>
 <p class="hl-statement">{_prose(row.statement)}</p>
-<p class="hl-origin">{_origin(row)}</p>
+<p class="hl-origin">{_origin(row)}{_bears_on(row)}</p>
 <dl class="hl-facts">
 {listed}
 </dl>
@@ -125,7 +126,28 @@ def _card(row: Row, ledger: str) -> str:
 
 def _origin(row: Row) -> str:
     source = f'<span class="hl-badge hl-source-{row.source}">{row.source}</span>'
-    return f'<cite class="hl-paper">{escape(row.paper)}</cite>, {_prose(row.locus)} {source}'
+    cited = escape(row.cited or row.paper)
+    return f'<cite class="hl-paper">{cited}</cite>, {_prose(row.locus)} {source}'
+
+
+def _bears_on(row: Row) -> str:
+    """Link to the statements of this page that a claim bears on: thm-a is "theorem a"."""
+    links = []
+    for label in row.theorems:
+        kind, _, name = label.partition("-")
+        text = f"{_KINDS.get(kind, kind)} {name.replace('-', ' ')}"
+        links.append(f'<a href="#{escape(label)}">{escape(text)}</a>')
+    return f" Bears on {' and '.join(links)}." if links else ""
+
+
+def theorem_html(rows: Iterable[Row]) -> str:
+    """Return the line below a theorem: the claims of its chapter that bear on it, by verdict."""
+    by_verdict: dict[str, list[str]] = {}
+    for row in rows:
+        key = escape(row.id)
+        by_verdict.setdefault(_badges(row), []).append(f'<a href="#{key}">{key}</a>')
+    groups = "; ".join(f"{badge} {', '.join(links)}" for badge, links in by_verdict.items())
+    return f'<p class="hl-tested">Claims that bear on it: {groups}</p>' if groups else ""
 
 
 def chapter_html(rows: Iterable[Row], *, ledger: str = "ledger.html") -> str:
@@ -154,52 +176,55 @@ def chapter_html(rows: Iterable[Row], *, ledger: str = "ledger.html") -> str:
     return f'<section class="hl-claims" aria-label="Claims and verdicts">\n{inner}\n</section>'
 
 
-_COLUMNS = (
-    "Claim",
-    "Verdict",
-    "Statement",
-    "Measured",
-    "Rule",
-    "Control",
-    "Predicted",
-    "Paper",
-    "Statistic",
-    "Seeds",
-    "Profile",
-    "Commit",
-    "Hardware",
-)
+_COLUMNS = ("Claim", "Verdict", "Statement", "Measured", "Control", "Records")
 
 
 def _ledger_row(row: Row) -> str:
     key = escape(row.id)
+    reason = f'<p class="hl-how">{_prose(row.reason)}</p>' if row.reason else ""
     cells = [
-        _badges(row) + (f' <span class="hl-how">{_prose(row.reason)}</span>' if row.reason else ""),
-        _prose(row.statement),
-        f'<span class="hl-number">{format_interval(row.estimate, row.interval)}</span>',
-        escape(row.rule or "—"),
+        _badges(row) + reason,
+        f'{_prose(row.statement)}<p class="hl-origin">{_origin(row)}</p>',
+        f"{_measured(row)}<p>{_facts(Predicted=_prose(row.predicted), Rule=row.rule or '—')}</p>",
         _control(row),
-        _prose(row.predicted),
-        _origin(row),
-        f"<code>{escape(row.statistic)}</code>",
-        str(row.n_seeds or "—"),
-        row.profile,
-        f"<code>{escape(row.commit)}</code>" if row.commit else "—",
-        escape(row.hardware or "—"),
+        f"<code>{escape(row.statistic)}</code><p>{_records(row)}</p>",
     ]
+    value = "" if row.estimate is None else f"{row.estimate!r}"
+    keys = {"Measured": value, "Verdict": str(row.verdict)}
+    rest = "".join(
+        f'<td data-label="{name}"' + (f' data-sort="{keys[name]}"' if name in keys else "") + ">"
+        f"{cell}</td>"
+        for name, cell in zip(_COLUMNS[1:], cells, strict=True)
+    )
     link = f'<a class="hl-id" href="{escape(row.chapter)}.html#{key}">{key}</a>'
-    rest = "".join(f"<td>{cell}</td>" for cell in cells)
-    return f'<tr id="{key}"><th scope="row">{link}</th>{rest}</tr>'
+    facets = {"verdict": row.verdict, "chapter": row.chapter, "source": row.source}
+    data = "".join(f' data-{name}="{escape(text)}"' for name, text in facets.items())
+    return f'<tr id="{key}"{data}><th scope="row">{link}</th>{rest}</tr>'
+
+
+def _records(row: Row) -> str:
+    if not row.commit:
+        return _facts(Profile=row.profile)
+    return _facts(Profile=row.profile, Commit=row.commit, On=escape(row.hardware))
+
+
+def _facts(**named: str) -> str:
+    spans = (f'<span class="hl-how">{name}:</span> {text}' for name, text in named.items())
+    return "<br>".join(spans)
 
 
 def ledger_html(rows: Iterable[Row]) -> str:
-    """Return one table of all claims, a row's id being the claim's, and a link to it as CSV."""
+    """Return one table of all claims, a row's id being the claim's, and a link to it as CSV.
+
+    The page's script adds filters and sorting; what they read stands in `data-` attributes.
+    """
     rows = list(rows)
     profiles = ", ".join(p for p in PROFILES if p in {row.profile for row in rows}) or "none"
     noun = "profiles" if "," in profiles else "profile"
     head = "".join(f'<th scope="col">{name}</th>' for name in _COLUMNS)
     body = "\n".join(_ledger_row(row) for row in rows)
-    address = "data:text/csv;charset=utf-8," + quote(ledger_csv(rows))
+    # The mark tells spreadsheets that the text is UTF-8.
+    address = "data:text/csv;charset=utf-8," + quote("\ufeff" + ledger_csv(rows))
     name = f"hierlearn-claims-{profiles.replace(', ', '-')}.csv"
     return f"""<p><a class="hl-download" download="{name}" href="{address}">Download as CSV</a></p>
 <div class="hl-ledger-scroll" role="region" aria-label="Table of all claims" tabindex="0">
@@ -238,6 +263,8 @@ def _flat_names(model: type[Row] | type[ControlRow]) -> list[str]:
 
 def _flat(row: Row | ControlRow) -> dict[str, object]:
     values = row.model_dump(exclude={"control"})
+    if isinstance(row, Row):
+        values["theorems"] = " ".join(row.theorems)
     values["interval_low"], values["interval_high"] = values.pop("interval") or (None, None)
     return values
 

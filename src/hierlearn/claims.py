@@ -12,11 +12,30 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict
 
-from hierlearn.declarations import Claim, ClaimError, Reference, Rule, Source, load_claims
+from hierlearn.declarations import (
+    Claim,
+    ClaimError,
+    Reference,
+    Rule,
+    Source,
+    load_claims,
+    parse_rule,
+)
 from hierlearn.experiments.base import PROFILES, Experiment
 from hierlearn.measure.intervals import Interval, IntervalError, IntervalKind, interval
 
-__all__ = ["Claim", "ClaimError", "Evidence", "Row", "evaluate", "evaluate_all", "load_claims"]
+__all__ = [
+    "Claim",
+    "ClaimError",
+    "ControlRow",
+    "Evidence",
+    "Row",
+    "Store",
+    "evaluate",
+    "evaluate_all",
+    "judge",
+    "load_claims",
+]
 
 Verdict = Literal["supported", "refuted", "inconclusive", "reported", "not run"]
 Outcome = Literal["vanishes", "does not vanish", "unclear", "reported", "not run", "none"]
@@ -49,7 +68,9 @@ class Row(BaseModel):
     chapter: str
     headline: bool
     paper: str
+    cited: str
     locus: str
+    theorems: tuple[str, ...]
     source: Source
     statement: str
     statistic: str
@@ -144,16 +165,58 @@ class _Reading:
 
 
 def _read(reference: Reference, rule: Rule, evidence: Evidence) -> _Reading:
-    values = evidence.values(reference)
+    return _reading(evidence.values(reference), rule, reference.interval, str(reference))
+
+
+def _reading(values: Mapping[int, float], rule: Rule, kind: IntervalKind, name: str) -> _Reading:
     bad = [str(seed) for seed, value in values.items() if not math.isfinite(value)]
     if bad:
-        problem = f"{reference} is not a finite number for seed(s) {', '.join(bad)}"
+        problem = f"{name} is not a finite number for seed(s) {', '.join(bad)}"
         return _Reading(rule, len(values), problem=problem)
     try:
-        found = interval(values.values(), "range" if rule.reports else reference.interval)
+        found = interval(values.values(), "range" if rule.reports else kind)
     except IntervalError as error:
-        return _Reading(rule, len(values), problem=f"{reference}: {error}")
+        return _Reading(rule, len(values), problem=f"{name}: {error}")
     return _Reading(rule, len(values), found)
+
+
+def judge(
+    values: Mapping[int, float],
+    rule: str,
+    *,
+    control: Mapping[int, float],
+    control_rule: str,
+    kind: IntervalKind = "t",
+) -> tuple[Verdict, str | None, Interval | None]:
+    """Return the verdict on a statistic of your own, the reason where it has one, the interval.
+
+    As in the book: the rule must hold on the whole interval over seeds, and so must the control's
+    on its own.
+
+    Args:
+        values: the statistic, one number a seed.
+        rule: e.g. "interval within [0.9, 1.1]", "interval above 2", or "interval below 0.1".
+        control: the same in the ablation in which the effect must vanish.
+        control_rule: where it holds, the effect has vanished.
+        kind: of both intervals.
+
+    Raises:
+        ValueError: for a text that is no rule.
+    """
+    reading = _reading(values, parse_rule(rule), kind, "the statistic")
+    other = _reading(control, parse_rule(control_rule), kind, "the control")
+    outcome = _outcome(other)
+    return *_decide(reading, ControlRow(description="", outcome=outcome)), reading.found
+
+
+def _outcome(reading: _Reading) -> Outcome:
+    if reading.ends is None:
+        return "unclear"
+    if reading.rule.reports:
+        return "reported"
+    if reading.rule.satisfied(*reading.ends):
+        return "vanishes"
+    return "does not vanish" if reading.rule.violated(*reading.ends) else "unclear"
 
 
 def _control_row(claim: Claim, evidence: Evidence, ran: bool) -> ControlRow:
@@ -170,15 +233,8 @@ def _control_row(claim: Claim, evidence: Evidence, ran: bool) -> ControlRow:
     if not ran or rule is None or not evidence.records(control.experiment):
         return row
     reading = _read(control, rule, evidence)
-    outcome: Outcome = "unclear"
-    if rule.reports and reading.ends:
-        outcome = "reported"
-    elif reading.ends and rule.satisfied(*reading.ends):
-        outcome = "vanishes"
-    elif reading.ends and rule.violated(*reading.ends):
-        outcome = "does not vanish"
     found = {"estimate": reading.estimate, "interval": reading.ends, "reason": reading.problem}
-    return row.model_copy(update={**found, "outcome": outcome})
+    return row.model_copy(update={**found, "outcome": _outcome(reading)})
 
 
 def _decide(reading: _Reading, control: ControlRow) -> tuple[Verdict, str | None]:
@@ -210,7 +266,7 @@ def _provenance(names: Iterable[str], evidence: Evidence) -> dict[str, str]:
     }
 
 
-_DECLARED = "id chapter headline paper locus source statement predicted note".split()
+_DECLARED = "id chapter headline paper cited locus theorems source statement predicted note".split()
 
 
 def evaluate(claim: Claim, evidence: Evidence) -> Row:

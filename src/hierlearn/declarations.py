@@ -3,7 +3,7 @@
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -19,6 +19,7 @@ from pydantic import (
     model_validator,
 )
 
+from hierlearn.citations import labels
 from hierlearn.experiments.base import PROFILES, Experiment
 from hierlearn.measure.intervals import IntervalKind
 
@@ -36,6 +37,7 @@ _NUMBER = r"([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)"
 _WITHIN = re.compile(rf"interval within \[\s*{_NUMBER}\s*,\s*{_NUMBER}\s*\]")
 _ABOVE = re.compile(rf"interval above {_NUMBER}")
 _BELOW = re.compile(rf"interval below {_NUMBER}")
+_THEOREM = re.compile(r"\{prf:\w+\}[^\n]*\n#?\s*:label: (\S+)")
 RULE_FORMS = "'interval within [a, b]', 'interval above a', 'interval below b', 'report'"
 
 
@@ -136,13 +138,19 @@ class Control(Reference):
 
 
 class Claim(_Model):
-    """One entry of `book/claims.yml`; `load_claims` fills in `chapter`, the experiment's own."""
+    """One entry of `book/claims.yml`; `load_claims` fills in `chapter` and `cited`.
+
+    `theorems` are labels of the chapter's theorems that the claim bears on, `cited` is the paper as
+    a reader knows it.
+    """
 
     id: Annotated[str, Field(pattern=rf"^({'|'.join(PREFIXES)})\.[A-Za-z][A-Za-z0-9_]*$")]
     chapter: str = ""
     headline: bool = False
     paper: Text
+    cited: str = ""
     locus: Text
+    theorems: tuple[Text, ...] = ()
     source: Source
     statement: Text
     statistic: Reference
@@ -199,8 +207,9 @@ def _check_expected(claim: Claim) -> None:
 def load_claims(path: Path | str, experiments: Mapping[str, Experiment]) -> list[Claim]:
     """Return the claims of the YAML file `path`, in its order.
 
-    Checked against the schema, the experiments and their statistics, and `references.bib` beside
-    the file where there is one. Raises ClaimError that lists every problem by entry and field.
+    Checked against the schema, the experiments and their statistics, and what lies beside the file:
+    `references.bib`, where there is one, and the theorems of the claim's chapter. Raises ClaimError
+    that lists every problem by entry and field.
     """
     path = Path(path)
     try:
@@ -210,20 +219,26 @@ def load_claims(path: Path | str, experiments: Mapping[str, Experiment]) -> list
     if not isinstance(entries, list):
         raise ClaimError(f"{path}: expected a list of claims, got {type(entries).__name__}")
     bib = path.parent / "references.bib"
-    keys = re.findall(r"@\w+\{([^,\s]+)", bib.read_text(encoding="utf-8")) if bib.exists() else None
+    try:
+        papers = labels(bib) if bib.exists() else None
+    except ValueError as error:
+        raise ClaimError(str(error)) from error
     claims, problems = [], []
     for number, entry in enumerate(entries, start=1):
         name = entry.get("id", "no id") if isinstance(entry, dict) else "not a mapping"
         found: list[str] = []
         try:
             claim = Claim.model_validate(entry)
-            found = list(_bad_references(claim, experiments, keys))
+            found = list(_bad_references(claim, experiments, papers))
+            if not found:
+                chapter = claim.chapter or experiments[claim.statistic.experiment].chapter
+                found = list(_unknown_theorems(claim, path.parent / f"{chapter}.py"))
         except ValidationError as error:
             found = [_explain(detail) for detail in error.errors()]
         problems += [f"{path}, entry {number} ({name}): {problem}" for problem in found]
         if not found:
-            chapter = claim.chapter or experiments[claim.statistic.experiment].chapter
-            claims.append(claim.model_copy(update={"chapter": chapter}))
+            cited = (papers or {}).get(claim.paper, claim.paper)
+            claims.append(claim.model_copy(update={"chapter": chapter, "cited": cited}))
     counts = Counter(claim.id for claim in claims)
     problems += [f"{path}: id {key} is given {n} times" for key, n in counts.items() if n > 1]
     if problems:
@@ -244,10 +259,10 @@ def _explain(detail: Any) -> str:
 
 
 def _bad_references(
-    claim: Claim, experiments: Mapping[str, Experiment], keys: Sequence[str] | None
+    claim: Claim, experiments: Mapping[str, Experiment], papers: Mapping[str, str] | None
 ) -> Iterable[str]:
-    if keys is not None and claim.paper not in keys:
-        yield f"paper: {claim.paper!r} is not in references.bib; valid: {', '.join(sorted(keys))}"
+    if papers is not None and claim.paper not in papers:
+        yield f"paper: {claim.paper!r} is not in references.bib; valid: {', '.join(sorted(papers))}"
     chapters = list(dict.fromkeys(experiment.chapter for experiment in experiments.values()))
     if claim.chapter and claim.chapter not in chapters:
         yield f"chapter: {claim.chapter!r} is not a chapter; valid: {', '.join(chapters)}"
@@ -263,3 +278,14 @@ def _bad_references(
                 f"{field}.name: experiment {reference.experiment!r} has no statistic "
                 f"{reference.name!r}; valid: {valid}"
             )
+
+
+def _unknown_theorems(claim: Claim, chapter: Path) -> Iterable[str]:
+    if not claim.theorems:
+        return
+    text = chapter.read_text(encoding="utf-8") if chapter.exists() else ""
+    known = _THEOREM.findall(text)
+    for label in claim.theorems:
+        if label not in known:
+            valid = ", ".join(known) or "none"
+            yield f"theorems: {label!r} is no theorem of {chapter.name}; valid: {valid}"

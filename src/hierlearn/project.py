@@ -63,6 +63,11 @@ class Project:
         return self.root / "_build" / "html"
 
     @property
+    def zip_file(self) -> Path:
+        """The site in one file, to be read from a disk."""
+        return self.root / "_build" / "hierlearn-book.zip"
+
+    @property
     def run_file(self) -> Path:
         """What the last execution of each notebook was: settings, outcome, seconds."""
         return self.root / "_build" / "run.json"

@@ -28,7 +28,8 @@ class TwoLayerTraining:
         width: hidden units.
         powers: of the activation; empty for GELU.
         rate: initial learning rate of Adam; a cosine anneals it to zero.
-        n_steps, batch: of the training.
+        n_steps: of the training.
+        batch: samples a step.
     """
 
     width: int

@@ -194,7 +194,7 @@ class RandomHierarchy:
 
     @cached_property
     def radices(self) -> list[int]:
-        """The mixed radix of an index: the top block with the label, then block by block."""
+        """The mixed radix of an index, the top block with the label first, then block by block."""
         first, *rest = self.blocks
         return [first.n_rows, *(b.n_choices for b in rest for _ in range(b.n_nodes))]
 

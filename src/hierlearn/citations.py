@@ -1,0 +1,41 @@
+"""The bibliography as short labels: whom a claim cites, and where that was published."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from pybtex.database import BibliographyData, Entry, Person, parse_file
+from pybtex.richtext import Text
+from pybtex.scanner import PybtexError
+
+
+def labels(path: Path) -> dict[str, str]:
+    """Return "Authors, venue year" for each key of the BibTeX file `path`.
+
+    `venue` is the entry's own short field, e.g. COLT, left out where there is none; an entry
+    without authors or year goes by its key. Raises ValueError for a file that cannot be read.
+    """
+    try:
+        found: BibliographyData = parse_file(str(path), bib_format="bibtex")
+    except (OSError, UnicodeDecodeError, PybtexError) as error:
+        raise ValueError(f"{path} cannot be read as BibTeX: {error}") from error
+    return {key: _label(key, entry) for key, entry in found.entries.items()}
+
+
+def _label(key: str, entry: Entry) -> str:
+    authors, year = entry.persons.get("author", []), entry.fields.get("year")
+    if not authors or not year:
+        return key
+    venue = entry.fields.get("venue", "")
+    return f"{_names(authors)}, {venue} {year}" if venue else f"{_names(authors)} {year}"
+
+
+def _names(people: Iterable[Person]) -> str:
+    """Join family names: one, "A & B", "A, B & C"; of more than four, the first "et al."."""
+    names = [_plain(" ".join([*one.prelast_names, *one.last_names])) for one in people]
+    if len(names) > 4:
+        return f"{names[0]} et al."
+    return " & ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+
+
+def _plain(latex: str) -> str:
+    return str(Text.from_latex(latex))

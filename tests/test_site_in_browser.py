@@ -1,0 +1,206 @@
+"""The site in a real browser: over HTTP and from a disk, wide and narrow, light and dark."""
+
+import csv
+import re
+import zipfile
+from pathlib import Path
+
+import pytest
+from browser import CHROMIUM, FLAGS, TOO_WIDE, Visit, served
+
+pytestmark = pytest.mark.skipif(
+    not CHROMIUM.exists(), reason="no Chromium installed (Debian: apt install chromium)"
+)
+SCHEMES = ("light", "dark")
+
+# Serious findings of axe that are the theme's, and why they stay.
+ALLOWED: dict[str, str] = {}
+
+
+@pytest.fixture(scope="module")
+def browser():
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def address(smoke_book):
+    with served(smoke_book.html) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def unpacked(smoke_book, tmp_path_factory):
+    """The site as a reader has it who unpacks the zip file."""
+    folder = tmp_path_factory.mktemp("unpacked")
+    with zipfile.ZipFile(smoke_book.root / "_build/hierlearn-book.zip") as archive:
+        archive.extractall(folder)
+    return folder / "hierlearn-book"
+
+
+def pages(html: Path) -> list[str]:
+    """Every page but the one that only leads on to the introduction."""
+    found = [p.relative_to(html).as_posix() for p in sorted(html.rglob("*.html"))]
+    assert len(found) > 15
+    return [name for name in found if name != "index.html"]
+
+
+def axe_script() -> str:
+    import axe_playwright_python
+
+    return (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text()
+
+
+def findings(tab) -> list[str]:
+    """What axe finds critical, or serious and not allowed."""
+    tab.evaluate(axe_script())
+    options = "{resultTypes: ['violations'], iframes: false, preload: false}"
+    violations = tab.evaluate(f"axe.run(document, {options}).then((r) => r.violations)")
+    return [
+        f"{v['impact']} {v['id']} ({len(v['nodes'])}): {v['nodes'][0]['html'][:200]}"
+        for v in violations
+        if v["impact"] == "critical" or (v["impact"] == "serious" and v["id"] not in ALLOWED)
+    ]
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_no_page_complains_overflows_calls_elsewhere_or_shuts_anybody_out(
+    smoke_book, browser, address, scheme
+):
+    problems, formulas = [], {}
+    with Visit(browser, (address, "data:"), color_scheme=scheme) as visit:
+        for name in pages(smoke_book.html):
+            visit.tab.set_viewport_size({"width": 1280, "height": 900})
+            tab = visit.open(f"{address}/{name}")
+            for width in (1280, 390):
+                tab.set_viewport_size({"width": width, "height": 900})
+                if (wide := tab.evaluate(TOO_WIDE)) > 0:
+                    problems.append(f"{name} is {wide} px wider than {width} px")
+            problems += [f"{name}: {finding}" for finding in findings(tab)]
+            problems += [f"{name}: {complaint}" for complaint in visit.complaints]
+            visit.complaints.clear()
+            raw = r"(?:\\\(|\$)[a-zA-Z\\]"
+            left = tab.evaluate("document.querySelector('.bd-article')?.innerText ?? ''")
+            problems += [f"{name}: not rendered: {m}" for m in re.findall(raw + ".{20}", left)]
+            formulas[name] = tab.locator("mjx-container").count()
+            assert tab.locator("mjx-merror").count() == 0, name
+    assert problems == []
+    assert all(formulas[n] > 20 for n in formulas if re.match(r"book/0\d_|book/api/t|.*ledger", n))
+
+
+def test_from_a_disk_every_page_works_without_a_server(unpacked, browser):
+    problems = []
+    with Visit(browser, ("file:", "data:"), viewport={"width": 1280, "height": 900}) as visit:
+        for name in pages(unpacked):
+            tab = visit.open((unpacked / name).as_uri())
+            problems += [f"{name}: {complaint}" for complaint in visit.complaints]
+            visit.complaints.clear()
+            if re.match(r"book/0\d_", name):
+                assert tab.locator("mjx-container").count() > 20, name
+        tab = visit.open((unpacked / "index.html").as_uri())
+        tab.wait_for_url("**/book/intro.html")
+        tab.locator(".bd-sidebar-primary a", has_text="Layerwise failure").first.click()
+        tab.wait_for_url("**/book/03_layerwise_failure.html")
+        assert found(visit, (unpacked / "search.html").as_uri(), "orthonormal") >= {
+            "2. Kernel lower bounds"
+        }
+    assert problems + visit.complaints == []
+
+
+def found(visit, search: str, word: str) -> set[str]:
+    """Titles of the pages on which the search finds `word`."""
+    tab = visit.open(f"{search}?q={word}")
+    tab.wait_for_function("document.querySelector('.search-summary')?.innerText.match(/found/)")
+    titles = tab.locator("#search-results ul.search > li > a").all_inner_texts()
+    return {title.strip() for title in titles}
+
+
+def test_the_search_finds_the_chapter_of_a_theorem_and_its_marks_are_readable(browser, address):
+    with Visit(browser, (address, "data:"), color_scheme="dark") as visit:
+        titles = found(visit, f"{address}/search.html", "orthonormal")
+        assert "2. Kernel lower bounds" in titles and "Bibliography" not in titles
+        tab = visit.tab
+        tab.locator("#search-results .highlighted").first.wait_for()
+        assert [f for f in findings(tab) if "contrast" in f] == []
+    assert visit.complaints == []
+
+
+def test_the_download_menu_serves_both_halves_of_a_chapter(smoke_book, browser, address):
+    chapter = "01_backward_feature_correction"
+    executed = smoke_book.root / f"_build/stage/book/{chapter}.ipynb"
+    script = smoke_book.root / f"book/{chapter}.py"
+    with Visit(browser, (address, "data:"), viewport={"width": 1280, "height": 900}) as visit:
+        tab = visit.open(f"{address}/book/{chapter}.html")
+        tab.locator(".dropdown-download-buttons > button").click()
+        for half in (executed, script):
+            link = tab.locator(f".dropdown-download-buttons a[href$='{half.suffix}']")
+            assert link.is_visible()
+            answer = visit.context.request.get(link.evaluate("link => link.href"))
+            assert answer.status == 200 and answer.body() == half.read_bytes()
+    assert visit.complaints == []
+
+
+def visible(tab) -> list[str]:
+    return tab.locator(".hl-ledger tbody tr:visible").evaluate_all("rows => rows.map(r => r.id)")
+
+
+def test_the_ledger_filters_and_sorts_by_keyboard_and_gives_its_table_as_csv(unpacked, browser):
+    with Visit(browser, ("file:", "data:"), viewport={"width": 1280, "height": 900}) as visit:
+        tab = visit.open((unpacked / "book/ledger.html").as_uri())
+        ids, count = visible(tab), tab.locator(".hl-count")
+        assert count.inner_text() == f"{len(ids)} of {len(ids)} claims"
+        tab.locator(".hl-filters input").focus()
+        tab.keyboard.type("plain kernels fail")
+        assert visible(tab) == ["simpler.S2"]
+        assert count.inner_text() == f"1 of {len(ids)} claims"
+        tab.keyboard.press("Control+a")
+        tab.keyboard.press("Delete")
+        for facet, key, wanted in (("verdict", "s", "supported"), ("source", "s", "stated")):
+            tab.locator(f".hl-filters select[name={facet}]").focus()
+            tab.keyboard.press(key)
+            picked = tab.locator(".hl-ledger tbody tr:visible")
+            values = picked.evaluate_all(f"rows => rows.map(r => r.dataset.{facet})")
+            assert set(values) == {wanted}
+            tab.keyboard.press("Home")
+        assert visible(tab) == ids
+        for name, key in (("Claim", "r.id"), ("Measured", "r.cells[3].dataset.sort")):
+            tab.locator("thead button", has_text=name).focus()
+            heading = tab.locator("thead th", has_text=name)
+            for press, order in (("Enter", "ascending"), ("Space", "descending")):
+                tab.keyboard.press(press)
+                assert heading.get_attribute("aria-sort") == order
+                keys = tab.locator(".hl-ledger tbody tr").evaluate_all(
+                    f"rows => rows.map(r => {key})"
+                )
+                if name == "Measured":
+                    numbers = [float(text) for text in keys if text]
+                    assert numbers == sorted(numbers, reverse=order == "descending")
+                    assert keys[len(numbers) :] == [""] * (len(keys) - len(numbers))
+            assert tab.locator("thead th[aria-sort]").count() == 1
+        with tab.expect_download() as download:
+            tab.locator(".hl-download").click()
+        text = Path(download.value.path()).read_text(encoding="utf-8-sig")
+        assert [line["id"] for line in csv.DictReader(text.splitlines(keepends=True))] == ids
+    assert visit.complaints == []
+
+
+@pytest.mark.parametrize("scripts", [True, False])
+def test_a_row_of_the_ledger_leads_to_its_card_in_the_fold_and_back(unpacked, browser, scripts):
+    with Visit(browser, ("file:", "data:"), java_script_enabled=scripts) as visit:
+        tab = visit.tab
+        tab.goto((unpacked / "book/ledger.html").as_uri(), wait_until="load")
+        assert tab.locator(".hl-filters").count() == int(scripts)
+        assert tab.locator(".hl-ledger tbody tr:visible").count() > 150
+        tab.locator("[id='bfc.B2r'] a.hl-id").click()
+        tab.wait_for_url("**/01_backward_feature_correction.html#bfc.B2r")
+        card = tab.locator("article[id='bfc.B2r']")
+        card.wait_for(state="visible")
+        tab.wait_for_timeout(300)
+        box = card.bounding_box()
+        assert box is not None and -5 < box["y"] < 600
+        card.locator("a.hl-id").click()
+        tab.wait_for_url("**/ledger.html#bfc.B2r")
