@@ -14,6 +14,7 @@ from html import escape
 from urllib.parse import quote
 
 from hierlearn.claims import ControlRow, Row
+from hierlearn.resampling import N_RESAMPLES, SEED
 
 SHAPES = {
     "supported": "●",
@@ -23,7 +24,7 @@ SHAPES = {
     "not run": "○",
     "stale": "▲",
 }
-_INTERVALS = {"t": "95 % t interval", "log-t": "95 % t interval of the log", "range": "range"}
+_INTERVALS = {"t": "95 % t interval", "log-t": "95 % t interval of the log"}
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _MATH = re.compile(r"(?<!\\)\$(.+?)(?<!\\)\$", re.DOTALL)
 
@@ -73,13 +74,35 @@ def _badges(row: Row) -> str:
     return text
 
 
-def _measured(row: Row) -> str:
+def how(kind: str | None, n: int) -> str:
+    """Return what an interval of `kind` over n seeds is: a confidence, or all of n seeds."""
+    if kind == "range":
+        return f"range: every one of n = {n}"
+    noun = "seed" if n == 1 else "seeds"
+    return f"{_INTERVALS.get(str(kind), kind)} over {n} {noun}"
+
+
+def _measured(row: Row | ControlRow) -> str:
     if row.interval is None:
         return "—"
-    noun = "seed" if row.n_seeds == 1 else "seeds"
-    how = f"{_INTERVALS[row.interval_kind]} over {row.n_seeds} {noun}"
     value = f'<span class="hl-number">{format_interval(row.estimate, row.interval)}</span>'
-    return f'{value} <span class="hl-how">{how}</span>'
+    return f'{value} <span class="hl-how">{how(row.interval_kind, row.n_seeds)}</span>'
+
+
+def percent(share: float | None) -> str:
+    """Return a share as a percentage at the resolution of the resamplings; a dash for None."""
+    return "—" if share is None else f"{100 * share:.2f}".rstrip("0").rstrip(".") + " %"
+
+
+def _false_positives(row: Row) -> str:
+    """The rate, or a dash where the control is another quantity; how often its own rule fails."""
+    control = row.control
+    if control.failure_rate is None:
+        return "—"
+    why = "" if control.same_quantity else "the control is another quantity; "
+    fails = f"its rule fails in {percent(control.failure_rate)}"
+    value = f'<span class="hl-number">{percent(row.false_positive_rate)}</span>'
+    return f'{value} <span class="hl-how">{why or "the control: "}{fails}</span>'
 
 
 def _control(row: Row) -> str:
@@ -88,8 +111,7 @@ def _control(row: Row) -> str:
         return f'{_prose(control.description)}; <span class="hl-outcome">no control</span>'
     parts = [_prose(control.description)]
     if control.interval:
-        text = format_interval(control.estimate, control.interval)
-        parts.append(f'<span class="hl-number">{text}</span>')
+        parts.append(_measured(control))
     if control.rule:
         parts.append(f'rule: <span class="hl-rule">{escape(control.rule)}</span>')
     if control.reason:
@@ -103,6 +125,7 @@ def _card(row: Row, ledger: str) -> str:
     facts = {"Predicted": _prose(row.predicted), "Measured": _measured(row)}
     facts["Rule"] = escape(row.rule or "—")
     facts["Control"] = _control(row)
+    facts["False positives"] = _false_positives(row)
     for name, text in (("Why", row.reason), ("Note", row.note)):
         if text:
             facts[name] = _prose(text)
@@ -153,6 +176,12 @@ def chapter_html(rows: Iterable[Row], *, ledger: str = "ledger.html") -> str:
     return f'<section class="hl-claims" aria-label="Claims and verdicts">\n{inner}\n</section>'
 
 
+FALSE_POSITIVES = (
+    f"False positives: the share of {N_RESAMPLES} simulated experiments, drawn from the control's "
+    f"seeds with replacement and blurred (seed {SEED}), in which the claim's rule holds; "
+    "a dash where the control is another quantity. Beside it, how often the control's own rule "
+    "fails in experiments drawn in the same way."
+)
 _COLUMNS = (
     "Claim",
     "Verdict",
@@ -160,6 +189,7 @@ _COLUMNS = (
     "Measured",
     "Rule",
     "Control",
+    "False positives",
     "Predicted",
     "Paper",
     "Statistic",
@@ -174,9 +204,10 @@ def _ledger_row(row: Row) -> str:
     cells = [
         _badges(row) + (f' <span class="hl-how">{_prose(row.reason)}</span>' if row.reason else ""),
         _prose(row.statement),
-        f'<span class="hl-number">{format_interval(row.estimate, row.interval)}</span>',
+        _measured(row),
         escape(row.rule or "—"),
         _control(row),
+        _false_positives(row),
         _prose(row.predicted),
         _origin(row),
         f"<code>{escape(row.statistic)}</code>",
@@ -198,6 +229,7 @@ def ledger_html(rows: Iterable[Row]) -> str:
     address = "data:text/csv;charset=utf-8," + quote(ledger_csv(rows))
     name = f"hierlearn-claims-{profiles.replace(', ', '-')}.csv"
     return f"""<p><a class="hl-download" download="{name}" href="{address}">Download as CSV</a></p>
+<p>{FALSE_POSITIVES}</p>
 <div class="hl-ledger-scroll" role="region" aria-label="Table of all claims" tabindex="0">
 <table class="hl-ledger">
 <caption>{len(rows)} claims, profile {escape(profiles)}</caption>
@@ -245,6 +277,8 @@ def readme_table(rows: Iterable[Row]) -> str:
         if row.headline:
             statement = " ".join(row.statement.split()).replace("|", r"\|")
             measured = format_interval(row.estimate, row.interval)
+            if row.interval and row.interval_kind == "range":
+                measured += f", every one of n = {row.n_seeds}"
             verdict = f"{SHAPES[row.verdict]} {row.verdict}" + (" (stale)" if row.stale else "")
             lines.append(f"| {row.id} | {statement} | {measured} | {verdict} |")
     return "\n".join(lines)
