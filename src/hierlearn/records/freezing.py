@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hierlearn.experiments.base import Experiment
-from hierlearn.records.files import write_file, writing
+from hierlearn.records.files import inside, write_file, writing
 from hierlearn.records.schema import FrozenFile, Manifest, RecordError, read_manifest
 from hierlearn.records.store import GroupState, RecordStore
 
@@ -45,6 +45,8 @@ def freeze(
         kept.pop(one.name, None)
     manifest[profile] = {**kept, **entries}
     stated = {p: {n: e.model_dump() for n, e in found.items()} for p, found in manifest.items()}
+    for name in files:
+        inside(root, profile, f"{name}.jsonl")
     with writing(root):
         _replace(root, profile, files, stated)
     return read_manifest(root)
