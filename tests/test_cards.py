@@ -9,7 +9,7 @@ from urllib.parse import unquote
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from toy_claims import ONES, ZEROS, ToyStore, row_of
+from toy_claims import ENTRY, ONES, ZEROS, ToyStore, row_of
 
 from hierlearn.cards import (
     SHAPES,
@@ -239,6 +239,30 @@ def test_the_readme_table_lists_headline_verdicts_only() -> None:
     assert "(stale)" in lines[3]
     piped = row_of(TRUE, statement="a | b\nc")
     assert r"| a \| b c |" in readme_table([piped])
+
+
+def test_a_range_states_its_n_instead_of_a_confidence_wherever_it_is_shown() -> None:
+    statistic = {"experiment": "effect", "name": "x", "interval": "range"}
+    row = row_of(TRUE, statistic=statistic, control=ENTRY["control"] | {"interval": "range"})
+    for text in (chapter_html([row]), ledger_html([row])):
+        assert Page(text).text.count("range: every one of n = 5") == 2
+        assert "95 %" not in Page(text).text
+    assert "every one of n = 5" in readme_table([row])
+
+
+def test_the_ledger_gives_the_false_positive_rate_or_says_why_there_is_none() -> None:
+    row = row_of(TRUE)
+    assert row.false_positive_rate == 0 and row.control.failure_rate == 0
+    other = row_of(TRUE, control=ENTRY["control"] | {"same_quantity": False})
+    assert other.false_positive_rate is None and other.control.failure_rate == 0
+    near = row_of(ToyStore(effect=ONES, ablation=[0.9, 1.0, 1.1, 1.05, 0.95]))
+    assert 0.1 < near.false_positive_rate < 1 and near.control.failure_rate == 1
+    text = Page(ledger_html([row, other, near])).text
+    assert "the control is another quantity" in text and "fails in 100 %" in text
+    assert f"{100 * near.false_positive_rate:.2f}".rstrip("0") in text
+    (line,) = csv.DictReader(io.StringIO(ledger_csv([near])))
+    assert float(line["false_positive_rate"]) == near.false_positive_rate
+    assert line["control_same_quantity"] == "True"
 
 
 def test_no_claims_give_a_page_that_says_so() -> None:

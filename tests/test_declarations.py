@@ -104,6 +104,11 @@ STATISTIC, CONTROL = ENTRY["statistic"], ENTRY["control"]
         ({"statistic": STATISTIC | {"interval": "bca"}}, "statistic.interval: .*'log-t'.*'bca'"),
         ({"statistic": STATISTIC | {"q": 1}}, "statistic.q: unknown field; valid: experiment, nam"),
         ({"control": CONTROL | {"name": "y"}}, "control.name: .*no statistic 'y'; valid: x"),
+        (
+            {"control": {n: v for n, v in CONTROL.items() if n != "same_quantity"}},
+            "control.same_quantity: missing field; valid: experiment, name",
+        ),
+        ({"control": CONTROL | {"same_quantity": "yes"}}, "same_quantity: .*boolean.*got 'yes'"),
         ({"control": CONTROL | {"rule": "small"}}, "control.rule: 'small' is not a rule"),
         ({"control": CONTROL | {"rule": "report"}}, "control: 'report' cannot decide"),
         ({"control": ...}, "give either `control` or `no_control"),

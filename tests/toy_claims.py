@@ -68,6 +68,7 @@ ENTRY = {
         "experiment": "ablation",
         "name": "x",
         "interval": "t",
+        "same_quantity": True,
         "description": "without the cause",
         "rule": "interval below 0.1",
     },

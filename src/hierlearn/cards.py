@@ -15,6 +15,7 @@ from urllib.parse import quote
 
 from hierlearn.claims import ControlRow, Row
 from hierlearn.experiments.base import PROFILES
+from hierlearn.resampling import N_RESAMPLES, SEED
 
 SHAPES = {
     "supported": "●",
@@ -25,7 +26,7 @@ SHAPES = {
     "stale": "▲",
 }
 _KINDS = {"thm": "theorem", "rem": "remark"}
-_INTERVALS = {"t": "95 % t interval", "log-t": "95 % t interval of the log", "range": "range"}
+_INTERVALS = {"t": "95 % t interval", "log-t": "95 % t interval of the log"}
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _MATH = re.compile(r"(?<!\\)\$(.+?)(?<!\\)\$", re.DOTALL)
 
@@ -75,13 +76,35 @@ def _badges(row: Row) -> str:
     return text
 
 
-def _measured(row: Row) -> str:
+def how(kind: str | None, n: int) -> str:
+    """Return what an interval of `kind` over n seeds is: a confidence, or all of n seeds."""
+    if kind == "range":
+        return f"range: every one of n = {n}"
+    noun = "seed" if n == 1 else "seeds"
+    return f"{_INTERVALS.get(str(kind), kind)} over {n} {noun}"
+
+
+def _measured(row: Row | ControlRow) -> str:
     if row.interval is None:
         return "—"
-    noun = "seed" if row.n_seeds == 1 else "seeds"
-    how = f"{_INTERVALS[row.interval_kind]} over {row.n_seeds} {noun}"
     value = f'<span class="hl-number">{format_interval(row.estimate, row.interval)}</span>'
-    return f'{value} <span class="hl-how">{how}</span>'
+    return f'{value} <span class="hl-how">{how(row.interval_kind, row.n_seeds)}</span>'
+
+
+def percent(share: float | None) -> str:
+    """Return a share as a percentage at the resolution of the resamplings; a dash for None."""
+    return "—" if share is None else f"{100 * share:.2f}".rstrip("0").rstrip(".") + " %"
+
+
+def _false_positives(row: Row) -> str:
+    """The rate, or a dash where the control is another quantity; how often its own rule fails."""
+    control = row.control
+    if control.failure_rate is None:
+        return "—"
+    why = "" if control.same_quantity else "the control is another quantity; "
+    fails = f"its rule fails in {percent(control.failure_rate)}"
+    value = f'<span class="hl-number">{percent(row.false_positive_rate)}</span>'
+    return f'{value} <span class="hl-how">{why or "the control: "}{fails}</span>'
 
 
 def _control(row: Row) -> str:
@@ -90,8 +113,7 @@ def _control(row: Row) -> str:
         return f'{_prose(control.description)}; <span class="hl-outcome">no control</span>'
     parts = [_prose(control.description)]
     if control.interval:
-        text = format_interval(control.estimate, control.interval)
-        parts.append(f'<span class="hl-number">{text}</span>')
+        parts.append(_measured(control))
     if control.rule:
         parts.append(f'rule: <span class="hl-rule">{escape(control.rule)}</span>')
     if control.reason:
@@ -105,6 +127,7 @@ def _card(row: Row, ledger: str) -> str:
     facts = {"Predicted": _prose(row.predicted), "Measured": _measured(row)}
     facts["Rule"] = escape(row.rule or "—")
     facts["Control"] = _control(row)
+    facts["False positives"] = _false_positives(row)
     for name, text in (("Why", row.reason), ("Note", row.note)):
         if text:
             facts[name] = _prose(text)
@@ -176,7 +199,13 @@ def chapter_html(rows: Iterable[Row], *, ledger: str = "ledger.html") -> str:
     return f'<section class="hl-claims" aria-label="Claims and verdicts">\n{inner}\n</section>'
 
 
-_COLUMNS = ("Claim", "Verdict", "Statement", "Measured", "Control", "Records")
+FALSE_POSITIVES = (
+    f"False positives: the share of {N_RESAMPLES} simulated experiments, drawn from the control's "
+    f"seeds with replacement and blurred (seed {SEED}), in which the claim's rule holds; "
+    "a dash where the control is another quantity. Beside it, how often the control's own rule "
+    "fails in experiments drawn in the same way."
+)
+_COLUMNS = ("Claim", "Verdict", "Statement", "Measured", "Control", "False positives", "Records")
 
 
 def _ledger_row(row: Row) -> str:
@@ -187,6 +216,7 @@ def _ledger_row(row: Row) -> str:
         f'{_prose(row.statement)}<p class="hl-origin">{_origin(row)}</p>',
         f"{_measured(row)}<p>{_facts(Predicted=_prose(row.predicted), Rule=row.rule or '—')}</p>",
         _control(row),
+        _false_positives(row),
         f"<code>{escape(row.statistic)}</code><p>{_records(row)}</p>",
     ]
     value = "" if row.estimate is None else f"{row.estimate!r}"
@@ -227,6 +257,7 @@ def ledger_html(rows: Iterable[Row]) -> str:
     address = "data:text/csv;charset=utf-8," + quote("\ufeff" + ledger_csv(rows))
     name = f"hierlearn-claims-{profiles.replace(', ', '-')}.csv"
     return f"""<p><a class="hl-download" download="{name}" href="{address}">Download as CSV</a></p>
+<p>{FALSE_POSITIVES}</p>
 <div class="hl-ledger-scroll" role="region" aria-label="Table of all claims" tabindex="0">
 <table class="hl-ledger">
 <caption>{len(rows)} claims, {noun} {escape(profiles)}</caption>
@@ -276,6 +307,8 @@ def readme_table(rows: Iterable[Row]) -> str:
         if row.headline:
             statement = " ".join(row.statement.split()).replace("|", r"\|")
             measured = format_interval(row.estimate, row.interval)
+            if row.interval and row.interval_kind == "range":
+                measured += f", every one of n = {row.n_seeds}"
             verdict = f"{SHAPES[row.verdict]} {row.verdict}" + (" (stale)" if row.stale else "")
             lines.append(f"| {row.id} | {statement} | {measured} | {row.profile} | {verdict} |")
     return "\n".join(lines)

@@ -3,11 +3,13 @@
 A claim is supported iff its whole interval satisfies its rule and the whole interval of its
 control satisfies the control's rule; refuted iff its whole interval violates its rule; not run
 where the profile has no rule or no groups for it; inconclusive otherwise, with the reason.
+Beside the verdict stands how often the rule would hold for seeds drawn like those of the control;
+it decides nothing.
 """
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict
@@ -23,6 +25,7 @@ from hierlearn.declarations import (
 )
 from hierlearn.experiments.base import PROFILES, Experiment
 from hierlearn.measure.intervals import Interval, IntervalError, IntervalKind, interval
+from hierlearn.resampling import rate
 
 __all__ = [
     "Claim",
@@ -42,7 +45,11 @@ Outcome = Literal["vanishes", "does not vanish", "unclear", "reported", "not run
 
 
 class ControlRow(BaseModel):
-    """What the control showed; outcome "none" where the claim has none, with the reason."""
+    """What the control showed; outcome "none" where the claim has none, with the reason.
+
+    `failure_rate` is the share of experiments, resampled from the control's own seeds, in which
+    its rule does not hold.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -50,7 +57,11 @@ class ControlRow(BaseModel):
     description: str
     estimate: float | None = None
     interval: tuple[float, float] | None = None
+    interval_kind: IntervalKind | None = None
+    n_seeds: int = 0
     rule: str | None = None
+    same_quantity: bool | None = None
+    failure_rate: float | None = None
     outcome: Outcome
     reason: str | None = None
 
@@ -59,7 +70,9 @@ class Row(BaseModel):
     """One claim with its verdict at one profile; `model_dump(mode="json")` is its JSON form.
 
     `reason` says why a claim is inconclusive or not run; `commit`, `hardware` and `finished`
-    summarise the provenance of the records of claim and control.
+    summarise the provenance of the records of claim and control. `false_positive_rate` is the
+    share of experiments, resampled from the control's seeds, in which the claim's rule holds; it is
+    missing where the control does not measure the claim's quantity, and where nothing is decided.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -81,6 +94,7 @@ class Row(BaseModel):
     rule: str | None
     verdict: Verdict
     reason: str | None
+    false_positive_rate: float | None
     control: ControlRow
     n_seeds: int
     profile: str
@@ -151,9 +165,14 @@ class _Reading:
     """A statistic under a rule: its interval, or the problem that left it without one."""
 
     rule: Rule
-    n: int
+    kind: IntervalKind
+    values: tuple[float, ...]
     found: Interval | None = None
     problem: str | None = None
+
+    @property
+    def n(self) -> int:
+        return len(self.values)
 
     @property
     def estimate(self) -> float | None:
@@ -169,15 +188,15 @@ def _read(reference: Reference, rule: Rule, evidence: Evidence) -> _Reading:
 
 
 def _reading(values: Mapping[int, float], rule: Rule, kind: IntervalKind, name: str) -> _Reading:
+    reading = _Reading(rule, "range" if rule.reports else kind, (*values.values(),))
     bad = [str(seed) for seed, value in values.items() if not math.isfinite(value)]
     if bad:
         problem = f"{name} is not a finite number for seed(s) {', '.join(bad)}"
-        return _Reading(rule, len(values), problem=problem)
+        return replace(reading, problem=problem)
     try:
-        found = interval(values.values(), "range" if rule.reports else kind)
+        return replace(reading, found=interval(reading.values, reading.kind))
     except IntervalError as error:
-        return _Reading(rule, len(values), problem=f"{name}: {error}")
-    return _Reading(rule, len(values), found)
+        return replace(reading, problem=f"{name}: {error}")
 
 
 def judge(
@@ -219,22 +238,46 @@ def _outcome(reading: _Reading) -> Outcome:
     return "does not vanish" if reading.rule.violated(*reading.ends) else "unclear"
 
 
-def _control_row(claim: Claim, evidence: Evidence, ran: bool) -> ControlRow:
+def _read_control(claim: Claim, evidence: Evidence) -> _Reading | None:
+    control = claim.control
+    rule = control.rule_at(evidence.profile) if control else None
+    if control is None or rule is None or not evidence.records(control.experiment):
+        return None
+    return _read(control, rule, evidence)
+
+
+def _control_row(claim: Claim, profile: str, reading: _Reading | None) -> ControlRow:
     control = claim.control
     if control is None:
         return ControlRow(description=claim.no_control or "", outcome="none")
-    rule = control.rule_at(evidence.profile)
+    rule = control.rule_at(profile)
     row = ControlRow(
         statistic=str(control),
         description=control.description,
         rule=rule.text if rule else None,
+        same_quantity=control.same_quantity,
         outcome="not run",
     )
-    if not ran or rule is None or not evidence.records(control.experiment):
+    if reading is None:
         return row
-    reading = _read(control, rule, evidence)
-    found = {"estimate": reading.estimate, "interval": reading.ends, "reason": reading.problem}
-    return row.model_copy(update={**found, "outcome": _outcome(reading)})
+    holds = _rate(reading, reading)
+    found = {
+        "estimate": reading.estimate,
+        "interval": reading.ends,
+        "interval_kind": reading.kind,
+        "n_seeds": reading.n,
+        "failure_rate": None if holds is None else 1 - holds,
+        "outcome": _outcome(reading),
+        "reason": reading.problem,
+    }
+    return row.model_copy(update=found)
+
+
+def _rate(judged: _Reading | None, control: _Reading | None) -> float | None:
+    """How often the rule of `judged` would hold for seeds drawn like those of `control`."""
+    if judged is None or control is None or judged.rule.reports:
+        return None
+    return rate(control.values, judged.rule, n=judged.n, kind=judged.kind, logs=control.kind != "t")
 
 
 def _decide(reading: _Reading, control: ControlRow) -> tuple[Verdict, str | None]:
@@ -280,7 +323,8 @@ def evaluate(claim: Claim, evidence: Evidence) -> Row:
     reading = None
     if rule is not None and evidence.records(main):
         reading = _read(claim.statistic, rule, evidence)
-    control = _control_row(claim, evidence, ran=reading is not None)
+    without = _read_control(claim, evidence) if reading else None
+    control = _control_row(claim, profile, without)
     if reading is not None:
         verdict, reason = _decide(reading, control)
     else:
@@ -294,10 +338,11 @@ def evaluate(claim: Claim, evidence: Evidence) -> Row:
         "statistic": str(claim.statistic),
         "estimate": reading and reading.estimate,
         "interval": reading and reading.ends,
-        "interval_kind": "range" if rule and rule.reports else claim.statistic.interval,
+        "interval_kind": reading.kind if reading else claim.statistic.interval,
         "rule": rule and rule.text,
         "verdict": verdict,
         "reason": reason,
+        "false_positive_rate": _rate(reading, without) if control.same_quantity else None,
         "control": control,
         "n_seeds": reading.n if reading else 0,
         "profile": profile,

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
+import numpy as np
 import yaml
+from numpy.typing import NDArray
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -21,7 +23,7 @@ from pydantic import (
 
 from hierlearn.citations import labels
 from hierlearn.experiments.base import PROFILES, Experiment
-from hierlearn.measure.intervals import IntervalKind
+from hierlearn.measure.intervals import Array, IntervalKind
 
 PREFIXES = ("bfc", "kernel", "layerwise", "rhm", "ball", "simpler")
 Source = Literal["proved", "stated", "conjectured", "ours"]
@@ -60,16 +62,20 @@ class Rule:
 
     def satisfied(self, low: float, high: float) -> bool:
         """Whether every point of [low, high] lies in the region."""
-        return not self._left(low) and not self._right(high)
+        return not (self._left(low) or self._right(high))
+
+    def all_satisfied(self, low: Array, high: Array) -> NDArray[np.bool_]:
+        """The same for many intervals at once."""
+        return np.logical_not(self._left(low) | self._right(high))
 
     def violated(self, low: float, high: float) -> bool:
         """Whether no point of [low, high] lies in the region."""
-        return self._left(high) or self._right(low)
+        return bool(self._left(high) or self._right(low))
 
-    def _left(self, value: float) -> bool:
+    def _left(self, value: Any) -> Any:
         return value < self.low if self.closed else value <= self.low
 
-    def _right(self, value: float) -> bool:
+    def _right(self, value: Any) -> Any:
         return value > self.high if self.closed else value >= self.high
 
 
@@ -120,9 +126,15 @@ class Reference(_Model):
 
 
 class Control(Reference):
-    """The ablation in which the effect must vanish: where its rule holds, it has vanished."""
+    """The ablation in which the effect must vanish: where its rule holds, it has vanished.
+
+    `same_quantity` says whether its statistic is the claim's quantity, in the same unit, without
+    the effect (an error ratio with and without the mechanism): then its seeds say what the claim's
+    rule would meet in a world without the effect. In doubt it is false.
+    """
 
     description: Text
+    same_quantity: Annotated[bool, Field(strict=True)]
     rule: Annotated[Rule | None, BeforeValidator(parse_rule)] = None
     rules: Rules = {}
 

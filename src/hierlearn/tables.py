@@ -22,17 +22,19 @@ def say(text: str) -> None:
 
 def claims_table(rows: Iterable[claims.Row]) -> str:
     """Return one line a claim: verdict, what was declared, interval, rule and control."""
-    head = ["claim", "verdict", "declared", "estimate [interval]", "seeds", "rule", "control"]
+    head = ["claim", "verdict", "declared", "estimate [interval]", "over", "rule", "control"]
+    head.append("false positives")
     lines = [
         [
             row.id,
             row.verdict + (" (stale)" if row.stale else ""),
             row.expected + ("" if row.as_expected else " (!)"),
             cards.format_interval(row.estimate, row.interval),
-            str(row.n_seeds),
+            cards.how(row.interval_kind, row.n_seeds) if row.interval else "—",
             row.rule or "—",
             f"{row.control.outcome}: "
             + cards.format_interval(row.control.estimate, row.control.interval),
+            cards.percent(row.false_positive_rate),
         ]
         for row in rows
     ]

@@ -2,7 +2,8 @@
 
 With 5 or 8 seeds a percentile bootstrap covers a normal mean in about 84 % or 88 % of experiments
 instead of 95 %; `tests/test_intervals.py` simulates this, and that the intervals below keep their
-promise on normal, log-normal and heavy-tailed (t with 4 degrees of freedom) data.
+promise on normal, log-normal and heavy-tailed (t with 4 degrees of freedom) data;
+`tests/test_coverage.py` simulates the same on distributions fitted to the committed records.
 """
 
 import math
@@ -12,8 +13,10 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy import stats
+
+Array = NDArray[np.float64]
 
 IntervalKind = Literal["t", "log-t", "range"]
 INTERVAL_KINDS: tuple[str, ...] = get_args(IntervalKind)
@@ -58,8 +61,10 @@ def interval(values: Iterable[float], kind: str) -> Interval:
     if kind == "range":
         return Interval(float(np.median(sample)), float(sample.min()), float(sample.max()), n)
     if kind == "t":
-        return Interval(*_t_interval(sample), n)
-    estimate, low, high = (math.exp(min(x, _LARGEST_LOG)) for x in _t_interval(np.log(sample)))
+        estimate, low, high = (float(x[0]) for x in t_interval(sample[None]))
+    else:
+        logs = (float(x[0]) for x in t_interval(np.log(sample)[None]))
+        estimate, low, high = (math.exp(min(x, _LARGEST_LOG)) for x in logs)
     return Interval(estimate, low, high, n)
 
 
@@ -76,11 +81,13 @@ def _check_sample(sample: np.ndarray, kind: str) -> None:
         )
 
 
-def _t_interval(sample: np.ndarray) -> tuple[float, float, float]:
-    mean = float(np.mean(sample))
+def t_interval(samples: Array) -> tuple[Array, Array, Array]:
+    """Return mean and ends of the "t" interval of each row of `samples [experiment, seed]`."""
+    n = samples.shape[1]
+    mean = samples.mean(1)
     # Written out, because scipy's ready-made intervals return nan where all values are equal.
-    quantile = stats.t.ppf((1 + CONFIDENCE) / 2, len(sample) - 1)
-    half = float(quantile * np.std(sample, ddof=1) / math.sqrt(len(sample)))
+    quantile = stats.t.ppf((1 + CONFIDENCE) / 2, n - 1)
+    half = quantile * samples.std(1, ddof=1) / math.sqrt(n)
     return mean, mean - half, mean + half
 
 

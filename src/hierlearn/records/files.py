@@ -1,6 +1,7 @@
 """Record files: reading them with every doubt named by file and line, writing them atomically."""
 
 import os
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,8 +9,29 @@ from pathlib import Path
 from hierlearn.experiments.base import Group
 from hierlearn.records.schema import Record, RecordError
 
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 Numbered = list[tuple[int, Record]]
 """Records with the numbers of their lines."""
+
+
+def inside(folder: Path, *parts: str) -> Path:
+    """Return `folder` / `parts`; RecordError where a name or a symbolic link would lead out of it.
+
+    The folder itself may be a link: it is wherever the user says.
+    """
+    for part in parts:
+        if not NAME.fullmatch(part):
+            raise RecordError(
+                f"{part!r} cannot be a name in a records folder; valid: letters, digits, _ . -, "
+                "beginning with a letter or digit"
+            )
+    path = folder.joinpath(*parts)
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise RecordError(
+            f"{path} is a symbolic link that leads out of {folder}; valid: files in the records "
+            "folder itself; copy them, or name the other folder with --records"
+        )
+    return path
 
 
 def read_lines(path: Path) -> tuple[Numbered, list[str]]:

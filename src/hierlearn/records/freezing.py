@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from hierlearn.experiments.base import Experiment, Run
-from hierlearn.records.files import sorted_lines, write_file, writing
+from hierlearn.records.files import inside, sorted_lines, write_file, writing
 from hierlearn.records.schema import FrozenFile, Manifest, Record, RecordError, read_manifest
 from hierlearn.records.store import GroupState, RecordStore
 
@@ -51,6 +51,8 @@ def freeze(
     for one in chosen:
         kept.pop(one.name, None)
     manifest[profile] = {**kept, **entries}
+    for name in files:
+        inside(root, profile, f"{name}.jsonl")
     with writing(root):
         _replace(root, profile, files, _plain(manifest))
     return read_manifest(root)

@@ -1,7 +1,6 @@
 """The folders that keep records: working ones, one file a group, and frozen ones, read-only."""
 
 import logging
-import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from hierlearn.experiments.base import PROFILES, Experiment, Group
 from hierlearn.records.files import (
     Numbered,
     copy_to_free_name,
+    inside,
     misfits,
     read_lines,
     sorted_lines,
@@ -89,7 +89,7 @@ class RecordStore:
     def find(self, group: Group, experiment: Experiment, profile: str) -> GroupState:
         """Return what is there of `group`, a group of `experiment` at `profile`."""
         if self.frozen:
-            path = self.folder / profile / f"{experiment.name}.jsonl"
+            path = inside(self.folder, profile, f"{experiment.name}.jsonl")
             frozen = self._load_frozen(path, experiment, profile)
             entries, problems = frozen.groups.get(group.key, []), frozen.problems
         else:
@@ -155,11 +155,9 @@ class RecordStore:
             path.unlink(missing_ok=True)
 
     def _path(self, group: Group) -> Path:
-        name = group.experiment
-        # The name comes from code, but a folder name must not lead out of the store.
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name) or name == "superseded":
-            raise ValueError(f"experiment name {name!r} cannot be a folder; use letters, digits, _")
-        return self.folder / name / f"{group.key}.jsonl"
+        if group.experiment == "superseded":
+            raise RecordError("an experiment cannot be called 'superseded': the folder is taken")
+        return inside(self.folder, group.experiment, f"{group.key}.jsonl")
 
     def _put_aside(
         self, path: Path, group: Group, measured: list[dict[str, Any]], provenance: Provenance
