@@ -71,12 +71,6 @@ def tell_address(app: Sphinx, exception: Exception | None) -> None:
             path.write_text(re.sub(unset, rf"\g<1>{address}", text), encoding="utf-8")
 
 
-def drop_templates(app: Sphinx, error: Exception | None) -> None:
-    """Remove the themes' page templates, which they copy among the static files unrendered."""
-    for template in (Path(app.outdir) / "_static").glob("*webpack-macros.html"):
-        template.unlink()
-
-
 def show_claims_on_theorems(app: Sphinx, doctree: nodes.document) -> None:
     """Add to each theorem the line of claims that bear on it, which the build has written."""
     file = Path(app.srcdir) / "book" / "generated" / "theorems.json"
@@ -141,6 +135,5 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.setup_extension("sphinx.ext.autodoc")
     app.connect("autodoc-process-docstring", math_of_docstring)
     app.connect("autodoc-process-signature", readable_signature)
-    app.connect("build-finished", drop_templates)
     app.add_node(nodes.citation, override=True, html=(visit_citation, depart_citation))
     return {"parallel_read_safe": True, "parallel_write_safe": True}

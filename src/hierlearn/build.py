@@ -18,7 +18,7 @@ from hierlearn.notebooks import not_ready, runs, write_text
 from hierlearn.project import Project, RunError, UsageError, experiments_of
 from hierlearn.published import chapter_profiles
 from hierlearn.records import Provenance, RecordStore
-from hierlearn.site_files import dead_links, pack
+from hierlearn.site_files import dead_links, drop_templates, pack
 
 # Not pages: the records are large, and caches and earlier products do not belong to a source.
 LEFT_OUT = {"records", "generated", "__pycache__", ".ipynb_checkpoints"}
@@ -42,6 +42,7 @@ def build(project: Project, experiments: dict[str, Experiment]) -> Path:
     write_fragments(project, experiments)
     epoch = _epoch(project)
     _jupyter_book(project, epoch)
+    drop_templates(project.html)
     if dead := dead_links(project.html):
         raise RunError("these links of the site lead nowhere:\n  " + "\n  ".join(dead))
     pack(project.html, project.zip_file, epoch=int(epoch))

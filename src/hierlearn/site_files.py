@@ -12,6 +12,12 @@ _ELSEWHERE = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*:|//")
 _FIRST_YEAR = 315532800  # 1980-01-01: a zip file knows no earlier time
 
 
+def drop_templates(html: Path) -> None:
+    """Remove the themes' page templates, which Sphinx copies among the static files unrendered."""
+    for template in (html / "_static").glob("*webpack-macros.html"):
+        template.unlink()
+
+
 def dead_links(html: Path) -> list[str]:
     """Return "page: link" for every link inside the site `html` that leads nowhere.
 
