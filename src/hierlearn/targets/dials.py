@@ -169,9 +169,6 @@ def _check_dial(dial: str, v: int, n_classes: int, m: int, n_levels: int) -> Non
     if base and (m % base or v % base or parents % base or n_levels < 2):
         need = f"symbols, classes and n_synonyms in multiples of {base}, and at least two levels"
         holds = False
-    elif base and base * parents * m > v * v:
-        need = f"{base} * symbols * n_synonyms <= vocab_size**2 at level 2"
-        holds = False
     if not holds:
         given = (
             f"vocab_size = {v}, n_classes = {n_classes}, n_synonyms = {m}, n_levels = {n_levels}"

@@ -1,0 +1,302 @@
+"""Whatever is passed in either runs or is refused with what was given and what is valid."""
+
+import copy
+import math
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import toy_book
+import yaml
+from click.testing import CliRunner
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from jaxtyping import TypeCheckError
+
+from hierlearn import cli, pages
+from hierlearn.claims import ClaimError, load_claims
+from hierlearn.devices import DeviceError
+from hierlearn.experiments import EXPERIMENTS
+from hierlearn.memory import TooLargeError
+from hierlearn.project import RunError, UsageError
+from hierlearn.targets import balls, derivations, dials, hypercube
+from hierlearn.targets.hierarchy import RandomHierarchy
+from hierlearn.targets.quadratic import QuadraticTeachers
+
+settings.register_profile("hierlearn", deadline=None, derandomize=True, database=None)
+settings.load_profile("hierlearn")
+ROOT = Path(__file__).parents[1]
+SAYS_WHAT_IS_VALID = re.compile(r"valid|must|need|at least|only|give")
+
+# --- the command line, and the parameters of a page -------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def book(tmp_path_factory):
+    """The toy book as the current folder; what would compute or build is refused instead."""
+
+    def refuse(*arguments: Any, **named: Any) -> None:
+        raise RunError("nothing is computed in this test")
+
+    root = toy_book.make_project(tmp_path_factory.mktemp("bad") / "project")
+    with pytest.MonkeyPatch.context() as patch:
+        toy_book.isolate(patch)
+        patch.chdir(root)
+        for name in ("hierlearn.sweeps.compute", "hierlearn.notebooks.execute"):
+            patch.setattr(name, refuse)
+        yield root
+
+
+def listing(root: Path) -> list[tuple[str, int]]:
+    """Every file and folder around the project, with its time of change."""
+    found = [os.path.join(folder, name) for folder, *names in os.walk(root.parent)
+             for name in (*names[0], *names[1])]  # fmt: skip
+    return sorted((name, os.stat(name).st_mtime_ns) for name in found)
+
+
+text = st.text(max_size=8) | st.sampled_from(["../x", "a\0b", "/", "~", "README.md", "--", "-1"])
+profiles = st.sampled_from(["smoke", "laptop", "paper", "Smoke"]) | text
+folders = st.sampled_from(["_build/records", "book/records", "README.md", "nowhere"]) | text
+option = st.one_of(
+    st.tuples(st.just("--profile"), profiles),
+    st.tuples(st.just("--device"), st.sampled_from(["auto", "cpu", "tpu"]) | text),
+    st.tuples(st.just("--records"), folders),
+    st.tuples(st.just("--workers"), st.integers(-3, 3).map(str) | text),
+    st.tuples(st.sampled_from(["--frozen", "--json", "--help", "--speed"])),
+    st.tuples(st.sampled_from(["1", "toy", "ledger", "9"]) | text),
+)
+commands = st.sampled_from(["run", "build", "book", "claims", "status", "freeze"]) | text
+
+
+@settings(max_examples=1000)
+@given(commands, st.lists(option, max_size=3))
+def test_the_command_line_runs_or_says_what_is_wrong_in_one_message(book, command, options):
+    before = listing(book)
+    arguments = [command, *(word for one in options for word in one)]
+    result = CliRunner().invoke(cli.cli, arguments)
+    assert result.exit_code in (0, 1, 2), (arguments, result.exception)
+    assert result.exception is None or isinstance(result.exception, SystemExit), arguments
+    assert "Traceback" not in result.output
+    if result.exit_code:
+        assert len(re.findall(r"^Error: ", result.stderr, re.MULTILINE)) == 1, arguments
+    assert listing(book) == before
+
+
+@settings(max_examples=1000)
+@given(
+    st.sampled_from(["1", "01_toy_chapter", "ledger", "9"]) | text,
+    profiles | st.none() | st.integers(),
+    st.sampled_from(["auto", "cpu", "tpu"]) | text | st.none(),
+    folders,
+)
+def test_a_page_opens_or_names_the_parameter_and_its_valid_values(
+    book, name, profile, device, records
+):
+    before = listing(book)
+    try:
+        pages.open_chapter(name, profile=profile, device=device, records=records)
+    except (UsageError, DeviceError) as error:
+        values = (name, profile, device, records)
+        assert any(repr(value) in str(error) for value in values), str(error)
+        assert "valid" in str(error)
+    except TypeCheckError:
+        pass
+    assert listing(book) == before
+
+
+# --- claims.yml -------------------------------------------------------------------------------
+
+REAL = yaml.safe_load((ROOT / "book" / "claims.yml").read_text(encoding="utf-8"))
+ALL = dict(EXPERIMENTS)  # the toy book replaces the registry
+plain = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9)
+junk = plain | st.lists(plain, max_size=3) | st.dictionaries(st.text(max_size=9), plain, max_size=3)
+
+
+def paths(node: Any, above: tuple = ()) -> list[tuple]:
+    """The place of every field of an entry."""
+    if not isinstance(node, dict):
+        return [above]
+    return [above, *(path for key, value in node.items() for path in paths(value, (*above, key)))]
+
+
+@st.composite
+def broken_entries(draw: st.DrawFn) -> dict:
+    """An entry of the book with one field changed, dropped, renamed or added."""
+    entry = copy.deepcopy(draw(st.sampled_from(REAL)))
+    *above, key = draw(st.sampled_from(paths(entry)[1:]))
+    node = entry
+    for step in above:
+        node = node[step]
+    how = draw(st.sampled_from(["change", "drop", "rename", "add"]))
+    if how == "change":
+        node[key] = draw(junk)
+    elif how == "add":
+        node[draw(st.text(max_size=9))] = draw(plain)
+    else:
+        value = node.pop(key)
+        if how == "rename":
+            node[draw(st.text(max_size=9))] = value
+    return entry
+
+
+def loads_or_explains(path: Path, content: str) -> None:
+    """Load a claims file, or find the file and what is valid in the error."""
+    path.write_text(content, encoding="utf-8")
+    before = listing(path.parent)
+    try:
+        load_claims(path, ALL)
+    except ClaimError as error:
+        assert str(path) in str(error)
+        assert not re.search(r"Traceback|Error:", str(error))
+    assert listing(path.parent) == before
+
+
+@settings(max_examples=1000)
+@given(broken_entries())
+def test_a_changed_entry_of_the_book_loads_or_is_named_with_its_field(tmp_path_factory, entry):
+    folder = tmp_path_factory.getbasetemp() / "entries" / "claims"
+    folder.mkdir(parents=True, exist_ok=True)
+    loads_or_explains(folder / "claims.yml", yaml.safe_dump([entry]))
+
+
+@settings(max_examples=300)
+@given(st.sampled_from(REAL), st.integers(0, 2000), st.integers(0, 5), st.text(max_size=4))
+def test_a_damaged_text_of_claims_loads_or_is_refused(tmp_path_factory, entry, at, cut, insert):
+    whole = yaml.safe_dump([entry])
+    at %= len(whole)
+    folder = tmp_path_factory.getbasetemp() / "texts" / "claims"
+    folder.mkdir(parents=True, exist_ok=True)
+    insert = insert.encode("utf-8", "ignore").decode()
+    loads_or_explains(folder / "claims.yml", whole[:at] + insert + whole[at + cut :])
+
+
+# --- targets ----------------------------------------------------------------------------------
+
+
+def runs_or_explains(make: Callable[..., Any], **given_values: Any) -> None:
+    """Call `make`; an error must carry one of the given values and say what is valid."""
+    try:
+        make(**given_values)
+    except TypeCheckError:
+        return
+    except (ValueError, TooLargeError) as error:
+        shown = [part for value in given_values.values() for part in _shown(value)]
+        message = str(error)
+        assert any(re.search(rf"(?<![\w.]){re.escape(s)}(?![\w])", message) for s in shown), message
+        assert SAYS_WHAT_IS_VALID.search(message), message
+
+
+def _shown(value: Any) -> list[str]:
+    parts = [repr(value)]
+    if isinstance(value, float):
+        parts.append(f"{value:g}")
+    if isinstance(value, (list, tuple)):
+        parts += [repr(list(value)), repr(tuple(value))]
+    return parts
+
+
+def generator() -> torch.Generator:
+    """A generator of its own for each call."""
+    return torch.Generator().manual_seed(0)
+
+
+sizes = st.integers(-2, 9)
+reals = st.floats() | st.sampled_from([0.0, 0.5, 1.0, -0.1, math.nan, math.inf])
+seeds = st.lists(st.integers(-2, 3), max_size=2)
+grammar = {
+    "vocab_size": sizes | st.sampled_from([256, 257]),
+    "n_classes": sizes,
+    "n_synonyms": sizes,
+    "n_levels": st.integers(-1, 4),
+}
+CONSTRUCTORS: dict[str, tuple[Callable[..., Any], dict[str, st.SearchStrategy]]] = {
+    "QuadraticTeachers": (
+        QuadraticTeachers.draw,
+        {"seeds": seeds, "dim": sizes, "widths": st.lists(sizes, max_size=3), "skip": reals},
+    ),
+    "ParityClass": (
+        hypercube.ParityClass,
+        {
+            "dim": sizes,
+            "degrees": st.lists(sizes, max_size=3).map(tuple),
+            "amplitudes": st.lists(reals, max_size=3).map(tuple),
+        },
+    ),
+    "hierarchy_class": (
+        hypercube.hierarchy_class,
+        {"dim": sizes, "amplitudes": st.lists(reals, max_size=3)},
+    ),
+    "Hierarchies": (
+        hypercube.Hierarchies.draw,
+        {"seeds": seeds, "dim": sizes, "amplitudes": st.lists(reals, max_size=3)},
+    ),
+    "krawtchouk": (hypercube.krawtchouk, {"dim": sizes}),
+    "all_points": (hypercube.all_points, {"dim": sizes | st.just(64)}),
+    "draw_points": (
+        lambda n_points, dim: hypercube.draw_points(n_points, dim, generator()),
+        {"n_points": sizes, "dim": sizes},
+    ),
+    "dense_polynomials": (
+        lambda seeds, dim, degree: hypercube.dense_polynomials(
+            torch.ones(2, 3, dim), seeds, degree=degree
+        ),
+        {"seeds": seeds, "dim": st.integers(0, 6), "degree": sizes},
+    ),
+    "RandomHierarchy": (
+        RandomHierarchy.draw,
+        {"seed": sizes, **grammar, "branching": st.integers(-1, 4)},
+    ),
+    "DialedHierarchy": (
+        dials.DialedHierarchy.draw,
+        {
+            "seed": sizes,
+            **{name: st.integers(-1, 8) for name in ("vocab_size", "n_classes", "n_synonyms")},
+            "n_levels": st.integers(-1, 3),
+            "dial": st.sampled_from([*dials.DIALS]) | st.text(max_size=5),
+            "t": st.sampled_from([0.0, 0.5, 1.0]) | reals,
+        },
+    ),
+    "distinct_integers": (
+        lambda n, bound: derivations.distinct_integers(n, bound, generator()),
+        {"n": sizes, "bound": sizes | st.just(1 << 23)},
+    ),
+    "ball sample": (
+        lambda distribution, n_samples, dim: balls.sample(
+            distribution, n_samples, dim=dim, generator=generator()
+        ),
+        {
+            "distribution": st.sampled_from([*balls.DISTRIBUTIONS]) | st.text(max_size=5),
+            "n_samples": sizes,
+            "dim": sizes,
+        },
+    ),
+    "ball": (
+        balls.find,
+        {
+            "distribution": st.sampled_from([*balls.DISTRIBUTIONS]) | st.text(max_size=5),
+            "dim": sizes,
+            "radius": reals,
+        },
+    ),
+    "sphere": (
+        lambda n_samples, dim: balls.sphere(n_samples, dim, generator()),
+        {"n_samples": sizes, "dim": sizes},
+    ),
+}
+MANY = {"DialedHierarchy": 400, "RandomHierarchy": 250, "QuadraticTeachers": 100}
+
+
+@pytest.mark.parametrize("name", CONSTRUCTORS)
+def test_a_target_is_made_or_refused_with_the_value_and_what_is_valid(name):
+    make, parameters = CONSTRUCTORS[name]
+
+    @settings(max_examples=MANY.get(name, 50))
+    @given(st.fixed_dictionaries(parameters))
+    def check(values: dict[str, Any]) -> None:
+        runs_or_explains(make, **values)
+
+    check()
