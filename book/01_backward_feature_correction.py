@@ -181,10 +181,23 @@ panels = {"gram2": "error of the features (gram2)", "sin2": "rotation out of the
 parts = []
 for index, (ax, (name, title)) in enumerate(zip(axes, panels.items())):
     mean, low, high = figures.series(
-        ax, gaps, over_gaps(lambda m: start_of_3(m)[name]), label="measured", marker=True, index=index
+        ax,
+        gaps,
+        over_gaps(lambda m: start_of_3(m)[name]),
+        label="measured",
+        marker=True,
+        index=index,
     )
     formula = np.exp(np.mean(np.log(over_gaps(lambda m: m["plateau"][name])), 0))
-    ax.plot(gaps, formula, color=figures.INK, linestyle="", marker="x", markersize=9, label="closed form")
+    ax.plot(
+        gaps,
+        formula,
+        color=figures.INK,
+        linestyle="",
+        marker="x",
+        markersize=9,
+        label="closed form",
+    )
     figures.log_axes(ax, "xy", x_ticks=gaps)
     ax.set_title(title)
     ax.set_xlabel(r"information gap $\alpha_3$")
@@ -196,12 +209,13 @@ for index, (ax, (name, title)) in enumerate(zip(axes, panels.items())):
 figures.show(
     fig,
     name="plateau",
-    alt=f"Level 2 just before level 3 opens, geometric mean of {len(seeds)} seeds. " + "; ".join(parts) + ".",
+    alt=f"Level 2 just before level 3 opens, geometric mean of {len(seeds)} seeds. "
+    + "; ".join(parts)
+    + ".",
     caption=r"Level 2 just before level 3 opens: every seed (thin), geometric mean with 95 % interval, "
     r"and the closed form (crosses), which has no free parameter.",
     command=command,
-);
-
+)
 # %% [markdown]
 # The measured error is {glue:text}`bfc.B1` times the predicted one, and it grows with the gap with
 # exponent {glue:text}`bfc.B2` (predicted: 1). When the bias is taken out of the target, by training
@@ -211,7 +225,12 @@ figures.show(
 # ### Opening the next level corrects it
 
 # %% tags=["hide-input"]
-LABELS = {"rel": "relative test error", "gram2": "level 2 (gram2)", "fn3": "level 3", "fn4": "level 4"}
+LABELS = {
+    "rel": "relative test error",
+    "gram2": "level 2 (gram2)",
+    "fn3": "level 3",
+    "fn4": "level 4",
+}
 
 
 def curves(name, choice, key):
@@ -230,7 +249,9 @@ parts = []
 for level in range(2, n_levels + 2):
     key = "gram2" if level == 2 else f"fn{level}"
     steps, values = curves(deep, choice, key)
-    mean, _, _ = figures.series(axes[0], steps, values, label=LABELS[key], index=level - 2, floor=1e-12)
+    mean, _, _ = figures.series(
+        axes[0], steps, values, label=LABELS[key], index=level - 2, floor=1e-12
+    )
     parts.append(f"{LABELS[key]} ends at {mean[-1]:.1g}")
 steps, values = curves(deep, choice, "rel")
 mean, _, _ = figures.series(axes[1], steps, values, label=LABELS["rel"], index=5, floor=1e-13)
@@ -250,10 +271,10 @@ figures.show(
     + f", the relative test error at {mean[-1]:.1g}. "
     + "The level-2 error is flat until the next level opens and then falls.",
     caption="Staged training, every seed shown. The error of level 2 is flat while it is alone and falls "
-    "when the next level opens" + ("; then it waits at the height of the next gap." if n_levels > 2 else "."),
+    "when the next level opens"
+    + ("; then it waits at the height of the next gap." if n_levels > 2 else "."),
     command=command,
-);
-
+)
 # %% [markdown]
 # At three levels and $\alpha_3=0.2$, opening level 3 lowers the level-2 error by a factor
 # {glue:text}`bfc.B3`. Training level 2 for as many steps *without* opening level 3 changes it by a
@@ -284,16 +305,21 @@ if runs.get("depth_sweep"):
             ax, gaps_4, before_4(key), label="measured", marker=True, index=power - 1
         )
         guide = mean[-1] * (np.array(gaps_4) / gaps_4[-1]) ** power
-        ax.plot(gaps_4, guide, color=figures.INK, linewidth=0.9, linestyle=":", label=f"slope {power}")
+        ax.plot(
+            gaps_4, guide, color=figures.INK, linewidth=0.9, linestyle=":", label=f"slope {power}"
+        )
         figures.log_axes(ax, "xy", x_ticks=gaps_4)
         ax.set_title(title)
         ax.set_xlabel(r"next gap $\alpha_4$")
         ax.legend()
-        parts.append(f"{title} from {mean[0]:.2g} at gap {gaps_4[0]:g} to {mean[-1]:.2g} at gap {gaps_4[-1]:g}")
+        parts.append(
+            f"{title} from {mean[0]:.2g} at gap {gaps_4[0]:g} to {mean[-1]:.2g} at gap {gaps_4[-1]:g}"
+        )
     figures.show(
         fig,
         name="next-gap",
-        alt=f"Errors after level 3 has trained and before level 4 opens, {len(deep_runs)} seeds: " + "; ".join(parts),
+        alt=f"Errors after level 3 has trained and before level 4 opens, {len(deep_runs)} seeds: "
+        + "; ".join(parts),
         caption="Before level 4 opens, level 2 is wrong in proportion to the next gap, and level 3 to its square.",
         command=command,
     )
@@ -319,7 +345,11 @@ if runs.get("gradient_paths"):
         steps, values = curves("gradient_paths", arm, "rel")
         mean, _, _ = figures.series(ax, steps, values, label=label, index=index, floor=1e-13)
         parts.append(f"{label} {mean[-1]:.0e}")
-    arm = next(c for group in rows(runs["gradient_paths"], ARMS["greedy, then thawed"]).values() for c, _ in group)
+    arm = next(
+        c
+        for group in rows(runs["gradient_paths"], ARMS["greedy, then thawed"]).values()
+        for c, _ in group
+    )
     figures.mark_steps(ax, {"level 3 opens": arm.opens[1], "thaw": arm.thaw})
     figures.log_axes(ax, "y")
     ax.set_title("relative test error")
@@ -393,16 +423,26 @@ if runs.get("joint_training"):
     fig, ax = plt.subplots(figsize=(figures.WIDTH, 2.6))
     parts = []
     for index, n in enumerate((2, 3)):
-        final = [m["final"]["rel"] for r in rows(runs["joint_training"], lambda c: len(c.widths) == n).values() for _, m in r]
+        final = [
+            m["final"]["rel"]
+            for r in rows(runs["joint_training"], lambda c: len(c.widths) == n).values()
+            for _, m in r
+        ]
         final = np.sort(np.array(final, dtype=float))
         ax.plot(
             final, np.full(len(final), index) + np.linspace(-0.15, 0.15, len(final)), color=figures.COLORS[index],
             linestyle="", marker=figures.MARKERS[index], alpha=0.8,
         )  # fmt: skip
         stuck = int((~(final <= 1e-4)).sum())  # a diverged run counts as stuck
-        ours = [run for r in rows(runs["joint_training"], lambda c: len(c.widths) == n).values() for run in r]
+        ours = [
+            run
+            for r in rows(runs["joint_training"], lambda c: len(c.widths) == n).values()
+            for run in r
+        ]
         whole = sum(regression.hierarchy_learned(c, m) for c, m in ours)
-        parts.append(f"{n + 1} levels: {stuck} of {len(final)} seeds end above 1e-4, best {final[0]:.0e}, worst {final[-1]:.0e}")
+        parts.append(
+            f"{n + 1} levels: {stuck} of {len(final)} seeds end above 1e-4, best {final[0]:.0e}, worst {final[-1]:.0e}"
+        )
         chapter.glue(f"joint-{n + 1}", f"{stuck} of {len(final)}")
         chapter.glue(f"joint-{n + 1}-whole", f"{whole} of {len(final)}")
     ax.set_yticks([0, 1], ["three levels", "four levels"])
@@ -441,10 +481,14 @@ if runs.get("learning_order"):
         waits = [[regression.wait(c, m) for c, m in line] for line in ordered]
         label = {"sgd": "plain SGD", "adam": "Adam"}[optimizer]
         mean, _, _ = figures.series(ax, order_gaps, waits, label=label, marker=True, index=index)
-        parts.append(f"{label} {mean[0]:.0f} steps at gap {order_gaps[0]:g} and {mean[-1]:.0f} at {order_gaps[-1]:g}")
+        parts.append(
+            f"{label} {mean[0]:.0f} steps at gap {order_gaps[0]:g} and {mean[-1]:.0f} at {order_gaps[-1]:g}"
+        )
         if optimizer == "sgd":
             guide = mean[-1] * (np.array(order_gaps) / order_gaps[-1]) ** -2
-            ax.plot(order_gaps, guide, color=figures.INK, linestyle=":", linewidth=1, label="slope −2")
+            ax.plot(
+                order_gaps, guide, color=figures.INK, linestyle=":", linewidth=1, label="slope −2"
+            )
     figures.log_axes(ax, "xy", x_ticks=order_gaps)
     ax.set_xlabel(r"information gap $\alpha_3$")
     ax.set_title("steps by which level 3 lags behind level 2")
@@ -455,10 +499,18 @@ if runs.get("learning_order"):
         caption="Joint training from scratch: steps between the moments at which level 2 and level 3 are half learned.",
         command=command,
     )  # fmt: skip
-    half = [m["half"] for r in rows(runs["learning_order"], lambda c: len(c.widths) == 3).values() for _, m in r]
+    half = [
+        m["half"]
+        for r in rows(runs["learning_order"], lambda c: len(c.widths) == 3).values()
+        for _, m in r
+    ]
     later = sum(h["4"] is not None and h["3"] is not None and h["4"] > h["3"] for h in half)
     order_4 = f"{later} of {len(half)}"
-    adam = [m for r in rows(runs["learning_order"], regression.trained_by("adam")).values() for _, m in r]
+    adam = [
+        m
+        for r in rows(runs["learning_order"], regression.trained_by("adam")).values()
+        for _, m in r
+    ]
     adam_never = f"{sum(m['half']['3'] is None for m in adam)} of {len(adam)}"
     never_4 = f"{sum(h['4'] is None for h in half)} of {len(half)}"
 chapter.glue("order-4", order_4)
@@ -504,8 +556,17 @@ net_dims = sample_complexity.DIMS[profile]
 slope = fit_slope(net_dims, [sample_complexity.n_parameters(d) for d in net_dims])
 chapter.glue("parameter-exponent", format_number(slope))
 chapter.glue("largest-dim", str(max(net_dims)))
-ax.plot(grid, monomials, color=figures.INK, linestyle=":", linewidth=1, label=r"monomials of degree $\leq 4$")
-ax.plot(grid, parameters, color=figures.NEUTRAL, linestyle="--", linewidth=1, label="network parameters")
+ax.plot(
+    grid,
+    monomials,
+    color=figures.INK,
+    linestyle=":",
+    linewidth=1,
+    label=r"monomials of degree $\leq 4$",
+)
+ax.plot(
+    grid, parameters, color=figures.NEUTRAL, linestyle="--", linewidth=1, label="network parameters"
+)
 figures.log_axes(ax, "xy", x_ticks=grid)
 ax.set_xlabel("input dimension $d$")
 ax.set_ylabel(r"samples for relative error $10^{-4}$")
@@ -582,7 +643,9 @@ if runs.get("label_noise"):
     fig, ax = plt.subplots(figsize=(figures.WIDTH, 3))
     shares = (0.0, *classification.FLIPS)
     clean = classification.LABEL_STATISTICS["frozen_cost"](runs["labels"])
-    noisy = [classification.flip_ratio(share)(runs["label_noise"]) for share in classification.FLIPS]
+    noisy = [
+        classification.flip_ratio(share)(runs["label_noise"]) for share in classification.FLIPS
+    ]
     values = [[found[s] for found in (clean, *noisy)] for s in sorted(clean)]
     mean, low, high = figures.series(ax, shares, values, label="greedy over staged", marker=True)
     ax.axhline(1, color=figures.INK, linestyle=":", linewidth=1)

@@ -101,8 +101,18 @@ for index, law in enumerate(balls.DISTRIBUTIONS.values()):
     density = law.density(grid, 10)
     dash = figures.DASHES[index % 2]
     ax.plot(grid, density, color=color, linestyle=dash, linewidth=1.3, label=law.title)
-    gap = np.abs(heights - np.array([law.density(np.linspace(a + 1e-4, b, 20), 10).mean() for a, b in zip(edges, edges[1:], strict=False)])).max()
-    parts.append(f"{law.title}: highest density {density.max():.2f}, largest deviation of a bin {gap:.2f}")
+    gap = np.abs(
+        heights
+        - np.array(
+            [
+                law.density(np.linspace(a + 1e-4, b, 20), 10).mean()
+                for a, b in zip(edges, edges[1:], strict=False)
+            ]
+        )
+    ).max()
+    parts.append(
+        f"{law.title}: highest density {density.max():.2f}, largest deviation of a bin {gap:.2f}"
+    )
 for ax, title in zip(axes, ("the paper's", "ours"), strict=True):
     ax.set_title(title)
     ax.set_xlabel(r"radius $\rho$")
@@ -212,15 +222,23 @@ def runs_of(name, choice):
 
 def by_seed(name, choice, field, value, needed=None):
     """Values [seed, point] over a config field, for the seeds that have every point."""
-    found = {s: {getattr(c, field): value(m) for c, m in r} for s, r in rows(runs[name], choice).items()}
+    found = {
+        s: {getattr(c, field): value(m) for c, m in r} for s, r in rows(runs[name], choice).items()
+    }
     points = sorted({x for one in found.values() for x in one})
-    return points, np.array([[one[x] for x in points] for one in found.values() if len(one) == len(points)])
+    return points, np.array(
+        [[one[x] for x in points] for one in found.values() if len(one) == len(points)]
+    )
 
 
 strong = runs_of("ball_sum", strong_curve)[0][0]
 weak = runs_of("ball_sum", weak_curve)[0][0]
-chapter.glue("ball-strong", f"{strong.width} units, {strong.n_samples} samples and {strong.n_steps} steps")
-chapter.glue("ball-weak", f"{weak.width} units and {weak.n_steps} steps of {weak.batch} fresh samples")
+chapter.glue(
+    "ball-strong", f"{strong.width} units, {strong.n_samples} samples and {strong.n_steps} steps"
+)
+chapter.glue(
+    "ball-weak", f"{weak.width} units and {weak.n_steps} steps of {weak.batch} fresh samples"
+)
 chapter.glue("ball-weak-parameters", str(weak.width * 12 + 1))
 chapter.glue("ball-strong-parameters", str(strong.width))
 chapter.glue("ball-floor", f"{floor:.4f}")
@@ -246,12 +264,20 @@ for ax, label in zip(axes, ("weak", "frozen strong"), strict=True):
         kept = np.isfinite(mean).all(0) & np.isfinite(spread).all(0)
         line, sd = mean[:, kept].mean(0), spread[:, kept].mean(0)
         color = figures.COLORS[index]
-        ax.plot(middle[kept], line, color=color, linestyle=figures.DASHES[index], label=f"step {step}")
+        ax.plot(
+            middle[kept], line, color=color, linestyle=figures.DASHES[index], label=f"step {step}"
+        )
         if index == len(profiles[0]["step"]) - 1:
             figures.band(ax, middle[kept], line - sd, line + sd, color=color)
     low, high = np.interp([1.2, 1.6], middle[kept], line)
     parts.append(f"{label}: {low:.2f} at radius 1.2 and {high:.2f} at 1.6, spread {sd.mean():.2f}")
-    ax.plot([edges[0], RADIUS, RADIUS, edges[-1]], [1, 1, 0, 0], color=figures.INK, linewidth=0.9, linestyle=":")
+    ax.plot(
+        [edges[0], RADIUS, RADIUS, edges[-1]],
+        [1, 1, 0, 0],
+        color=figures.INK,
+        linewidth=0.9,
+        linestyle=":",
+    )
     ax.set_title(label)
     ax.set_xlabel(r"$\Vert x\Vert$")
     ax.legend()
@@ -272,10 +298,19 @@ for index, (label, arm) in enumerate(ARMS.items()):
     found = runs_of("ball_sum", arm)
     steps = np.array(found[0][1]["curve"]["step"])
     values = np.array([m["curve"]["mse"] for _, m in found])
-    mean, _, _ = figures.series(ax, steps / steps[-1], values, label=label, index=index, marker=True)
+    mean, _, _ = figures.series(
+        ax, steps / steps[-1], values, label=label, index=index, marker=True
+    )
     parts.append(f"{label} ends at {mean[-1]:.3f}")
 ax.axhline(floor, color=figures.INK, linewidth=0.9, linestyle=":")
-ax.annotate("degree-1 level", (0.99, floor), xytext=(0, 3), textcoords="offset points", ha="right", fontsize=8)
+ax.annotate(
+    "degree-1 level",
+    (0.99, floor),
+    xytext=(0, 3),
+    textcoords="offset points",
+    ha="right",
+    fontsize=8,
+)
 ax.set_yscale("log")
 ticks = [0.02, 0.05, 0.1, 0.2, 0.5]
 ax.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
@@ -305,8 +340,12 @@ figures.show(
 # %% tags=["hide-input"]
 if profile != "smoke":
     fig, ax = plt.subplots(figsize=(figures.WIDTH, 3.8))
-    sizes = where(learner="trained", clip="none", target="ball", activation="relu", dim=10, radius=RADIUS)
-    features = where(learner="frozen", dim=10, radius=RADIUS, clip="unit", momentum=0.99, ridge=True)
+    sizes = where(
+        learner="trained", clip="none", target="ball", activation="relu", dim=10, radius=RADIUS
+    )
+    features = where(
+        learner="frozen", dim=10, radius=RADIUS, clip="unit", momentum=0.99, ridge=True
+    )
     lines = {
         "weak, trained in all layers": (sizes, "mse"),
         "frozen strong, gradient descent": (features, "mse"),
@@ -323,12 +362,33 @@ if profile != "smoke":
         columns = [figures.log_interval(np.array(found[w])[:, None]) for w in widths]
         mean, low, high = (np.array([column[i][0] for column in columns]) for i in range(3))
         for w in widths:
-            ax.plot([w] * len(found[w]), found[w], color=figures.COLORS[index], linestyle="", marker=".", markersize=3, alpha=0.5)
+            ax.plot(
+                [w] * len(found[w]),
+                found[w],
+                color=figures.COLORS[index],
+                linestyle="",
+                marker=".",
+                markersize=3,
+                alpha=0.5,
+            )
         figures.band(ax, widths, low, high, color=figures.COLORS[index])
-        ax.plot(widths, mean, color=figures.COLORS[index], linestyle=figures.DASHES[index], marker=figures.MARKERS[index], label=label)
-        parts.append(f"{label} from {mean[0]:.3f} at {widths[0]} units to {mean[-1]:.3f} at {widths[-1]}")
+        ax.plot(
+            widths,
+            mean,
+            color=figures.COLORS[index],
+            linestyle=figures.DASHES[index],
+            marker=figures.MARKERS[index],
+            label=label,
+        )
+        parts.append(
+            f"{label} from {mean[0]:.3f} at {widths[0]} units to {mean[-1]:.3f} at {widths[-1]}"
+        )
     ax.axhline(floor, color=figures.INK, linewidth=0.9, linestyle=":")
-    figures.log_axes(ax, "x", x_ticks=[r for r in (32, 100, 300, 1000, 4000, 16_000) if min(ticks) <= r <= max(ticks)])
+    figures.log_axes(
+        ax,
+        "x",
+        x_ticks=[r for r in (32, 100, 300, 1000, 4000, 16_000) if min(ticks) <= r <= max(ticks)],
+    )
     ax.set_yscale("log")
     levels = [0.02, 0.05, 0.1, 0.2]
     ax.set_yticks(levels, [f"{level:g}" for level in levels])
@@ -360,8 +420,24 @@ for index, (label, arm) in enumerate(ARMS.items()):
     values = np.array([m["fractions"] for _, m in runs_of("ball_sum", arm)])
     mean = values.mean(0)
     place = np.array(degrees) + 0.18 * (index - 1)
-    ax.plot(np.repeat(place[None], len(values), 0).T, values.T, color=figures.COLORS[index], linestyle="", marker=".", markersize=4, alpha=0.5)
-    ax.plot(place, mean, color=figures.COLORS[index], linestyle=figures.DASHES[index], linewidth=1.2, marker=figures.MARKERS[index], label=label)
+    ax.plot(
+        np.repeat(place[None], len(values), 0).T,
+        values.T,
+        color=figures.COLORS[index],
+        linestyle="",
+        marker=".",
+        markersize=4,
+        alpha=0.5,
+    )
+    ax.plot(
+        place,
+        mean,
+        color=figures.COLORS[index],
+        linestyle=figures.DASHES[index],
+        linewidth=1.2,
+        marker=figures.MARKERS[index],
+        label=label,
+    )
     parts.append(f"{label} " + ", ".join(f"{g:.2f}" for g in mean))
 ax.axhline(0, color=figures.INK, linewidth=0.7)
 ax.axhline(1, color=figures.INK, linewidth=0.7, linestyle=":")
@@ -393,16 +469,27 @@ figures.show(
 # %% tags=["hide-input"]
 if profile != "smoke":
     fig, ax = plt.subplots(figsize=(figures.WIDTH, 3.8))
-    weak_choice = where(learner="trained", clip="none", target="ball", activation="relu", radius=RADIUS, width=256)
-
+    weak_choice = where(
+        learner="trained", clip="none", target="ball", activation="relu", radius=RADIUS, width=256
+    )
 
     def weak_dims(config):
         return weak_choice(config) and config.dim >= 5
 
-    strong_choice = where(learner="frozen", clip="unit", target="ball", radius=RADIUS, momentum=0.99, width=strong.width)
+    strong_choice = where(
+        learner="frozen",
+        clip="unit",
+        target="ball",
+        radius=RADIUS,
+        momentum=0.99,
+        width=strong.width,
+    )
     wide_choice = where(learner="frozen", clip="unit", target="ball", radius=RADIUS, momentum=0.99)
     parts = []
-    lines = {"weak": (weak_dims, "mse"), f"frozen strong, $r={strong.width}$": (strong_choice, "mse")}
+    lines = {
+        "weak": (weak_dims, "mse"),
+        f"frozen strong, $r={strong.width}$": (strong_choice, "mse"),
+    }
     for index, (label, (choice, key)) in enumerate(lines.items()):
         found = {}
         for config, measurement in runs_of("ball_sum", choice):
@@ -411,17 +498,42 @@ if profile != "smoke":
         columns = [figures.log_interval(np.array(found[x])[:, None]) for x in dims]
         mean, low, high = (np.array([column[i][0] for column in columns]) for i in range(3))
         figures.band(ax, dims, low, high, color=figures.COLORS[index])
-        ax.plot(dims, mean, color=figures.COLORS[index], linestyle=figures.DASHES[index], marker=figures.MARKERS[index], label=label)
+        ax.plot(
+            dims,
+            mean,
+            color=figures.COLORS[index],
+            linestyle=figures.DASHES[index],
+            marker=figures.MARKERS[index],
+            label=label,
+        )
         parts.append(f"{label.replace('$', '')} " + ", ".join(f"{m:.3f}" for m in mean))
-    larger = [(c.dim, c.width, m["mse"]) for c, m in runs_of("ball_sum", wide_choice) if c.dim > 10 and c.width > strong.width]
+    larger = [
+        (c.dim, c.width, m["mse"])
+        for c, m in runs_of("ball_sum", wide_choice)
+        if c.dim > 10 and c.width > strong.width
+    ]
     for d, r in sorted({(d, r) for d, r, _ in larger}):
         values = [e for dd, rr, e in larger if (dd, rr) == (d, r)]
-        ax.plot([d] * len(values), values, color=figures.COLORS[2], linestyle="", marker=figures.MARKERS[2], label=f"frozen strong, $r={r}$")
+        ax.plot(
+            [d] * len(values),
+            values,
+            color=figures.COLORS[2],
+            linestyle="",
+            marker=figures.MARKERS[2],
+            label=f"frozen strong, $r={r}$",
+        )
         parts.append(f"with {r} units {np.mean(values):.3f} at dimension {d}")
     proved = {}
     for config, measurement in runs_of("ball_sum", weak_dims):
         proved.setdefault(config.dim, []).append(measurement["certificate"])
-    ax.plot(sorted(proved), [np.mean(proved[x]) for x in sorted(proved)], color=figures.COLORS[3], linestyle="", marker=figures.MARKERS[3], label="certificate of the weak networks")
+    ax.plot(
+        sorted(proved),
+        [np.mean(proved[x]) for x in sorted(proved)],
+        color=figures.COLORS[3],
+        linestyle="",
+        marker=figures.MARKERS[3],
+        label="certificate of the weak networks",
+    )
     parts.append("certificate " + ", ".join(f"{np.mean(proved[x]):.4f}" for x in sorted(proved)))
     levels = [polynomial_floor(d, RADIUS, 1) for d in dims]
     ax.plot(dims, levels, color=figures.INK, linestyle=":", linewidth=1, label="degree-1 level")
@@ -454,14 +566,20 @@ if profile != "smoke":
 # ### Other distributions, and plain gradient descent
 
 # %% tags=["hide-input"]
-fig, axes = plt.subplots(1, 2 if profile != "smoke" else 1, figsize=(figures.WIDTH, 3.4), squeeze=False)
+fig, axes = plt.subplots(
+    1, 2 if profile != "smoke" else 1, figsize=(figures.WIDTH, 3.4), squeeze=False
+)
 axes, parts = axes[0], []
 dims = ball_indicator.UNIFORM_DIMS[profile]
 for index, d in enumerate(dims):
-    choice = where(learner="frozen", distribution="uniform", dim=d, radius=1.0, ridge=True, momentum=0.99)
+    choice = where(
+        learner="frozen", distribution="uniform", dim=d, radius=1.0, ridge=True, momentum=0.99
+    )
     for shift, key, label in ((0, "mse", "clipped"), (2, "linear_mse", "linear")):
         widths, values = by_seed("ball_radii", choice, "width", lambda m, key=key: m[key])
-        mean, _, _ = figures.series(axes[0], widths, values, label=f"{label}, $d={d}$", index=index + shift, marker=True)
+        mean, _, _ = figures.series(
+            axes[0], widths, values, label=f"{label}, $d={d}$", index=index + shift, marker=True
+        )
         parts.append(f"{label} output in dimension {d} from {mean[0]:.3f} to {mean[-1]:.3f}")
 axes[0].set_title("uniform radius: width")
 axes[0].set_xlabel("frozen hidden units $r$")
@@ -471,7 +589,9 @@ if profile != "smoke":
     for index, (label, key) in enumerate((("test", "mse"), ("training", "train_mse"))):
         sizes, values = by_seed("ball_radii", choice, "n_samples", lambda m, key=key: m[key])
         mean, _, _ = figures.series(axes[1], sizes, values, label=label, index=index, marker=True)
-        parts.append(f"{label} error from {mean[0]:.3f} at {sizes[0]} samples to {mean[-1]:.3f} at {sizes[-1]}")
+        parts.append(
+            f"{label} error from {mean[0]:.3f} at {sizes[0]} samples to {mean[-1]:.3f} at {sizes[-1]}"
+        )
     axes[1].set_title("uniform radius, $d=10$: samples, $r=300$")
     axes[1].set_xlabel("samples $n$")
     figures.log_axes(axes[1], "x", x_ticks=sizes)
