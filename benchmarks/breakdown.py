@@ -23,9 +23,8 @@ from hierlearn.experiments import EXPERIMENTS, Group
 
 RECORDS = Path(__file__).parents[1] / "book" / "records"
 CHOSEN = (
-    "pool_size", "labels", "kernel_samples", "kernel_certificates", "network_samples",
-    "kernel_half_error", "look_back", "rhm_deep", "chain_rescue", "ball_sum", "simple_learners",
-    "deep_pool",
+    "pool_size", "step_budget", "kernel_samples", "kernel_certificates", "kernel_half_error",
+    "network_samples", "look_back", "rhm_deep", "chain_rescue", "ball_sum", "simple_learners",
 )  # fmt: skip
 KINDS = ("products", "solves", "draws", "other operations")
 REPEATS = 50

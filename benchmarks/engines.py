@@ -207,16 +207,16 @@ def watching() -> Iterator[Watch]:
 
 
 def profiled(function: Callable[[], Any]) -> tuple[dict[str, float], float]:
-    """Return CPU seconds by kind of operation in `function`, and the whole of it.
+    """Return seconds by kind of operation in `function`, and of the whole of it, for shares.
 
     The kinds are "products", "solves", "draws", "other operations"; the rest is Python. The
-    profiler slows all of them down, Python most.
+    profiler tells wall time only, and slows all of them down, small operations and Python most.
     """
     kinds: Counter[str] = Counter()
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
-        start = time.process_time()
+        start = time.perf_counter()
         function()
-        whole = time.process_time() - start
+        whole = time.perf_counter() - start
     for event in profile.key_averages():
         kinds[_kind(event.key)] += event.self_cpu_time_total / 1e6
     return dict(kinds), whole

@@ -2,7 +2,8 @@
 
 As on CUDA, the operations of the recording run again, in the same memory, and nothing else does. So
 a step that rebinds what should be written in place, or that takes a number from Python, comes out
-differently; what cannot be recorded at all is an error that names the operation.
+differently; what cannot be recorded at all is an error that names the operation. So is memory that
+was there before the recording and that nobody holds any more: on CUDA others would write there.
 """
 
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
+from torch.utils._pytree import tree_leaves, tree_map_only
 
 from hierlearn.capture import WARM_UP, in_thread
 
@@ -37,8 +38,33 @@ class _Recorder(TorchDispatchMode):
         kwargs = kwargs or {}
         _check(func, args)
         out = func(*args, **kwargs)
-        self.calls.append((func, args, kwargs, _tensors(out)))
+        # Aliases, so that who else holds the memory can be counted.
+        kept_args, kept_kwargs = tree_map_only(Tensor, Tensor.detach, (args, kwargs))
+        self.calls.append((func, kept_args, kept_kwargs, [one.detach() for one in _tensors(out)]))
         return out
+
+    def held_from_outside(self) -> list[tuple[Tensor, int]]:
+        """One tensor of each storage that was there before, and how many of its holders are ours.
+
+        A tensor object holds its storage once; what this recording made does not count.
+        """
+        made: set[int] = set()
+        ours: dict[int, dict[int, Tensor]] = {}
+        for _, args, kwargs, outs in self.calls:
+            given = _tensors((args, kwargs))
+            known = {one.untyped_storage().data_ptr() for one in given} - made
+            for one in (*given, *outs):
+                place = one.untyped_storage().data_ptr()
+                if place in known and one.numel():
+                    ours.setdefault(place, {})[id(one)] = one
+                elif place not in ours:
+                    made.add(place)
+        return [(next(iter(own.values())), len(own)) for own in ours.values()]
+
+
+def _n_holders(tensor: Tensor) -> int:
+    storage = tensor.untyped_storage()
+    return torch._C._storage_Use_Count(storage._cdata) - 1  # the last is `storage` itself
 
 
 def _tensors(tree: Any) -> list[Tensor]:
@@ -76,10 +102,14 @@ class _Replay:
                 found = self.step(*self.inputs)
             if found is not None:
                 raise NotRecordable(f"a step must return nothing; it returned {type(found)}")
+            self.held = self.recorder.held_from_outside()
         else:
             self._replay()
 
     def _replay(self) -> None:
+        for tensor, n_ours in self.held:
+            if _n_holders(tensor) <= n_ours:
+                raise NotRecordable(f"memory that the step reads was given up: {tensor.shape}")
         for func, args, kwargs, before in self.recorder.calls:
             for old, new in zip(before, _tensors(func(*args, **kwargs)), strict=True):
                 if old.untyped_storage().data_ptr() != new.untyped_storage().data_ptr():

@@ -152,6 +152,20 @@ def test_a_replay_shows_a_state_that_is_rebound_and_a_number_that_is_frozen():
         assert float(bad.total) == total, name  # eagerly: 6, 21, and 6
 
 
+def test_work_space_that_is_given_up_while_a_graph_uses_it_is_noticed():
+    work = {"space": torch.zeros(3)}
+
+    def step(x):
+        torch.mul(x, 2, out=work["space"])
+
+    run = recorded.recorded(step, CPU)
+    for _ in range(capture.WARM_UP + 3):
+        run(torch.ones(3))
+    work["space"] = torch.zeros(3)
+    with pytest.raises(recorded.NotRecordable, match="given up"):
+        run(torch.ones(3))
+
+
 def test_on_the_cpu_a_step_is_itself_and_data_are_drawn_when_asked_for():
     def step() -> None:
         pass
