@@ -1,6 +1,6 @@
 """What the time of each chapter is made of, and what its floor would be, on this machine.
 
-    python benchmarks/breakdown.py [--profile laptop] [--most 4] [EXPERIMENT ...]
+    python benchmarks/breakdown.py [--profile laptop] [--most 4] [EXPERIMENT[:LEARNER] ...]
 
 For each kind of work of each chapter it measures one group: the heaviest of the frozen records
 whose recorded CPU time is at most `--most` seconds. Steps and draws are timed as the group trains;
@@ -23,8 +23,9 @@ from hierlearn.experiments import EXPERIMENTS, Group
 
 RECORDS = Path(__file__).parents[1] / "book" / "records"
 CHOSEN = (
-    "pool_size", "step_budget", "kernel_samples", "kernel_certificates", "kernel_half_error",
-    "network_samples", "look_back", "rhm_deep", "chain_rescue", "ball_sum", "simple_learners",
+    "pool_size", "step_budget", "kernel_samples", "kernel_certificates", "network_samples",
+    "look_back", "rhm_deep:cnn", "chain_rescue", "ball_sum:trained", "ball_sum:frozen",
+    "simple_learners:kernel", "simple_learners:feature machine", "simple_learners:two-layer",
 )  # fmt: skip
 KINDS = ("products", "solves", "draws", "other operations")
 REPEATS = 50
@@ -37,16 +38,25 @@ def recorded_seconds(profile: str, experiment: str) -> dict[str, float]:
 
 
 def representative(experiment: str, profile: str, most: float) -> tuple[Group, float]:
-    """Return the heaviest group of at most `most` seconds, else the lightest, and its seconds."""
+    """Return the heaviest group of at most `most` seconds, else the lightest, and its seconds.
+
+    `experiment` may be followed by a colon and the learner of the group; "cnn" is the default one.
+    """
+    experiment, _, learner = experiment.partition(":")
     cost = recorded_seconds(profile, experiment)
-    groups = sorted(EXPERIMENTS[experiment].groups(profile), key=lambda g: cost[g.key])
+    groups = [
+        group
+        for group in EXPERIMENTS[experiment].groups(profile)
+        if learner in ("", group.runs[0].config.get("learner", "cnn"))
+    ]
+    groups.sort(key=lambda g: cost[g.key])
     fits = [g for g in groups if cost[g.key] <= most] or groups[:1]
     return fits[-1], cost[fits[-1].key]
 
 
-def shares(experiment: str, group: Group, machines: dict[torch.dtype, Machine]) -> dict[str, float]:
+def shares(group: Group, machines: dict[torch.dtype, Machine]) -> dict[str, float]:
     """Return the seconds of one group: `whole`, its kinds, `Python`, `rest`, and the `floor`."""
-    cpu, measure = torch.device("cpu"), EXPERIMENTS[experiment].measure
+    cpu, measure = torch.device("cpu"), EXPERIMENTS[group.experiment].measure
     with watching() as watch:
         start = time.process_time()
         measure(group, cpu)
@@ -91,20 +101,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for dtype, machine in machines.items():
         print(f"{dtype}: {machine}")
     columns = (*KINDS, "Python", "rest")
-    print(f"{'CPU seconds, then % of them':52s}" + "".join(f"{c[:8]:>9s}" for c in columns), end="")
+    print(f"{'CPU seconds, then % of them':61s}" + "".join(f"{c[:8]:>9s}" for c in columns), end="")
     print("    floor")
     chapters: dict[str, list[str]] = defaultdict(list)
     for name in options.experiments or CHOSEN:
-        chapters[EXPERIMENTS[name].chapter].append(name)
+        chapters[EXPERIMENTS[name.partition(":")[0]].chapter].append(name)
     for chapter, names in sorted(chapters.items()):
         print(chapter)
         for name in names:
             group, _ = representative(name, options.profile, options.most)
-            found = shares(name, group, machines)
+            found = shares(group, machines)
             text = f"  {name}, {len(group.runs)} runs, {found['steps']:.0f} steps"
             percents = "".join(f"{100 * found[c] / found['whole']:9.0f}" for c in columns)
             floor = 100 * found["floor"] / found["whole"]
-            print(f"{text:43s} {found['whole']:7.2f} {percents} {floor:8.0f}", flush=True)
+            print(f"{text:52s} {found['whole']:7.2f} {percents} {floor:8.0f}", flush=True)
 
 
 if __name__ == "__main__":

@@ -115,7 +115,8 @@ class Machine:
         n = 128 if small else 2048 if on_cpu else 8192
         a = torch.randn(n, n, dtype=dtype, device=device)
         peak = 2 * n**3 / seconds(lambda: a @ a, device, times=2 if on_cpu else 10)
-        sizes = [MEBIBYTE] if small else [MEBIBYTE // 4, 512 * MEBIBYTE] if on_cpu else [1 << 32]
+        kib = [256, 1024, 4096, 16384, 524288] if on_cpu else [4194304]
+        sizes = [MEBIBYTE] if small else [1024 * size for size in kib]
         copies = {}
         for size in sizes:  # half is read and half is written
             source = torch.ones(size // 8, dtype=torch.float32, device=device)

@@ -72,8 +72,6 @@ def test_a_breakdown_adds_up(engines):
     short = [
         type(run)(run.experiment, {**run.config, "n_steps": 5}, run.seed) for run in group.runs[:2]
     ]
-    found = breakdown.shares(
-        "network_samples", type(group)(tuple(short)), dict.fromkeys((torch.float32,), machine)
-    )
+    found = breakdown.shares(type(group)(tuple(short)), {torch.float32: machine})
     parts = sum(found[c] for c in (*breakdown.KINDS, "Python", "rest"))
     assert parts == pytest.approx(found["whole"]) and found["floor"] > 0

@@ -136,6 +136,7 @@ def test_the_logistic_slopes_agree_with_autograd():
     net, task, plan = setting([Protocol(opens=(0, 0))], 5)
     task.thresholds = torch.full((1, 1), 0.1, dtype=torch.float64)
     loop = Loop(net, task, plan, 16)
+    loop.run(lambda step: None, [])
     net.extra[:] = torch.tensor([[0.3, -0.2]])
     generator = torch.Generator().manual_seed(0)
     raw, y = torch.randn(2, 1, 16, generator=generator, dtype=torch.float64)
@@ -143,7 +144,7 @@ def test_the_logistic_slopes_agree_with_autograd():
     labels = torch.where(y > 0.1, 1.0, -1.0)
     logit = (leaf - extra[:, 1:]) * extra[:, :1].exp()
     torch.nn.functional.softplus(-labels * logit).mean().backward()
-    slope = loop._logistic_slope(raw, y[None], first=False)
+    slope = loop._logistic_slope(raw, y[None], None, first=False)
     assert torch.allclose(slope, leaf.grad)
     assert torch.allclose(net.grad_extra, extra.grad)
 

@@ -15,7 +15,8 @@ What a captured step must obey, since its Python code is not run again:
   tensor out of Python numbers.
 
 `tests/recorded.py` replays steps on the CPU as a graph would and fails where one of these is
-violated.
+violated. No GPU was at hand when this was written: that the graphs run, and what they gain, is
+not measured yet; `benchmarks/gpu.py` will tell.
 """
 
 import os
@@ -67,7 +68,9 @@ class _Graph:
             self._on_a_side_stream()
             return
         if self.n_calls == WARM_UP + 1:
-            with torch.cuda.graph(self.graph):  # records, and computes nothing
+            # This records and computes nothing. Only this thread is watched: the other one may
+            # allocate page-locked memory meanwhile.
+            with torch.cuda.graph(self.graph, capture_error_mode="thread_local"):
                 self.step(*self.inputs)
         self.graph.replay()
 

@@ -96,8 +96,7 @@ def measure_errors(work: Group, device: torch.device) -> list[dict[str, Any]]:
     harmonic kernel on the samples, which only the harmonic run records. Runs that differ in their
     class or ridges only share one factorization when they follow each other.
     """
-    wanted = [(r.seed, r.config["dim"], max(r.config["sizes"])) for r in work.runs]
-    distances = _distances(wanted, device)
+    distances = _distances([(r.seed, r.config["dim"], max(r.config["sizes"])) for r in work.runs])
     results: list[dict[str, Any]] = []
     last: tuple[Any, list[Factorization]] = (None, [])
     for run in work.runs:
@@ -105,7 +104,7 @@ def measure_errors(work: Group, device: torch.device) -> list[dict[str, Any]]:
         key = run.seed, config.dim, config.kernel, tuple(config.sizes)
         if key != last[0] or config.kernel == "harmonic":
             last = (None, [])
-            pairs = distances(run.seed, config.dim, max(config.sizes))
+            pairs = distances(run.seed, config.dim, max(config.sizes)).to(device)
             kernel = cube_kernel(config.kernel, config.target)
             last = key, [Factorization.of(kernel, pairs[:n, :n]) for n in config.sizes]
         results.append(_errors(config, last[1]))
@@ -192,9 +191,7 @@ def _interpolated(low: tuple[int, float], high: tuple[int, float]) -> float:
     return float(low[0] * (high[0] / low[0]) ** share)
 
 
-def _distances(
-    wanted: list[tuple[int, int, int]], device: torch.device
-) -> Callable[[int, int, int], Tensor]:
+def _distances(wanted: list[tuple[int, int, int]]) -> Callable[[int, int, int], Tensor]:
     """Return Hamming distances of a seed's samples, kept while the same ones are asked for."""
     kept: dict[tuple[int, int], Tensor] = {}
     largest: dict[tuple[int, int], int] = {}
@@ -205,7 +202,7 @@ def _distances(
         key = seed, dim
         if key not in kept:
             kept.clear()
-            points = draw_points(largest[key], dim, stream("samples", seed)).to(device)
+            points = draw_points(largest[key], dim, stream("samples", seed))
             kept[key] = hamming(points, points)
         return kept[key][:n, :n]
 
