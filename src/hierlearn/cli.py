@@ -235,11 +235,12 @@ def replay_records(
     )
     say(f"profile {profile}, records {project.relative(store.folder)}: {len(groups)} groups")
     with executor_for(replay.device_kind(groups, device), **where) as executor:
-        replayed = replay.replay(groups, executor)
+        found = replay.replay(groups, executor)
+        replayed = replay.restamp_same(found, store, profile) if restamp else list(found)
     click.echo(tables.replay_table(replayed))
     problems = replay.problems(replayed, store, profile, load_claims(project), EXPERIMENTS)
     if restamp:
-        n_stamped = replay.restamp_same(replayed, store, profile)
+        n_stamped = sum(one.outcome == "same" for one in replayed)
         say(f"{n_stamped} of {len(replayed)} groups stamped with today's code")
         problems += [f"{one.unit}: {one.problem}" for one in replayed if one.outcome == "agrees"]
     if problems:

@@ -105,15 +105,12 @@ def device_kind(chosen: Sequence[tuple[Unit, GroupState]], device: str) -> str:
 
 def replay(
     chosen: Sequence[tuple[Unit, GroupState]], executor: Executor, *, progress: bool = True
-) -> list[Replayed]:
-    """Measure the chosen groups once more and compare, measurement by measurement, in order."""
+) -> Iterator[Replayed]:
+    """Measure the chosen groups once more and give each, compared, as it is finished."""
     states = {unit.group.key: state for unit, state in chosen}
     units = sorted((unit for unit, _ in chosen), key=lambda unit: -unit.group.weight)
-    found = {
-        unit.group.key: _compared(states[unit.group.key], unit, result)
-        for unit, result in sweeps.measured(units, executor, label="replay", progress=progress)
-    }
-    return [found[unit.group.key] for unit, _ in chosen]
+    for unit, result in sweeps.measured(units, executor, label="replay", progress=progress):
+        yield _compared(states[unit.group.key], unit, result)
 
 
 def _compared(state: GroupState, unit: Unit, result: Result) -> Replayed:
@@ -208,11 +205,13 @@ def _changes(old: claims.Row, new: claims.Row) -> Iterator[str]:
             yield f"{old.id}{name}: the estimate {now.estimate:g} is outside [{low:g}, {high:g}]"
 
 
-def restamp_same(replayed: Sequence[Replayed], store: RecordStore, profile: str) -> int:
-    """Stamp the groups that came out the same with today's fingerprint; return how many."""
-    same = [one for one in replayed if one.outcome == "same"]
-    experiments = {one.unit.experiment.name: one.unit.experiment for one in same}
-    for name, experiment in experiments.items():
-        keys = {one.unit.group.key for one in same if one.unit.experiment.name == name}
-        restamp(store, experiment, profile, groups=keys, code=fingerprint(experiment))
-    return len(same)
+def restamp_same(replayed: Iterable[Replayed], store: RecordStore, profile: str) -> list[Replayed]:
+    """Stamp each group that came out the same with today's fingerprint, at once; return all."""
+    every = []
+    for one in replayed:
+        every.append(one)
+        if one.outcome == "same":
+            experiment, key = one.unit.experiment, one.unit.group.key
+            code = fingerprint(experiment)
+            restamp(store, experiment, profile, groups={key}, code=code)
+    return every
