@@ -70,7 +70,8 @@ def test_a_killed_worker_costs_a_retry_and_a_unit_that_always_kills_it_is_named(
     assert "'name': 'd'" in told and "ZeroDivisionError" in told
     states = [s.status for s in store.states(one, "smoke")]
     assert states == ["missing", "present", "present", "missing", "present"]
-    assert len(list(tmp_path.glob("b.*.mark"))) == 2
+    # At least once more: a result that its worker takes with it when it dies is measured again.
+    assert len(list(tmp_path.glob("b.*.mark"))) >= 2
 
 
 def test_a_unit_measured_twice_is_recorded_once_and_the_same(cluster, tmp_path):
@@ -105,7 +106,7 @@ def test_a_cluster_of_the_command_line_whose_scheduler_dies_keeps_what_is_record
 ):
     monkeypatch.setattr("hierlearn.cluster.LOST_SECONDS", 2)
     address, process = scheduler
-    worker = dask("worker", address, "--nthreads", "1", "--death-timeout", "2")
+    worker = dask("worker", address, "--nthreads", "1", "--death-timeout", "60")
     threading.Thread(target=worker.stderr.read, daemon=True).start()
     one = trouble(tmp_path, [("a", "well"), ("b", "sleep")], seconds=60.0)
     store = RecordStore(tmp_path / "records")
@@ -129,7 +130,7 @@ def test_a_cluster_of_the_command_line_whose_scheduler_dies_keeps_what_is_record
 
 def test_a_worker_with_two_threads_is_refused(scheduler, tmp_path):
     address, _ = scheduler
-    worker = dask("worker", address, "--nthreads", "2", "--no-nanny", "--death-timeout", "5")
+    worker = dask("worker", address, "--nthreads", "2", "--no-nanny", "--death-timeout", "60")
     for line in worker.stderr:
         if "Registered to" in line:
             break
