@@ -43,9 +43,13 @@ def describe(device: torch.device) -> str:
 
 @lru_cache
 def machine() -> str:
-    """Return the processor's model and the number of cores that this process may use."""
+    """Return the processor's model, its instruction set, and the cores that this process may use.
+
+    The instruction set is what torch uses of it: where it differs, so do the last digits.
+    """
     n_cores = available_cores()
-    return f"{_processor()}, {n_cores} core{'s' if n_cores > 1 else ''}"
+    instructions = torch.backends.cpu.get_cpu_capability()
+    return f"{_processor()} ({instructions}), {n_cores} core{'s' if n_cores > 1 else ''}"
 
 
 def available_cores() -> int:
