@@ -47,7 +47,11 @@ class Visit:
         note = self.complaints.append
         self.tab.on("console", lambda m: note(_told(m)) if m.type == "error" else None)
         self.tab.on("pageerror", lambda error: note(str(error)))
-        self.tab.on("requestfailed", lambda request: note(f"failed: {request.url}"))
+        # Aborted is what the page itself gave up, e.g. its icon when the next page was opened.
+        self.tab.on(
+            "requestfailed",
+            lambda r: None if r.failure == "net::ERR_ABORTED" else note(f"{r.failure}: {r.url}"),
+        )
         self.tab.on(
             "request",
             lambda request: None if request.url.startswith(own) else note(f"asked {request.url}"),
