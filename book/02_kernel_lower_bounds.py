@@ -289,8 +289,8 @@ _ = figures.show(
 
 # %% [markdown]
 # **Steer it.** Choose the dimension and the kernel, and look for a kernel that gets below its dotted bound.
-# Notice how far errors and bounds move to the right as the dimension grows, the further the higher the degree,
-# and what arccos1 and ntk1 do at degree 3.
+# How far do errors and bounds move when the dimension grows, and does the degree matter for that? What do
+# arccos1 and ntk1 do at degree 3?
 
 # %% tags=["hide-input"]
 cell_values = {}

@@ -363,9 +363,9 @@ if profile != "smoke":
     )  # fmt: skip
 
 # %% [markdown]
-# **Steer it.** Choose the dimension and the time; the width is the axis. Notice where each class ends relative
-# to the degree-1 level (dotted), how little width does for the weak one, and how much more of it the frozen
-# one needs in a higher dimension. Errors during training are on record for the reference networks only.
+# **Steer it.** Choose the dimension and the time; the width is the axis. Where does each class end relative
+# to the degree-1 level (dotted)? What does width do for the weak one, and how much of it does the frozen one
+# need in a higher dimension? Errors during training are on record for the reference networks only.
 
 # %% tags=["hide-input"]
 plain = {"target": "ball", "radius": RADIUS}

@@ -13,6 +13,7 @@ import pytest
 import torch
 from toy import TOYS, contents, fill, trouble
 
+from hierlearn.devices import DeviceError
 from hierlearn.executors import ExecutorError
 from hierlearn.records import RecordStore
 from hierlearn.sweeps import SweepError, compute
@@ -144,7 +145,7 @@ def test_a_worker_with_two_threads_is_refused(scheduler, tmp_path):
 
 @pytest.mark.parametrize("n", [0, -1])
 def test_a_local_cluster_needs_a_worker(n):
-    with pytest.raises(ValueError, match=f"local workers is {n}; valid: at least 1"):
+    with pytest.raises(DeviceError, match=f"local workers is {n}; valid: at least 1"):
         with local_cluster(n, "cpu"):
             pass
 
@@ -152,6 +153,6 @@ def test_a_local_cluster_needs_a_worker(n):
 def test_on_cuda_there_is_one_worker_a_gpu(monkeypatch):
     monkeypatch.setattr("hierlearn.devices.resolve", lambda device: torch.device("cuda"))
     monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
-    with pytest.raises(ValueError, match="local workers is 3; valid: 1 to 2, one a GPU"):
+    with pytest.raises(DeviceError, match="local workers is 3; valid: 1 to 2, one a GPU"):
         with local_cluster(3, "cuda"):
             pass

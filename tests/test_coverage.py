@@ -18,12 +18,12 @@ import numpy as np
 import pytest
 from scipy import special, stats
 
-from hierlearn.build import published_profile
 from hierlearn.claims import Evidence, load_claims
 from hierlearn.declarations import Reference
 from hierlearn.experiments import EXPERIMENTS
 from hierlearn.measure.intervals import interval
 from hierlearn.project import Project
+from hierlearn.published import chapter_profiles
 from hierlearn.records import RecordStore
 from hierlearn.resampling import ends
 
@@ -51,11 +51,13 @@ FAMILIES: dict[str, dict[str, Any]] = {
 @cache
 def references(kind: str) -> dict[str, np.ndarray]:
     """The per-seed values of every statistic that a rule reads through an interval of `kind`."""
-    profile = published_profile(PROJECT, EXPERIMENTS)
-    evidence = Evidence(RecordStore(PROJECT.frozen_records), profile, EXPERIMENTS)
+    store, every = RecordStore(PROJECT.frozen_records), load_claims(PROJECT.claims, EXPERIMENTS)
+    profiles = chapter_profiles(store, every)
+    evidences = {p: Evidence(store, p, EXPERIMENTS) for p in set(profiles.values())}
     found: dict[str, np.ndarray] = {}
-    for claim in load_claims(PROJECT.claims, EXPERIMENTS):
-        rule = claim.rule_at(profile)
+    for claim in every:
+        evidence = evidences[profiles[claim.chapter]]
+        rule = claim.rule_at(evidence.profile)
         both: list[Reference | None] = [claim.statistic, claim.control]
         for reference in both:
             if rule is None or rule.reports or reference is None or reference.interval != kind:

@@ -57,7 +57,7 @@ def test_each_chapter_shows_the_largest_profile_that_is_frozen_of_it(project):
     assert "2 claims, profiles smoke, laptop" in built["ledger"]
     for claim, profile in (("bfc.T1", "smoke"), ("bfc.T2", "laptop")):
         row = built["ledger"].partition(f'<tr id="{claim}"')[2].partition("</tr>")[0]
-        assert f"<td>{profile}</td>" in row
+        assert f"Profile:</span> {profile}" in row
         assert re.search(rf"{claim}.{{0,400}}<p>{profile}</p>", built["intro"], re.DOTALL)
 
 

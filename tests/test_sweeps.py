@@ -11,7 +11,7 @@ from toy import MEAN, TOYS, WALK, contents, fill, trouble, walk_groups
 import hierlearn
 from hierlearn import sweeps
 from hierlearn.devices import DeviceError
-from hierlearn.records import RecordError, RecordStore, fingerprint, freeze
+from hierlearn.records import RecordError, RecordStore, fingerprint, freeze, sole_writer
 from hierlearn.sweeps import SweepError, compute
 
 PATHS = [str(Path(hierlearn.__file__).parents[1]), str(Path(__file__).parent)]
@@ -155,7 +155,7 @@ def test_a_stopped_sweep_keeps_what_is_finished_and_leaves_no_process(tmp_path, 
     if how == signal.SIGINT:
         assert "interrupted: 1 groups are recorded" in said and "KeyboardInterrupt" in said
     # The lock went with the process: a second start is not kept waiting.
-    with sweeps._sole_writer(store, progress=True):
+    with sole_writer(store.folder):
         pass
 
 

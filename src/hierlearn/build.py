@@ -112,6 +112,12 @@ def write_fragments(project: Project, experiments: dict[str, Experiment]) -> Non
     store = RecordStore(project.records_folder(settings["records"]))
     every = claims.load_claims(project.claims, experiments)
     profiles = chapter_profiles(store, every, settings["profile"])
+    told = {name: {**settings, "profile": profile} for name, profile in profiles.items()}
+    if mixed := [name for name in told if name in executed and _differ(executed[name], told[name])]:
+        raise RunError(
+            f"executed with other profiles or records than the rest: {', '.join(mixed)}; execute "
+            f"them once more (python -m hierlearn run {' '.join(mixed)} ...) or the whole book"
+        )
     rows = claims.evaluate_all(every, store, profiles, experiments)
     write_text(target / "verdicts.md", cards.readme_table(rows) + "\n")
     labels = dict.fromkeys(label for row in rows for label in row.theorems)
@@ -126,6 +132,10 @@ def write_fragments(project: Project, experiments: dict[str, Experiment]) -> Non
     frozen, dispatch = RecordStore(project.frozen_records), project.book / "dispatch.json"
     scale = scaling.scale_text(frozen, experiments, dispatch)
     write_text(target / "scale.md", scale + "\n")
+
+
+def _differ(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    return any(one[key] != other[key] for key in ("profile", "records"))
 
 
 def costs_table(

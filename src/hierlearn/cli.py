@@ -17,7 +17,7 @@ from hierlearn.experiments import EXPERIMENTS, PROFILES
 from hierlearn.options import WHERE, executor_for, options, readable_store, store_at, wanted
 from hierlearn.project import Project, RunError, UsageError, find_experiments, find_project
 from hierlearn.published import DEFAULT_PROFILE, load_claims, shown_profiles
-from hierlearn.records import RecordError, RecordStore, freeze
+from hierlearn.records import RecordError, RecordStore, finish, freeze
 from hierlearn.records import archive as archives
 from hierlearn.tables import say
 
@@ -229,12 +229,15 @@ def replay_records(
     chapters = list(dict.fromkeys(one.chapter for one in chosen.values()))
     shown = shown_profiles(project, chapters, store, profile).values()
     profile = min(shown, key=PROFILES.index)  # one that all of them have
+    if restamp and store.frozen:
+        finish(store.folder)
     n = sample or (None if restamp else 10)
     groups = replay.choose(
         chosen.values(), profile, store, n=n, seed=seed, below=below, stale=restamp
     )
     say(f"profile {profile}, records {project.relative(store.folder)}: {len(groups)} groups")
-    with executor_for(replay.device_kind(groups, device), **where) as executor:
+    kind = replay.device_kind(groups, device, remote=where["scheduler"] is not None)
+    with executor_for(kind, **where) as executor:
         found = replay.replay(groups, executor)
         replayed = replay.restamp_same(found, store, profile) if restamp else list(found)
     click.echo(tables.replay_table(replayed))

@@ -4,6 +4,7 @@ Whatever starts workers there will do: dask's command line, Slurm, Kubernetes, S
 """
 
 import asyncio
+import os
 import queue
 import sys
 import time
@@ -57,7 +58,6 @@ class Cluster:
         """
         suspects: list[Unit] = []
         with _connected(self.address) as client:
-            _check_threads(client)
             yield from self._measure(client, deque(units), suspects, window=None)
             guilty: list[Unit] = suspects if self.one_each else []
             if not self.one_each:
@@ -78,6 +78,7 @@ class Cluster:
         running: dict[Any, tuple[Unit, ClusterFuture]] = {}
         watch = _Watch(client, self.address)
         while units or running:
+            watch.check()
             while units and len(running) < (window or 2 * max(watch.n_workers, 1)):
                 unit = units.popleft()
                 # A name of its own each time: equal names would share one result.
@@ -89,7 +90,6 @@ class Cluster:
             try:
                 future = done.get(timeout=1)
             except queue.Empty:
-                watch.check()
                 yield None
                 continue
             unit, _ = running.pop(future.key)
@@ -116,7 +116,7 @@ class _Watch:
 
     def __init__(self, client: "Client", address: str) -> None:
         self.client, self.address = client, address
-        self.told, self.seen = False, time.monotonic()
+        self.told, self.seen, self.counted, self.n_workers = False, time.monotonic(), 0.0, 0
         self.check()
 
     def check(self) -> None:
@@ -125,8 +125,11 @@ class _Watch:
             if time.monotonic() - self.seen > LOST_SECONDS:
                 raise ExecutorError(f"the scheduler at {self.address} is gone; start it again")
             return
-        self.seen = time.monotonic()
-        self.n_workers = sum(self.client.nthreads().values())
+        if time.monotonic() < self.counted + 1:
+            return
+        self.seen = self.counted = time.monotonic()
+        _check_threads(self.client)
+        self.n_workers = len(self.client.nthreads())
         if not self.n_workers and not self.told:
             tqdm.write(f"the scheduler at {self.address} has no workers: waiting", file=sys.stderr)
             self.told = True
@@ -173,8 +176,8 @@ def _check_threads(client: "Client") -> None:
 def local_cluster(n_workers: int, device: str = "auto") -> Iterator[Cluster]:
     """Start a scheduler and `n_workers` workers on this machine's loopback, and stop them after.
 
-    On CUDA there is one worker a GPU. Raises DeviceError when there is no such device, ValueError
-    for a number of workers that does not fit it, ImportError without the extra `dask`.
+    On CUDA there is one worker a GPU. Raises DeviceError when there is no such device or when the
+    number of workers does not fit it, ImportError without the extra `dask`.
     """
     import dask
     from distributed import Nanny, Scheduler, SpecCluster
@@ -184,7 +187,9 @@ def local_cluster(n_workers: int, device: str = "auto") -> Iterator[Cluster]:
     most = n_gpus or sys.maxsize
     if not 1 <= n_workers <= most:
         valid = f"1 to {n_gpus}, one a GPU" if n_gpus else "at least 1"
-        raise ValueError(f"local workers is {n_workers}; valid: {valid}")
+        raise devices.DeviceError(f"local workers is {n_workers}; valid: {valid}")
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
+    gpus = visible if len(visible) == n_gpus else [str(i) for i in range(n_gpus)]
     where = {"host": "127.0.0.1", "dashboard": False}
     workers: dict[int, Any] = {
         i: {
@@ -194,7 +199,7 @@ def local_cluster(n_workers: int, device: str = "auto") -> Iterator[Cluster]:
                 "nthreads": 1,
                 "memory_limit": None,
                 "silence_logs": 50,
-                "env": {"CUDA_VISIBLE_DEVICES": str(i)} if n_gpus else {},
+                "env": {"CUDA_VISIBLE_DEVICES": gpus[i]} if n_gpus else {},
             },
         }
         for i in range(n_workers)

@@ -62,8 +62,11 @@ def draw(records: Sequence[Record], path: Path) -> None:
         ax.set_title("error of the level-2 features, every seed, against the training step")
         alt = (
             f"Error of the level-2 features over {first['step'][-1]} steps, {len(kept)} seeds: "
-            f"flat until level 3 opens at step {config.opens[1]}, then lower, and lower again "
-            f"after level 4 opens at step {config.opens[2]}, ending at {mean[-1]:.1g}."
+            + "".join(
+                f"{mean[np.searchsorted(first['step'], step) - 1]:.1g} when {label} at {step}, "
+                for label, step in opens.items()
+            )
+            + f"and {mean[-1]:.1g} at the end."
         )
         figures.save(fig, path, name="readme", alt=alt)
         plt.close(fig)

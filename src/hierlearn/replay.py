@@ -86,13 +86,17 @@ def choose(
     return [kept[i] for i in sorted(picked)]
 
 
-def device_kind(chosen: Sequence[tuple[Unit, GroupState]], device: str) -> str:
+def device_kind(
+    chosen: Sequence[tuple[Unit, GroupState]], device: str, *, remote: bool = False
+) -> str:
     """Return where to replay: on the kind of device that computed the groups, unless named.
 
-    Raises UsageError for groups from a GPU where there is none, and when both kinds are mixed.
+    With `remote`, the workers are elsewhere, and whether they have a GPU shows there. Raises
+    UsageError for groups from a GPU where there is none, and when both kinds are mixed.
     """
     kinds = {s.provenance.device.partition(":")[0] for _, s in chosen if s.provenance}
-    if "cuda" in kinds and (device == "cpu" or devices.resolve("auto").type != "cuda"):
+    here = remote or devices.resolve("auto").type == "cuda"
+    if "cuda" in kinds and (device == "cpu" or not here):
         n = sum(s.provenance.device != "cpu" for _, s in chosen if s.provenance)
         raise UsageError(
             f"{n} of {len(chosen)} groups were computed on a GPU, and replay on a GPU only; this "
@@ -117,20 +121,30 @@ def _compared(state: GroupState, unit: Unit, result: Result) -> Replayed:
     assert state.provenance is not None
     if result.error:
         return Replayed(state, unit, result, "failed", result.error.strip().splitlines()[-1])
-    pairs = zip(state.records, result.measurements, strict=True)
+    pairs = list(zip(state.records, result.measurements, strict=True))
     moved = next((p for old, new in pairs for p in _moved(old.measurement, new, "")), "")
     if not moved:
         return Replayed(state, unit, result, "same")
     alike = _build(state.provenance.model_dump()) == _build(result.circumstances)
-    return Replayed(state, unit, result, "differs" if alike else "agrees", moved)
+    fits = all(_shape(a.measurement) == _shape(b) for a, b in pairs)
+    return Replayed(state, unit, result, "agrees" if fits and not alike else "differs", moved)
 
 
 def _build(circumstances: Mapping[str, Any]) -> tuple[Any, ...]:
     """Return what has to be equal for two computations to agree to the bit."""
     # The number of cores is part of a machine's name, but a unit has one thread.
     processor = str(circumstances["machine"]).rpartition(",")[0]
-    packages = {k: v for k, v in circumstances["packages"].items() if k in ("torch", "numpy")}
+    packages = {k: v for k, v in circumstances["packages"].items() if k != "hierlearn"}
     return processor, circumstances["device"], circumstances["dtype"], sorted(packages.items())
+
+
+def _shape(value: Any) -> Any:
+    """Return a measurement with its numbers taken out: keys, lengths, and what is not a float."""
+    if isinstance(value, dict):
+        return {key: _shape(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_shape(inner) for inner in value]
+    return "number" if isinstance(value, (int, float)) else value
 
 
 def _moved(old: Any, new: Any, where: str) -> Iterator[str]:
@@ -197,7 +211,10 @@ def _changes(old: claims.Row, new: claims.Row) -> Iterator[str]:
         (" (control)", old.control, new.control),
     ]
     for name, was, now in parts:
-        if was.interval is None or was.estimate is None or now.estimate is None:
+        if was.interval is None or was.estimate is None:
+            continue
+        if now.estimate is None:
+            yield f"{old.id}{name}: no estimate any more ({now.reason})"
             continue
         low, high = was.interval
         slack = SLACK * abs(was.estimate)

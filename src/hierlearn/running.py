@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable
 
 from hierlearn import costs, notebooks, pages, sweeps
-from hierlearn.executors import Executor
+from hierlearn.executors import Executor, LocalPool
 from hierlearn.experiments import Experiment
 from hierlearn.project import Project, RunError
 from hierlearn.published import experiments_read, load_claims
@@ -26,7 +26,9 @@ def execute(
     lacks; and afterwards one that names the notebooks that failed.
     """
     folder = project.relative(store.folder)
-    parameters = {n: {"profile": profiles[n], "device": device, "records": folder} for n in names}
+    # The device of a remote executor is not this machine's, and the notebooks compute nothing more.
+    here = device if isinstance(executor, LocalPool) else "auto"
+    parameters = {n: {"profile": profiles[n], "device": here, "records": folder} for n in names}
     for name in names:
         notebooks.check_parameters(project, name, parameters[name])
     every = load_claims(project)

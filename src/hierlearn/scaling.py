@@ -104,18 +104,22 @@ def _paper(
     if len(each) == n_units:
         wall = [one.wall_s for one in each]
         machines = ", ".join(sorted({one.hardware for one in each}))
-        about = f"The paper profile took {_time(fsum(wall))} on one {machines}; on more of them:"
+        about = (
+            f"The paper profile took {_time(fsum(wall))} on {machines}, one worker at a time; on "
+            "more workers:"
+        )
         return Load(n_units, fsum(wall), max(wall)), about
-    found = {one.name: costs.cost([one], "paper", frozen, frozen) for one in experiments.values()}
+    nothing = RecordStore(frozen.folder / "none", frozen=True)
+    found = {one.name: costs.cost([one], "paper", nothing, frozen) for one in experiments.values()}
     seconds = {name: cost.known + cost.scaled for name, cost in found.items()}
     weights = {n: [group.weight for group in experiments[n].groups("paper")] for n in found}
     work = fsum(seconds.values())
-    largest = max(seconds[n] * max(w) / fsum(w) for n, w in weights.items() if w)
+    largest = max(seconds[n] * max(w) / fsum(w) for n, w in weights.items() if fsum(w))
     unknown = sum(cost.n_unknown for cost in found.values())
     machines = ", ".join(sorted({m for cost in found.values() for m in cost.machines}))
     gap = f", not counting {unknown} units without one" if unknown else ""
     about = (
-        f"The paper profile has {n_units} units and has not been measured on a GPU yet. Scaled by "
+        f"The paper profile has {n_units} units and has not been measured as a whole. Scaled by "
         f"weight from smaller profiles, an estimate{gap}, it takes {_time(work)} of work "
         f"on one core of {machines}. So in the table a worker is such a core; a GPU takes its "
         "place when there are records from one:"

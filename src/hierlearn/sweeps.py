@@ -8,16 +8,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from hierlearn.executors import Executor, LocalPool
 from hierlearn.experiments.base import Experiment
-from hierlearn.records import Provenance, RecordError, RecordStore, fingerprint
+from hierlearn.records import Provenance, RecordError, RecordStore, fingerprint, sole_writer
 from hierlearn.workers import Result, Unit, refuse_in_worker
 
 
@@ -63,7 +62,7 @@ def compute(
     missing, n_groups = _missing(experiments, profile, store)
     n_computed = 0
     if missing:
-        with _sole_writer(store, progress):
+        with sole_writer(store.folder, tell=progress):
             store.tidy()
             missing, n_groups = _missing(experiments, profile, store, tell=True)
             n_computed = _compute(missing, store, executor, label=profile, progress=progress)
@@ -96,28 +95,6 @@ def _missing(
     for problem in (s.problem for _, s in states if tell and s.status == "damaged"):
         print(f"computed again: {problem}", file=sys.stderr)
     return sorted(units.values(), key=lambda unit: -unit.group.weight), len(states)
-
-
-@contextmanager
-def _sole_writer(store: RecordStore, progress: bool) -> Iterator[None]:
-    """Hold the folder's lock, and say so when another process has it."""
-    lock = FileLock(store.folder / ".lock")
-    try:
-        store.folder.mkdir(parents=True, exist_ok=True)
-        lock.acquire(timeout=0)
-    except Timeout:
-        if progress:
-            print(f"another process computes in {store.folder}: waiting", file=sys.stderr)
-        lock.acquire(poll_interval=0.2)
-    except OSError as error:
-        raise RecordError(
-            f"cannot write in {store.folder}: {error.strerror or error}; "
-            "choose another records folder, or make this one writable"
-        ) from error
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _compute(

@@ -7,8 +7,9 @@ and a line that is not, byte for byte, what was written is reported by file and 
 """
 
 from hierlearn.records.archive import export_records, import_records
+from hierlearn.records.files import sole_writer
 from hierlearn.records.fingerprints import code_fingerprint, fingerprint
-from hierlearn.records.freezing import freeze, restamp
+from hierlearn.records.freezing import finish, freeze, restamp
 from hierlearn.records.schema import (
     FrozenFile,
     Manifest,
@@ -30,8 +31,10 @@ __all__ = [
     "code_fingerprint",
     "export_records",
     "fingerprint",
+    "finish",
     "freeze",
     "import_records",
     "plain_measurements",
     "restamp",
+    "sole_writer",
 ]

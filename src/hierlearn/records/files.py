@@ -2,9 +2,12 @@
 
 import os
 import re
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from hierlearn.experiments.base import Group
 from hierlearn.records.schema import Record, RecordError
@@ -94,6 +97,35 @@ def write_file(path: Path, content: bytes) -> None:
             os.fsync(folder)
         finally:
             os.close(folder)
+
+
+@contextmanager
+def sole_writer(
+    folder: Path, *, tell: bool = False, lock_file: Path | None = None
+) -> Iterator[None]:
+    """Hold the lock of a folder of records, waiting for it; `tell` says so on stderr.
+
+    The lock file is `.lock` in the folder, unless it is to lie elsewhere.
+
+    Raises RecordError when the folder cannot be written.
+    """
+    lock = FileLock(lock_file or folder / ".lock")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=0)
+    except Timeout:
+        if tell:
+            print(f"another process writes in {folder}: waiting", file=sys.stderr)
+        lock.acquire(poll_interval=0.2)
+    except OSError as error:
+        raise RecordError(
+            f"cannot write in {folder}: {error.strerror or error}; "
+            "choose another records folder, or make this one writable"
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 @contextmanager

@@ -6,14 +6,16 @@ And restamping: the same records with one more fingerprint.
 import json
 import math
 import os
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
+from tempfile import gettempdir
 from typing import Any
 
-from hierlearn.experiments.base import Experiment, Run
-from hierlearn.records.files import inside, sorted_lines, write_file, writing
+from hierlearn.experiments.base import Experiment, Run, digest
+from hierlearn.records.files import inside, sole_writer, sorted_lines, write_file, writing
 from hierlearn.records.schema import FrozenFile, Manifest, Record, RecordError, read_manifest
 from hierlearn.records.store import GroupState, RecordStore
 
@@ -41,8 +43,20 @@ def freeze(
     root = Path(frozen_root)
     if root.resolve() == working.folder.resolve():
         raise RecordError(f"{root} holds the working records: freeze into another folder")
+    with _writing_frozen(root):
+        return _freeze(states, root, profile, chosen, replace_all=experiments is None)
+
+
+def _freeze(
+    states: dict[str, list[GroupState]],
+    root: Path,
+    profile: str,
+    chosen: Iterable[Experiment],
+    *,
+    replace_all: bool,
+) -> Manifest:
     manifest = read_manifest(root)
-    kept = {} if experiments is None else dict(manifest.get(profile, {}))
+    kept = {} if replace_all else dict(manifest.get(profile, {}))
     files = {
         name: sorted_lines(record for state in found for record in state.records)
         for name, found in states.items()
@@ -53,8 +67,7 @@ def freeze(
     manifest[profile] = {**kept, **entries}
     for name in files:
         inside(root, profile, f"{name}.jsonl")
-    with writing(root):
-        _replace(root, profile, files, _plain(manifest))
+    _replace(root, profile, files, _plain(manifest))
     return read_manifest(root)
 
 
@@ -66,13 +79,14 @@ def restamp(
     Everything else of a record stays, the fingerprints before among it. Raises RecordError when
     the folder cannot be written.
     """
-    states = [
-        replace(state, records=tuple(_stamped(record, code) for record in state.records))
-        if state.group.key in groups
-        else state
-        for state in store.states(experiment, profile)
-    ]
-    with writing(store.folder):
+    with _writing_frozen(store.folder) if store.frozen else sole_writer(store.folder):
+        store.forget()
+        states = [
+            replace(state, records=tuple(_stamped(record, code) for record in state.records))
+            if state.group.key in groups
+            else state
+            for state in store.states(experiment, profile)
+        ]
         if store.frozen:
             content = sorted_lines(r for state in states for r in state.records)
             manifest = {p: dict(found) for p, found in store.manifest.items()}
@@ -82,7 +96,31 @@ def restamp(
             return
         for state in (state for state in states if state.group.key in groups):
             path = store.folder / experiment.name / f"{state.group.key}.jsonl"
-            write_file(path, b"".join(record.line() for record in state.records))
+            with writing(path):
+                write_file(path, b"".join(record.line() for record in state.records))
+
+
+@contextmanager
+def _writing_frozen(root: Path) -> Iterator[None]:
+    """Hold the lock of a frozen folder, after finishing what a killed process began."""
+    # Not in the folder: it is committed.
+    lock = Path(gettempdir()) / f"hierlearn-{digest(str(root.resolve()))}.lock"
+    with sole_writer(root, lock_file=lock), writing(root):
+        finish(root)
+        yield
+
+
+def finish(root: Path) -> None:
+    """Finish or undo the replacing of frozen files that a killed process left half done.
+
+    All new files are there once the new manifest is; until then the old ones hold.
+    """
+    if (root / "manifest.json.new").is_file():
+        for path in root.glob("*/*.jsonl.new"):
+            os.replace(path, path.with_suffix(""))
+        os.replace(root / "manifest.json.new", root / "manifest.json")
+    for path in root.glob("*/*.jsonl.new"):
+        path.unlink()
 
 
 def _stamped(record: Record, code: str) -> Record:
@@ -107,7 +145,7 @@ def _replace(root: Path, profile: str, files: dict[str, bytes], manifest: Any) -
     write_file(root / "manifest.json.new", text.encode())
     for name in files:
         os.replace(root / profile / f"{name}.jsonl.new", root / profile / f"{name}.jsonl")
-    # Dying before this line leaves files whose hashes differ: that is found, and freezing redone.
+    # Dying before this line leaves files whose hashes differ: that is found, and `finish` mends it.
     os.replace(root / "manifest.json.new", root / "manifest.json")
     for path in (root / profile).iterdir():
         if path.name not in {f"{name}.jsonl" for name in manifest[profile]}:
