@@ -11,7 +11,7 @@ matplotlib.use("agg")
 
 import numpy as np
 import pytest
-from test_site import CHROMIUM, FLAGS
+from browser import CHROMIUM, FLAGS
 
 from hierlearn import figures, steered
 from hierlearn.measure.intervals import interval
