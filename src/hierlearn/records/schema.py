@@ -42,7 +42,7 @@ class Provenance(_Model):
 
     @property
     def hardware(self) -> str:
-        """What computed: the processor and its cores, or the GPU."""
+        """The processor and its cores, or the GPU, that computed."""
         return self.machine if self.device == "cpu" else self.device
 
 
