@@ -65,7 +65,10 @@ def record_files(root: Path) -> dict[str, tuple[bytes, int]]:
         (["run", "chapter_nine"], "valid chapters: 01_toy_chapter, ledger"),
         (["run", "2"], "valid chapters: 01_toy_chapter, ledger"),
         (["claims", "nothing"], "valid chapters: 01_toy_chapter, ledger"),
-        (["run", "--speed", "9"], "--device, --frozen, --help, --profile, --records, --workers"),
+        (
+            ["run", "--speed", "9"],
+            "--local-workers, --profile, --records, --scheduler, --workers",
+        ),
         (["run", "--workers", "0"], "x>=1"),
         (["run", "--records", "README.md"], "valid: a folder"),
         (["run", "--records", ""], "valid: a folder"),
