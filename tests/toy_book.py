@@ -103,7 +103,7 @@ def register(*others: Experiment) -> None:
 
 def isolate(patch: pytest.MonkeyPatch) -> None:
     """Make the toy book the only one, here and in the kernels of its notebooks."""
-    for name in list(EXPERIMENTS):
+    for name in reversed(list(EXPERIMENTS)):  # so that undoing brings back their order
         patch.delitem(EXPERIMENTS, name)
     patch.setitem(EXPERIMENTS, "toy", TOY)
     here = Path(__file__).parent
