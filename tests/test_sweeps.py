@@ -83,7 +83,7 @@ def test_provenance_says_what_the_group_cost_and_where(computed):
         assert found.fingerprints == [fingerprint(WALK)] and found.n_runs == 2
         assert found.threads == 1 and found.device == "cpu" and found.dtype == "torch.float32"
         assert found.wall_s > 0 and found.peak_mb > 50
-        assert set(found.packages) == {"python", "torch", "numpy", "hierlearn"}
+        assert set(found.packages) == {"python", "torch", "numpy", "scipy", "hierlearn"}
 
 
 def test_what_is_there_is_not_computed_again_and_starts_no_process(computed, no_processes):

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import fsum
 from pathlib import Path
+from typing import Any
 
 from hierlearn import costs
 from hierlearn.cards import format_number
@@ -127,7 +128,7 @@ def _paper(
     return Load(n_units, work, largest), about
 
 
-def _table(load: Load, rates: Mapping[str, float]) -> str:
+def _table(load: Load, rates: Mapping[str, Any]) -> str:
     lines = ["| grid | units | " + " | ".join(_workers(n) for n in WORKERS) + " |"]
     lines.append("|---|--:|" + "--:|" * len(WORKERS))
     speed = {"handed_per_s": rates["dask_per_s"], "written_per_s": rates["written_per_s"]}
