@@ -60,7 +60,9 @@ def offer_script_half(
 
 def tell_address(app: Sphinx, exception: Exception | None) -> None:
     """Write the repository's address into the set-up cell of the notebooks that readers download."""
-    address = app.config.html_theme_options.get("repository_url")
+    options = app.config.html_theme_options
+    # Without an address of ours, Jupyter Book puts its own there, and no button.
+    address = options.get("use_repository_button") and options.get("repository_url")
     if exception or not address:
         return
     for path in (Path(app.outdir) / "_sources").rglob("*"):
