@@ -55,7 +55,7 @@ def test_hand_written_gradients_are_those_of_autograd(shape, stage, lowest):
     head.weights = head.weights.double()
     strings, labels = grammar(0).sample(64, stream("test", 0))
     x, y = strings.int().expand(2, -1, -1), labels.expand(2, -1)[:, :, None]
-    job = _Fit(net, head, lowest)
+    job = _Fit(net, TrainingSets(x[0], y[0, :, 0], [64], []), head, lowest)
     job.ones = torch.ones(2, 1, 64 * 4, dtype=torch.float64)
     by_hand = job._gradients(x, y)
     parameters = [p.requires_grad_() for p in job.trained()]

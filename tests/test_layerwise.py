@@ -152,4 +152,5 @@ def test_a_switched_target_needs_the_bias_form_among_its_functions():
     target, early = torch.zeros(1, 1, 5), torch.zeros(1, 1, 5)
     early[0, 0, 2] = -1
     task = Task(teachers, [1], amplitudes, target, early_target=early)
-    assert Batches(task, 8, torch.zeros(1)).next()[1].shape == (1, 5, 8)
+    batches = Batches(task, 8, torch.zeros(1))
+    assert batches.read(*batches.draw())[1].shape == (1, 5, 8)

@@ -88,7 +88,7 @@ def test_every_run_sees_only_its_own_prefix_of_its_own_pool():
     x = draw_points(20, 6, stream("x", 2)).reshape(2, 10, 6)
     y = torch.arange(20.0).reshape(2, 10)
     pools = Pools(x, y, owners=[0, 0, 1], sizes=[3, 10, 5], seeds=[0, 1])
-    points, labels = pools.batch(500)
+    points, labels = pools.read(*pools.draw(500))
     assert set(labels[0].tolist()) == {0, 1, 2}
     assert set(labels[1].tolist()) == set(range(10))
     assert set(labels[2].tolist()) == set(range(10, 15))
@@ -107,7 +107,7 @@ def test_adamw_with_one_rate_is_that_of_torch():
     reference = torch.optim.AdamW([theta], weight_decay=1e-4)
     drawn = pools()
     for step in range(30):
-        points, labels = drawn.batch(32)
+        points, labels = drawn.read(*drawn.draw(32))
         with torch.no_grad():
             slope = (nets[1].output(points, training=True) - labels) * 2 / 32
             nets[1].backward(points, slope)

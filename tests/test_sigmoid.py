@@ -54,14 +54,14 @@ def test_batched_training_agrees_with_one_network_at_a_time(activation):
     together = TrainedNetworks(2, 2, dim=4, width=7, activation=activation)
     together.initialize([0, 1])
     settings = {"n_steps": 40, "rate": 5e-3}
-    sigmoid.adam(together, lambda step: (inputs, labels), low=low, high=high, **settings)
+    sigmoid.adam(together, [(inputs, labels)] * 40, low=low, high=high, **settings)
     for run in range(4):
         seed = run // 2
         alone = TrainedNetworks(1, 1, dim=4, width=7, activation=activation)
         alone.initialize([seed])
         one = (inputs[seed : seed + 1], labels[run : run + 1])
         bounds = {"low": low[run : run + 1], "high": high[run : run + 1]}
-        sigmoid.adam(alone, lambda step, one=one: one, **bounds, **settings)
+        sigmoid.adam(alone, [one] * 40, **bounds, **settings)
         assert torch.allclose(alone.hidden[0], together.hidden[run], atol=1e-5)
         assert torch.allclose(alone.outer[0], together.outer[run], atol=1e-5)
 

@@ -46,7 +46,7 @@ def reference(net, task, plan, optimizer):
     for step in range(len(plan.rates)):
         for level, group in enumerate(steps.param_groups):
             group["lr"] = float(plan.rates[step, 0, level])
-        x, functions = batches.next()
+        x, functions = batches.read(*batches.draw())
         y = task.target[0, 0, :2] @ functions[0]
         s = x[0] @ first.T
         phi = s[:, i] * s[:, j] - (first @ first.T)[i, j]
@@ -136,6 +136,7 @@ def test_the_logistic_slopes_agree_with_autograd():
     net, task, plan = setting([Protocol(opens=(0, 0))], 5)
     task.thresholds = torch.full((1, 1), 0.1, dtype=torch.float64)
     loop = Loop(net, task, plan, 16)
+    loop.run(lambda step: None, [])
     net.extra[:] = torch.tensor([[0.3, -0.2]])
     generator = torch.Generator().manual_seed(0)
     raw, y = torch.randn(2, 1, 16, generator=generator, dtype=torch.float64)
@@ -143,7 +144,7 @@ def test_the_logistic_slopes_agree_with_autograd():
     labels = torch.where(y > 0.1, 1.0, -1.0)
     logit = (leaf - extra[:, 1:]) * extra[:, :1].exp()
     torch.nn.functional.softplus(-labels * logit).mean().backward()
-    slope = loop._logistic_slope(raw, y[None], first=False)
+    slope = loop._logistic_slope(raw, y[None], None, first=False)
     assert torch.allclose(slope, leaf.grad)
     assert torch.allclose(net.grad_extra, extra.grad)
 
@@ -160,8 +161,10 @@ def test_the_basis_ends_with_an_independent_copy_of_the_levels():
 
 def test_flips_hit_the_stated_share_and_are_shared_by_the_arms():
     _, task, _ = setting([Protocol(opens=(0, 10))] * 2, 20)
+    task.thresholds, task.flips = torch.zeros(1, 2), torch.tensor([0.1, 0.3])
     batches = Batches(task, 40_000, torch.zeros(1, dtype=torch.float64))
-    flipped = batches.flipped(torch.tensor([0.1, 0.3], dtype=torch.float64))
+    _, noise = batches.draw()
+    flipped = batches.flipped(noise, task.flips)
     assert flipped.double().mean(2).flatten().tolist() == pytest.approx([0.1, 0.3], abs=0.01)
     assert (flipped[0, 0] & ~flipped[0, 1]).sum() == 0
 
@@ -170,7 +173,7 @@ def test_a_pool_is_drawn_from_again_and_again():
     _, task, _ = setting([Protocol(opens=(0, 10))], 20)
     task.n_samples = 7
     batches = Batches(task, 64, torch.zeros(1, dtype=torch.float64))
-    points = torch.cat([batches.next()[0][0] for _ in range(4)])
+    points = torch.cat([batches.read(*batches.draw())[0][0] for _ in range(4)])
     assert len(points.unique(dim=0)) == 7
-    x, functions = batches.next()
+    x, functions = batches.read(*batches.draw())
     assert torch.allclose(task.teachers.level_sums(x), functions)

@@ -1,13 +1,14 @@
 r"""How the runs on ball indicators are trained, tested and measured."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from hierlearn.capture import Drawn, ahead
 from hierlearn.experiments.balls import CLIPS, BallConfig
 from hierlearn.experiments.base import Group
 from hierlearn.learners.sigmoid import FrozenFeatures, TrainedNetworks
@@ -143,23 +144,23 @@ class _Trained:
         ]
         self.results: list[dict[str, Any]] = [{} for _ in range(len(seeds) * len(arms))]
 
-    def _batches(self, step: int) -> tuple[Tensor, Tensor]:
-        place = step % _CHUNK_STEPS
-        if place == 0:
-            n_steps = min(_CHUNK_STEPS, self.first.n_steps - step)
-            self._draw(n_steps)
-        return self.inputs[place], self.labels[place]
+    def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
+        n_steps = self.first.n_steps
+        sizes = iter([min(_CHUNK_STEPS, n_steps - s) for s in range(0, n_steps, _CHUNK_STEPS)])
+        n_chunks = -(-n_steps // _CHUNK_STEPS)
+        for inputs, labels in ahead(lambda: self._draw(next(sizes)), n_chunks, self.device):
+            yield from zip(inputs, labels, strict=True)
 
-    def _draw(self, n_steps: int) -> None:
+    def _draw(self, n_steps: int) -> Drawn:
         """Draw the inputs of `n_steps` steps, `[step, seed, batch, dim + 1]`, and their labels."""
         batch, dim = self.first.batch, self.first.dim
         shape = (n_steps, batch)
         draws = [_Points.draw(self.first, n_steps * batch, g) for g in self.streams]
         x = torch.stack([d.x.view(*shape, dim) for d in draws], 1)
-        self.inputs = torch.nn.functional.pad(x, (0, 1), value=1.0).to(self.device)
+        inputs = torch.nn.functional.pad(x, (0, 1), value=1.0)
         norms = torch.stack([d.norms.view(shape) for d in draws], 1)
         labels = torch.stack([_labels(arm, norms) for arm in self.arms], 2)
-        self.labels = labels.flatten(1, 2).to(self.device)
+        return inputs, labels.flatten(1, 2)
 
     def _outputs(self) -> Tensor:
         """Output before clipping on the test points, `[run, n_test]`, in pieces of a batch."""
@@ -205,7 +206,7 @@ class _Trained:
     def run(self) -> list[dict[str, Any]]:
         low, high = _clips(self.arms, self.device)
         sigmoid.adam(
-            self.net, self._batches, n_steps=self.first.n_steps, rate=self.first.rate,
+            self.net, self._batches(), n_steps=self.first.n_steps, rate=self.first.rate,
             low=low.repeat(len(self.seeds), 1), high=high.repeat(len(self.seeds), 1),
             at=set(_at(self.arms, (*CURVE_SHARES, *PROFILE_SHARES))), observe=self._observe,
         )  # fmt: skip

@@ -19,6 +19,8 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from hierlearn.capture import captured
+
 MOMENTUM, BATCH, RATE, BIAS_SCALE = 0.9, 128, 0.1, 0.1
 CHECK_EVERY, SMOOTHING = 50, 0.95
 
@@ -167,13 +169,13 @@ class PatchNetworks:
         stops. Every `every` steps (a multiple of 50) `observe` sees the networks as they are, those
         of dropped runs as they ended. Returns steps and last smoothed loss of every run.
         """
-        job = _Fit(self, head, lowest)
+        job = _Fit(self, sets, head, lowest)
         found: list[dict[str, float]] = [{} for _ in range(self.n_runs)]
         done = 0
         while done < n_steps and job.runs:
             chunk = min(CHECK_EVERY, n_steps - done)
             orders = torch.stack([sets.order(run, chunk) for run in job.runs], 1)
-            job.advance(sets, orders.to(self.device))
+            job.advance(orders.to(self.device))
             done += chunk
             losses = job.loss.tolist()
             finished = [
@@ -219,8 +221,8 @@ def read_out(shape: Shape, top: Tensor, head: Tensor, batch: int) -> Tensor:
 class _Fit:
     """One call of `fit`: the parameters of the runs still training, their gradients, momenta."""
 
-    def __init__(self, net: PatchNetworks, head: Head, lowest: int) -> None:
-        self.net, self.shape, self.head = net, net.shape, head
+    def __init__(self, net: PatchNetworks, sets: TrainingSets, head: Head, lowest: int) -> None:
+        self.net, self.shape, self.sets, self.head = net, net.shape, sets, head
         self.first, self.stage = lowest - 1, head.stage
         self.runs = list(range(net.n_runs))
         self.weights, self.biases = list(net.weights), list(net.biases)
@@ -228,6 +230,7 @@ class _Fit:
         self.momenta = [torch.zeros_like(p) for p in self.trained()]
         self.loss = torch.full((net.n_runs,), torch.nan, device=net.device)
         self.rate = RATE * net.shape.width * net.shape.positions(self.stage)
+        self._start()
 
     def trained(self) -> list[Tensor]:
         """List the trained tensors: weights and biases from the lowest layer up, then the head."""
@@ -247,6 +250,7 @@ class _Fit:
         self.beta = self.beta.index_select(0, index)
         self.momenta = [m.index_select(0, index) for m in self.momenta]
         self.loss = self.loss.index_select(0, index)
+        self._start()
 
     def write_back(self) -> None:
         """Copy the runs still training back into the networks and the head."""
@@ -258,19 +262,25 @@ class _Fit:
             self.net.biases[layer].index_copy_(0, index, self.biases[layer])
         self.head.weights.index_copy_(0, index, self.beta)
 
-    def advance(self, sets: TrainingSets, orders: Int64[Tensor, "step run batch"]) -> None:
+    def _start(self) -> None:
+        """Prepare to train the runs that are left."""
+        self.ones = torch.ones(len(self.runs), 1, BATCH * self._rows(), device=self.net.device)
+        self._run = captured(self._step, self.net.device)
+
+    def advance(self, orders: Int64[Tensor, "step run batch"]) -> None:
         """Take one step an order."""
-        n_runs, batch = orders.shape[1:]
-        self.ones = torch.ones(n_runs, 1, batch * self._rows(), device=self.net.device)
-        trained = self.trained()
         for order in orders:
-            flat = order.flatten()
-            x = sets.inputs.index_select(0, flat).view(n_runs, batch, -1)
-            y = sets.labels.index_select(0, flat).view(n_runs, batch, 1)
-            gradients = self._gradients(x, y)
-            torch._foreach_mul_(self.momenta, MOMENTUM)
-            torch._foreach_add_(self.momenta, gradients)
-            torch._foreach_add_(trained, self.momenta, alpha=-self.rate)
+            self._run(order)
+
+    def _step(self, order: Int64[Tensor, "run batch"]) -> None:
+        n_runs, batch = order.shape
+        flat = order.flatten()
+        x = self.sets.inputs.index_select(0, flat).view(n_runs, batch, -1)
+        y = self.sets.labels.index_select(0, flat).view(n_runs, batch, 1)
+        gradients = self._gradients(x, y)
+        torch._foreach_mul_(self.momenta, MOMENTUM)
+        torch._foreach_add_(self.momenta, gradients)
+        torch._foreach_add_(self.trained(), self.momenta, alpha=-self.rate)
 
     def _rows(self) -> int:
         return max(self.shape.positions(i + 1) for i in range(self.first, self.stage))
@@ -281,9 +291,8 @@ class _Fit:
         top = out[-1].view(len(x), batch, -1)
         slope = torch.log_softmax(read_out(shape, top, self.beta, batch), 2)
         loss = slope.gather(2, y).mean((1, 2)).neg_()
-        self.loss = torch.where(
-            self.loss.isnan(), loss, SMOOTHING * self.loss + (1 - SMOOTHING) * loss
-        )
+        smoothed = SMOOTHING * self.loss + (1 - SMOOTHING) * loss
+        self.loss.copy_(torch.where(self.loss.isnan(), loss, smoothed))
         slope.exp_().scatter_add_(2, y, self._minus_one(y)).mul_(1 / (batch * self.beta.shape[1]))
         gradients = [torch.bmm(top.mT, slope)]
         down = torch.bmm(slope, self.beta.mT)

@@ -68,6 +68,8 @@ class QuadraticNetworks:
         self._grad_rows, *self._grad_quadratic, self.grad_extra = grads
         self.owner = self._owners(shapes, sizes)
         self._pairs = [_pair_tables(k, self.theta) for k in self.widths[:-1]]
+        levels = torch.arange(self.n_levels).repeat_interleave(torch.tensor(self.widths))
+        self._level_of_row = levels.to(self.theta.device)
         self._buffers: dict[int, _Buffers] = {}
 
     def _owners(self, shapes: list[tuple[int, ...]], sizes: list[int]) -> Tensor:
@@ -166,8 +168,7 @@ class QuadraticNetworks:
 
     def by_row(self, per_level: Float[Tensor, "run level"]) -> Float[Tensor, "run rows"]:
         """Repeat a value per level over the level's rows."""
-        counts = torch.tensor(self.widths, device=per_level.device)
-        return per_level.repeat_interleave(counts, 1, output_size=self.n_rows)
+        return per_level.index_select(1, self._level_of_row)
 
     def backward(
         self,

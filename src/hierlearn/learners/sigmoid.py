@@ -123,7 +123,7 @@ class TrainedNetworks:
     def _buffers(self, batch: int) -> tuple[Tensor, Tensor]:
         if batch not in self._work:
             shape = (self.n_runs, self.width, batch)
-            self._work = {batch: (self.theta.new_empty(shape), self.theta.new_empty(shape))}
+            self._work[batch] = self.theta.new_empty(shape), self.theta.new_empty(shape)
         return self._work[batch]
 
 

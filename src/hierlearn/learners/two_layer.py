@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from hierlearn.capture import Drawn, ahead, captured
 from hierlearn.randomness import stream
 
 BETAS = (0.9, 0.99)
@@ -132,12 +133,22 @@ def train(
     moments = torch.zeros(2, *net.theta.shape).to(net.theta)
     best, kept = torch.full((len(x),), math.inf).to(x), net.theta.clone()
     rows = torch.arange(len(x), device=x.device)[:, None]
-    for step in range(training.n_steps):
+
+    def draw() -> Drawn:
         picks = [torch.randint(x.shape[1], (training.batch,), generator=g) for g in generators]
-        index = torch.stack(picks).to(x.device)
+        return (torch.stack(picks),)
+
+    def update(size: Tensor, index: Tensor) -> None:
+        index = index.to(x.device)
         net.backward(x[rows, index], y[rows, index])
-        rate = training.rate * 0.5 * (1 + math.cos(math.pi * step / training.n_steps))
-        _adam_step(net, moments, rate, step + 1)
+        _adam_step(net, moments, size)
+
+    run = captured(update, x.device)
+    rates = [_step_size(step, training) for step in range(training.n_steps)]
+    sizes = torch.tensor(rates, dtype=torch.float64).to(x)
+    draws = ahead(draw, training.n_steps, x.device)
+    for step, (size, drawn) in enumerate(zip(sizes, draws, strict=True)):
+        run(size, *drawn)
         if (step + 1) % (training.n_steps // CHECKPOINTS) == 0:
             difference = net.outputs(x_valid) - y_valid
             error = difference.var(1)
@@ -146,11 +157,16 @@ def train(
     net.theta.copy_(kept)
 
 
-def _adam_step(net: TwoLayerNetworks, moments: Tensor, rate: float, count: int) -> None:
+def _step_size(step: int, training: TwoLayerTraining) -> float:
+    """Return the signed step size: the annealed rate with Adam's bias corrections."""
+    rate = training.rate * 0.5 * (1 + math.cos(math.pi * step / training.n_steps))
+    return -rate * math.sqrt(1 - BETAS[1] ** (step + 1)) / (1 - BETAS[0] ** (step + 1))
+
+
+def _adam_step(net: TwoLayerNetworks, moments: Tensor, size: Tensor) -> None:
     norms = net.grad.norm(dim=1, keepdim=True)
     net.grad.mul_(CLIP / norms.clamp(min=CLIP))
     first, second = moments
     first.lerp_(net.grad, 1 - BETAS[0])
     second.lerp_(net.grad.square(), 1 - BETAS[1])
-    size = rate * math.sqrt(1 - BETAS[1] ** count) / (1 - BETAS[0] ** count)
-    net.theta.addcdiv_(first, second.sqrt().add_(1e-8), value=-size)
+    net.theta.addcdiv_(first * size, second.sqrt().add_(1e-8))

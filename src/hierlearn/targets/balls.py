@@ -41,6 +41,10 @@ class RadialDistribution:
 
 def sphere(n_samples: int, dim: int, generator: torch.Generator) -> Float[Tensor, "n dim"]:
     """Draw points uniform on the unit sphere."""
+    if n_samples < 0 or dim < 1:
+        raise ValueError(
+            f"a sphere needs n_samples >= 0 and dim >= 1; got n_samples = {n_samples}, dim = {dim}"
+        )
     points = torch.randn(n_samples, dim, generator=generator)
     return points / points.norm(dim=1, keepdim=True)
 
@@ -54,6 +58,8 @@ def sample(
         ValueError: for a distribution that is not in `DISTRIBUTIONS`, and for dim < 2.
     """
     law = find(distribution, dim)
+    if n_samples < 0:
+        raise ValueError(f"n_samples must be at least 0; got {n_samples}")
     radii = law.draw(n_samples, dim, generator)
     return radii[:, None] * sphere(n_samples, dim, generator)
 

@@ -141,6 +141,8 @@ def distinct_integers(n: int, bound: int, generator: torch.Generator) -> Tensor:
 
     Up to `PERMUTED` they are the head of a permutation; above, draws without their repetitions.
     """
+    if not 0 <= n <= bound:
+        raise ValueError(f"n must lie in 0..bound={bound}, for n different integers; got {n}")
     if bound <= PERMUTED:
         return torch.randperm(bound, generator=generator)[:n]
     kept = torch.empty(0, dtype=torch.int64)

@@ -70,6 +70,7 @@ class DialedHierarchy:
         if not 0 <= t <= 1:
             raise ValueError(f"t must lie in [0, 1]; got {t}")
         v, m = vocab_size, n_synonyms
+        check_parameters(v, n_classes, 1 if dial == "corr" else m, n_levels, 2)
         _check_dial(dial, v, n_classes, m, n_levels)
         generator = stream("hierarchy rules", seed)
         levels = range(n_levels, 0, -1)
@@ -156,11 +157,11 @@ class DialedHierarchy:
 def _check_dial(dial: str, v: int, n_classes: int, m: int, n_levels: int) -> None:
     base = {"ident": 2, "ident4": 4}.get(dial)
     required = {
-        "corr": (n_classes <= v, f"n_classes <= vocab_size; got {n_classes} > {v}"),
+        "corr": (n_classes <= v, "n_classes <= vocab_size"),
         "corrall": (m == v == n_classes, "n_synonyms == vocab_size == n_classes"),
-        "hint": (m % 2 == 0, f"an even n_synonyms; got {m}"),
-        "shared": (m % 2 == 0, f"an even n_synonyms; got {m}"),
-        "skipxor": (n_classes % 2 == 0, f"an even n_classes; got {n_classes}"),
+        "hint": (m % 2 == 0, "an even n_synonyms"),
+        "shared": (m % 2 == 0, "an even n_synonyms"),
+        "skipxor": (n_classes % 2 == 0, "an even n_classes"),
         "xor": (v % 2 == m % 2 == n_classes % 2 == 0, "even vocab_size, n_synonyms and n_classes"),
     }
     holds, need = required.get(dial, (True, ""))
@@ -169,7 +170,10 @@ def _check_dial(dial: str, v: int, n_classes: int, m: int, n_levels: int) -> Non
         need = f"symbols, classes and n_synonyms in multiples of {base}, and at least two levels"
         holds = False
     if not holds:
-        raise ValueError(f"dial {dial!r} needs {need}")
+        given = (
+            f"vocab_size = {v}, n_classes = {n_classes}, n_synonyms = {m}, n_levels = {n_levels}"
+        )
+        raise ValueError(f"dial {dial!r} needs {need}; got {given}")
 
 
 def _shuffle(values: Tensor, generator: torch.Generator) -> Tensor:

@@ -19,6 +19,13 @@ from torch import Tensor
 from hierlearn.randomness import stream
 
 CHUNK = 500
+MAX_LISTED = 26  # 2^26 points of 26 coordinates already are 13 GiB
+
+
+def _check_size(**sizes: int) -> None:
+    for name, value in sizes.items():
+        if value < 0:
+            raise ValueError(f"{name} must be at least 0; got {value}")
 
 
 @cache
@@ -28,6 +35,7 @@ def krawtchouk(dim: int) -> tuple[tuple[int, ...], ...]:
     $\kappa_j(i)=\sum_{|S|=j}\chi_S(x)\chi_S(z)$ for any two points at Hamming distance $i$. Row j,
     column i, both from 0 to d.
     """
+    _check_size(dim=dim)
     columns = []
     for i in range(dim + 1):
         plus = [comb(dim - i, a) for a in range(dim + 1)]
@@ -40,12 +48,15 @@ def krawtchouk(dim: int) -> tuple[tuple[int, ...], ...]:
 
 def draw_points(n_points: int, dim: int, generator: torch.Generator) -> Float[Tensor, "n dim"]:
     r"""Draw independent uniform points of $\{\pm1\}^d$, in float32."""
+    _check_size(n_points=n_points, dim=dim)
     bits = torch.randint(2, (n_points, dim), generator=generator, dtype=torch.int8)
     return bits.to(torch.float32).mul_(2).sub_(1)
 
 
 def all_points(dim: int) -> Float[Tensor, "n dim"]:
     r"""List $\{\pm1\}^d$ in float64: coordinate j of point n is $-1$ iff bit j of n is set."""
+    if not 0 <= dim <= MAX_LISTED:
+        raise ValueError(f"dim must lie in 0..{MAX_LISTED}, to list all points; got {dim}")
     numbers = torch.arange(2**dim)
     bits = numbers[:, None].bitwise_right_shift(torch.arange(dim)).bitwise_and_(1)
     return 1 - 2 * bits.double()
@@ -144,8 +155,12 @@ class Hierarchies:
         """Draw the coordinates and signs of one target a seed.
 
         Raises:
-            ValueError: when $2^L$ coordinates do not fit into `dim`.
+            ValueError: without seeds or amplitudes, or when $2^L$ coordinates do not fit in `dim`.
         """
+        if not seeds:
+            raise ValueError(f"give at least one seed; got {list(seeds)}")
+        if not amplitudes:
+            raise ValueError(f"give at least one amplitude; got {list(amplitudes)}")
         used = 2 ** len(amplitudes)
         if used > dim:
             raise ValueError(
@@ -181,6 +196,10 @@ def dense_polynomials(
     Gaussian prior no learner at all, kernel or not, has a mean error below $1-N/\binom dk$.
     """
     dim = x.shape[2]
+    if not 1 <= degree <= dim:
+        raise ValueError(f"degree must lie in 1..dim={dim}; got {degree}")
+    if len(seeds) != len(x):
+        raise ValueError(f"give one seed for each of {len(x)} batches; got {list(seeds)}")
     sets = torch.tensor(list(combinations(range(dim), degree)))
     rows = []
     for points, seed in zip(x, seeds, strict=True):

@@ -55,9 +55,12 @@ class QuadraticTeachers:
             dtype: of the tensors returned; they are drawn and calibrated in float64.
 
         Raises:
-            ValueError: for widths outside 1..dim, fewer than one level, or `skip` outside [0, 1).
+            ValueError: for no seeds, widths outside 1..dim, fewer than one level, or `skip`
+                outside [0, 1).
         """
         _check_shape(dim, widths, skip)
+        if not seeds:
+            raise ValueError(f"give at least one seed; got {list(seeds)}")
         teachers = [_draw_one(seed, dim, widths, skip) for seed in seeds]
         return cls(
             first=torch.stack([t[0] for t in teachers]).to(dtype),

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from hierlearn.capture import Drawn, Step, ahead, captured
 from hierlearn.learners.quadratic import QuadraticNetworks
 from hierlearn.randomness import stream
 from hierlearn.targets.quadratic import QuadraticTeachers
@@ -72,30 +73,45 @@ class Batches:
             ]
             x = torch.stack(draws).to(like)
             self.pool = x, self._basis(x)
+        self.seeds = torch.arange(len(task.seeds), device=like.device)[:, None]
+        labels = task.thresholds is not None
+        self.flips = labels and task.flips is not None and bool(task.flips.any())
 
     def _basis(self, x: Tensor) -> Tensor:
         if self.uses_all:
             return basis(self.task.teachers, x)
         return self.task.teachers.level_sums(x)
 
-    def next(self) -> tuple[Tensor, Tensor]:
-        """Return the next inputs and their basis functions."""
+    def draw(self) -> Drawn:
+        """Draw a step's numbers on the CPU, in memory that the next call may use again.
+
+        Inputs or, of a pool, their indices; and where labels are flipped one uniform number for
+        each, `[seed, batch]`.
+        """
+        batch = self.x.shape[1]
         if self.pool is None:
             for row, generator in zip(self.x, self.generators, strict=True):
                 row.normal_(generator=generator)
-            x = self.x.to(self.like)
-            return x, self._basis(x)
-        size, batch = self.pool[0].shape[1], self.x.shape[1]
-        picks = [torch.randint(size, (batch,), generator=g) for g in self.generators]
-        index = torch.stack(picks).to(self.like.device)
-        seed = torch.arange(len(index), device=index.device)[:, None]
-        return self.pool[0][seed, index], self.pool[1].mT[seed, index].mT
+            drawn = self.x
+        else:
+            size = self.pool[0].shape[1]
+            picks = [torch.randint(size, (batch,), generator=g) for g in self.generators]
+            drawn = torch.stack(picks)
+        if not self.flips:
+            return (drawn,)
+        return drawn, torch.stack([torch.rand(batch, generator=g) for g in self.label_noise])
 
-    def flipped(self, probability: Tensor) -> Tensor:
-        """Draw which labels of the batch are flipped, `[seed, arm, batch]`; arms share the draw."""
-        batch = self.x.shape[1]
-        uniform = torch.stack([torch.rand(batch, generator=g) for g in self.label_noise])
-        return uniform[:, None, :].to(self.like.device) < probability[None, :, None]
+    def flipped(self, noise: Tensor, probability: Tensor) -> Tensor:
+        """Return which labels of the batch are flipped, `[seed, arm, batch]`, from their draw."""
+        return noise[:, None, :].to(probability.device) < probability[None, :, None]
+
+    def read(self, drawn: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the inputs of a draw and their basis functions."""
+        if self.pool is None:
+            x = drawn.to(self.like)
+            return x, self._basis(x)
+        index = drawn.to(self.like.device)
+        return self.pool[0][self.seeds, index], self.pool[1].mT[self.seeds, index].mT
 
 
 @dataclass
@@ -137,16 +153,24 @@ class Loop:
         self._frozen = torch.zeros_like(plan.trained[0])
         self._amplitudes = self.task.amplitudes.flatten(0, 1).to(net.theta)
         self._target = self.task.target.to(net.theta)
+        self._thresholds, self._flips = (
+            None if one is None else one.to(net.theta)
+            for one in (self.task.thresholds, self.task.flips)
+        )
         self._moments = torch.zeros(2, *net.theta.shape).to(net.theta)
         self._scratch = torch.empty_like(net.theta)
         self._batches = Batches(self.task, self.batch, net.theta)
         wanted, stages = set(observed), {start: i for i, start in enumerate(plan.starts)}
-        for step in range(n_steps):
+        draws = ahead(self._batches.draw, n_steps, net.theta.device)
+        for step, (size, drawn) in enumerate(zip(self.sizes, draws, strict=True)):
             if step in wanted:
                 observe(step)
             if step in stages:
                 self._begin(stages[step])
-            self._step(step)
+            if step == 0 and self._thresholds is not None:
+                self._step(size, *drawn, first=True)
+            else:
+                self._run(size, *drawn)
         if n_steps in wanted:
             observe(n_steps)
 
@@ -170,10 +194,14 @@ class Loop:
         self._head_slope = self._head.clone()
         if self.output_flow is not None and self._n_open > 1:
             self._head_slope[:, 0] *= self.output_flow
+        self._run: Step = captured(self._step, net.theta.device)
 
-    def _step(self, step: int) -> None:
+    def _step(
+        self, size: Tensor, drawn: Tensor, noise: Tensor | None = None, *, first: bool = False
+    ) -> None:
+        """Take one step of sizes `size`, one an owner, with what `Batches.draw` returned."""
         net = self.net
-        x, functions = self._batches.next()
+        x, functions = self._batches.read(drawn)
         n_basis = functions.shape[1]
         y = torch.bmm(self._target[:, :, :n_basis], functions)
         z = net.level_outputs(x, self._n_open)
@@ -181,27 +209,30 @@ class Loop:
         reads = net.readout is not None and self._n_open > 1
         if reads:
             raw.add_(net.read_out(x))
-        if self.task.thresholds is None:
+        if self._thresholds is None:
             slope = raw.sub_(y.flatten(0, 1))
             slope.sub_(slope.mean(1, keepdim=True)).mul_(2 / self.batch)
         else:
-            slope = self._logistic_slope(raw, y, first=step == 0)
+            slope = self._logistic_slope(raw, y, noise, first=first)
         net.backward(
             x, z, slope,
             head_weights=self._head_slope, feature_flow=self.feature_flow, n_open=self._n_open,
         )  # fmt: skip
         if reads:
             net.backward_readout(x, slope)
-        size = self.sizes[step] * self._moving
+        size = size * self._moving
         self._adam(size) if self.optimizer == "adam" else self._sgd(size)
 
-    def _logistic_slope(self, raw: Tensor, y: Tensor, *, first: bool) -> Tensor:
+    def _logistic_slope(
+        self, raw: Tensor, y: Tensor, noise: Tensor | None, *, first: bool
+    ) -> Tensor:
         """Slope of mean log(1 + exp(-t f)), f = e^s (raw - b), in raw; writes those of s and b."""
-        net, task = self.net, self.task
-        assert task.thresholds is not None
-        labels = torch.where(y > task.thresholds.to(y)[:, :, None], 1.0, -1.0).to(y)
-        if task.flips is not None and bool(task.flips.any()):
-            labels = torch.where(self._batches.flipped(task.flips.to(y)), -labels, labels)
+        net = self.net
+        assert self._thresholds is not None
+        labels = torch.where(y > self._thresholds[:, :, None], 1.0, -1.0).to(y)
+        if noise is not None:
+            assert self._flips is not None
+            labels = torch.where(self._batches.flipped(noise, self._flips), -labels, labels)
         if first:
             net.extra[:, 1] = raw.mean(1)
         scale = net.extra[:, :1].exp()

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from hierlearn.capture import Drawn, ahead, captured
 from hierlearn.learners.normalized_powers import PolynomialNetworks
 from hierlearn.randomness import stream
 
@@ -49,11 +50,18 @@ class Pools:
         self._starts = (self._owners * n)[:, None]
         self._x, self._y = self.x.flatten(0, 1), self.y.flatten().to(device)
 
-    def batch(self, size: int) -> tuple[Tensor, Tensor]:
-        r"""Draw a batch: run r sees points $\lfloor uN_r\rfloor$, u shared by a seed's runs."""
+    def draw(self, size: int) -> Drawn:
+        r"""Draw a batch: run r sees points $\lfloor uN_r\rfloor$, u shared by a seed's runs.
+
+        Returns their numbers, `[run, size]`, on the CPU.
+        """
         draws = [torch.rand(size, generator=g, dtype=torch.float64) for g in self._generators]
         uniform = torch.stack(draws)[self._owners]
-        index = (self._starts + (uniform * self._sizes).long()).to(self._x.device)
+        return (self._starts + (uniform * self._sizes).long(),)
+
+    def read(self, index: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the inputs and labels with these numbers."""
+        index = index.to(self._x.device)
         x = self._x.index_select(0, index.flatten())
         return x.view(*index.shape, -1), self._y[index]
 
@@ -67,11 +75,18 @@ def train(
     parameter alone. `rates` that differ are reached by scaling, see `_RatedAdamW`.
     """
     optimizer = _RatedAdamW(net, rates)
-    for step in range(n_steps):
-        x, y = pools.batch(batch)
+
+    def step(scales: Tensor, index: Tensor) -> None:
+        x, y = pools.read(index)
         slope = net.output(x, training=True).sub_(y).mul_(2 / batch)
         net.backward(x, slope)
-        optimizer.step(learning_rate(step, n_steps, 1.0))
+        optimizer.step(scales)
+
+    run = captured(step, net.theta.device)
+    schedule = optimizer.schedule([learning_rate(t, n_steps, 1.0) for t in range(n_steps)])
+    draws = ahead(lambda: pools.draw(batch), n_steps, net.theta.device)
+    for scales, drawn in zip(schedule, draws, strict=True):
+        run(scales, *drawn)
 
 
 class _RatedAdamW:
@@ -86,15 +101,21 @@ class _RatedAdamW:
         self.rate = torch.cat([rate.expand_as(view).flatten() for view in views])
         self.first, self.second = torch.zeros_like(net.theta), torch.zeros_like(net.theta)
         self.scratch = torch.empty_like(net.theta)
-        self.n_steps = 0
 
-    def step(self, factor: float) -> None:
-        self.n_steps += 1
-        (b1, b2), t = self.BETAS, self.n_steps
+    def schedule(self, factors: Sequence[float]) -> Tensor:
+        """Tabulate the two bias corrections and the factor on the rates of every step from 1."""
+        (b1, b2), steps = self.BETAS, enumerate(factors, start=1)
+        rows = [((1 - b2**t) ** 0.5, 1 - b1**t, factor) for t, factor in steps]
+        return torch.tensor(rows, dtype=self.theta.dtype, device=self.theta.device)
+
+    def step(self, scales: Tensor) -> None:
+        """Take a step; `scales` is its row of `schedule`."""
+        b1, b2 = self.BETAS
+        second_scale, first_scale, factor = scales.unbind()
         self.first.lerp_(self.grad, 1 - b1)
         self.second.mul_(b2).addcmul_(self.grad, self.grad, value=1 - b2)
         torch.sqrt(self.second, out=self.scratch)
-        self.scratch.div_((1 - b2**t) ** 0.5).add_(self.EPSILON)
+        self.scratch.div_(second_scale).add_(self.EPSILON)
         torch.div(self.first, self.scratch, out=self.scratch)
-        self.scratch.div_(1 - b1**t).add_(self.theta, alpha=WEIGHT_DECAY).mul_(self.rate)
-        self.theta.sub_(self.scratch, alpha=factor)
+        self.scratch.div_(first_scale).add_(self.theta, alpha=WEIGHT_DECAY).mul_(self.rate)
+        self.theta.addcmul_(self.scratch, factor, value=-1)

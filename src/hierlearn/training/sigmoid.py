@@ -4,12 +4,13 @@ The second is the algorithm of Safran & Lee (2022, Thm. 8): the hidden layer is 
 features are computed once and a step is two matrix products with them.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from hierlearn.capture import captured
 from hierlearn.learners.sigmoid import TrainedNetworks
 
 BETAS, EPSILON = (0.9, 0.999), 1e-8
@@ -17,12 +18,10 @@ POWER_ITERATIONS = 15
 RIDGES = (1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3)
 _CHUNK = 2048
 
-Batches = Callable[[int], tuple[Tensor, Tensor]]
-
 
 def adam(
     net: TrainedNetworks,
-    batches: Batches,
+    batches: Iterable[tuple[Tensor, Tensor]],
     *,
     n_steps: int,
     rate: float,
@@ -31,7 +30,7 @@ def adam(
     at: Collection[int] = (),
     observe: Callable[[int], None] = lambda step: None,
 ) -> None:
-    """Train by Adam on `batches(step)`, inputs and labels.
+    """Train by Adam on `batches`, the inputs and labels of one step after another.
 
     The rate rises over the first twentieth of the steps, so that the first ones do not push all
     outputs out of a clip, and drops tenfold at 0.7 and again at 0.9 of the way.
@@ -39,18 +38,32 @@ def adam(
     """
     first, second = torch.zeros_like(net.theta), torch.zeros_like(net.theta)
     b1, b2 = BETAS
-    for step in range(n_steps):
-        if step in at:
-            observe(step)
-        net.step_gradient(*batches(step), low=low, high=high)
+
+    def update(scales: Tensor, x: Tensor, labels: Tensor) -> None:
+        second_scale, size = scales.unbind()
+        net.step_gradient(x, labels, low=low, high=high)
         first.lerp_(net.grad, 1 - b1)
         second.mul_(b2).addcmul_(net.grad, net.grad, value=1 - b2)
-        scale = (second / (1 - b2 ** (step + 1))).sqrt_().add_(EPSILON)
-        drop = 1.0 if step < 0.7 * n_steps else 0.1 if step < 0.9 * n_steps else 0.01
-        drop = min(drop, (step + 1) / (0.05 * n_steps))
-        net.theta.addcdiv_(first, scale, value=-rate * drop / (1 - b1 ** (step + 1)))
+        scale = (second / second_scale).sqrt_().add_(EPSILON)
+        net.theta.addcdiv_(first * size, scale)
+
+    run = captured(update, net.theta.device)
+    rows = [_adam_scales(step, n_steps, rate) for step in range(n_steps)]
+    schedule = torch.tensor(rows, dtype=torch.float64).to(net.theta)
+    for step, (scales, batch) in enumerate(zip(schedule, batches, strict=True)):
+        if step in at:
+            observe(step)
+        run(scales, *batch)
     if n_steps in at:
         observe(n_steps)
+
+
+def _adam_scales(step: int, n_steps: int, rate: float) -> tuple[float, float]:
+    """Return the bias correction of the squares and the signed step size, bias corrected."""
+    b1, b2 = BETAS
+    drop = 1.0 if step < 0.7 * n_steps else 0.1 if step < 0.9 * n_steps else 0.01
+    drop = min(drop, (step + 1) / (0.05 * n_steps))
+    return 1 - b2 ** (step + 1), -rate * drop / (1 - b1 ** (step + 1))
 
 
 def smoothness(features: Float[Tensor, "n width"]) -> float:

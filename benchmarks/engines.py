@@ -1,0 +1,234 @@
+"""What the benchmarks of the engines share: steps taken from real groups, and floors for them.
+
+A step's floor is a roofline, operation by operation: the larger of its floating-point operations
+over the measured speed of a large matrix product, and of the bytes of its arguments and result over
+the measured speed of a large copy. It is the floor of the step as written: fusing passes would
+lower the bytes.
+"""
+
+import importlib
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import flop_registry
+
+from hierlearn import capture
+
+MODULES = ("training.loop", "training.pooled", "training.sigmoid", "learners.two_layer",
+           "learners.convolution")  # fmt: skip
+DRAWING = ("training.loop", "training.pooled", "learners.two_layer", "experiments.ball_runs")
+MATMUL = ("mm", "addmm", "bmm", "baddbmm", "addbmm")
+SOLVES = ("linalg_eigh", "_linalg_eigh", "linalg_cholesky_ex", "cholesky_solve",
+          "cholesky_inverse", "linalg_solve", "_linalg_solve_ex", "linalg_qr")  # fmt: skip
+VIEWS = ("detach", "_unsafe_view", "_reshape_alias")
+MEBIBYTE = 1 << 20
+
+
+@dataclass
+class Work:
+    """Operations of one call: how many, their flops in products and solves, and their floor."""
+
+    n_calls: int = 0
+    flops: float = 0.0
+    n_bytes: float = 0.0
+    operations: list[tuple[float, float]] = field(default_factory=list)
+
+    def floor(self, machine: "Machine") -> float:
+        """Seconds that the roofline allows."""
+        return sum(
+            max(flops / machine.peak, n_bytes / machine.bandwidth(n_bytes))
+            for flops, n_bytes in self.operations
+        )
+
+
+class Count(TorchDispatchMode):
+    """Counts the operations that run inside."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.work = Work()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+        kwargs = kwargs or {}
+        out = func(*args, **kwargs)
+        name = func.overloadpacket.__name__
+        if func.is_view or name in VIEWS:
+            return out
+        tensors = {id(t): t for t in tree_leaves((args, kwargs, out)) if isinstance(t, Tensor)}
+        n_bytes = float(sum(t.numel() * t.element_size() for t in tensors.values()))
+        flops = float(_flops(func, name, args, kwargs, out))
+        self.work.n_calls += 1
+        self.work.flops += flops
+        self.work.n_bytes += n_bytes
+        self.work.operations.append((flops, n_bytes))
+        return out
+
+
+def _flops(func: Any, name: str, args: tuple, kwargs: dict, out: Any) -> float:
+    """Products exactly; of an eigendecomposition the reduction and the back-transform only."""
+    if name in SOLVES:
+        n = args[0].shape[-1]
+        batch = args[0][..., 0, 0].numel()
+        return batch * {
+            "linalg_eigh": 10 / 3 * n**3, "_linalg_eigh": 10 / 3 * n**3,
+            "linalg_cholesky_ex": n**3 / 3, "cholesky_inverse": 2 / 3 * n**3,
+            "cholesky_solve": 2.0 * n * args[0].numel() / batch if name == "cholesky_solve" else 0,
+        }.get(name, 2 / 3 * n**3)  # fmt: skip
+    if func.overloadpacket in flop_registry:
+        kwargs = {key: value for key, value in kwargs.items() if key != "out"}
+        return flop_registry[func.overloadpacket](*args, **kwargs, out_val=out)
+    return 0.0
+
+
+def counted(function: Callable[[], Any]) -> Work:
+    """Count what `function` does in one call."""
+    with Count() as count:
+        function()
+    return count.work
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Measured limits of a device: flops a second, bytes a second by size, seconds a launch."""
+
+    peak: float
+    copies: dict[int, float]
+    launch: float
+
+    def bandwidth(self, n_bytes: float) -> float:
+        """Speed of a copy that touches at least `n_bytes`, or of the largest measured."""
+        fits = [size for size in sorted(self.copies) if size >= n_bytes]
+        return self.copies[fits[0] if fits else max(self.copies)]
+
+    @classmethod
+    def measure(cls, device: torch.device, dtype: torch.dtype, *, small: bool) -> "Machine":
+        """Time a large product, copies, and an operation on one number."""
+        on_cpu = device.type == "cpu"
+        n = 128 if small else 2048 if on_cpu else 8192
+        a = torch.randn(n, n, dtype=dtype, device=device)
+        peak = 2 * n**3 / seconds(lambda: a @ a, device, times=2 if on_cpu else 10)
+        kib = [256, 1024, 4096, 16384, 524288] if on_cpu else [4194304]
+        sizes = [MEBIBYTE] if small else [1024 * size for size in kib]
+        copies = {}
+        for size in sizes:  # half is read and half is written
+            source = torch.ones(size // 8, dtype=torch.float32, device=device)
+            target = torch.empty_like(source)
+            times = max(1, (1 << 28) // size)
+            copies[size] = size / seconds(lambda: target.copy_(source), device, times=times)  # noqa: B023
+        one = torch.zeros(1, device=device)
+        launch = seconds(lambda: one.add_(1), device, times=10 if small else 2000)
+        return cls(peak, copies, launch)
+
+    def __str__(self) -> str:
+        copies = ", ".join(f"{v / 1e9:.3g} GB/s at {k >> 10} KiB" for k, v in self.copies.items())
+        return (
+            f"{self.peak / 1e9:.4g} GFLOP/s; copies {copies}; {1e6 * self.launch:.2g} us a launch"
+        )
+
+
+def seconds(function: Callable[[], Any], device: torch.device, *, times: int) -> float:
+    """Seconds a call: CPU time of this process on the CPU, time between events on CUDA."""
+    function()
+    if device.type == "cpu":
+        start = time.process_time()
+        for _ in range(times):
+            function()
+        return (time.process_time() - start) / times
+    ends = [torch.cuda.Event(enable_timing=True) for _ in range(2)]
+    torch.cuda.synchronize()
+    ends[0].record()
+    for _ in range(times):
+        function()
+    ends[1].record()
+    torch.cuda.synchronize()
+    return ends[0].elapsed_time(ends[1]) / 1e3 / times
+
+
+@dataclass
+class Watch:
+    """What the engines did inside `watching`: their last step, and where CPU seconds went."""
+
+    step: Callable[..., None] | None = None
+    given: tuple[Tensor, ...] = ()
+    n_steps: int = 0
+    step_s: float = 0.0
+    draw_s: float = 0.0
+
+    def again(self, device: torch.device) -> Callable[[], None]:
+        """Return the last step on its last data, captured as on that device."""
+        if self.step is None:
+            raise RuntimeError("no engine took a step inside `watching`")
+        given = tuple(one.to(device) for one in self.given)
+        run = capture.captured(self.step, device)
+        return lambda: run(*given)
+
+
+@contextmanager
+def watching() -> Iterator[Watch]:
+    """Keep the last step of whatever trains inside, and time the steps and the draws."""
+    watch = Watch()
+
+    def captured(step: Callable[..., None], device: torch.device) -> Callable[..., None]:
+        def timed(*given: Tensor) -> None:
+            watch.step, watch.given = step, given
+            start = time.process_time()
+            step(*given)
+            watch.step_s += time.process_time() - start
+            watch.n_steps += 1
+
+        return timed
+
+    def ahead(draw, n_draws, device):  # type: ignore[no-untyped-def]
+        for _ in range(n_draws):
+            start = time.process_time()
+            drawn = draw()
+            watch.draw_s += time.process_time() - start
+            yield drawn
+
+    stand_ins = [(n, "captured", captured) for n in MODULES] + [
+        (n, "ahead", ahead) for n in DRAWING
+    ]
+    modules = [(importlib.import_module(f"hierlearn.{n}"), name, f) for n, name, f in stand_ins]
+    before = [getattr(module, name) for module, name, _ in modules]
+    try:
+        for module, name, stand_in in modules:
+            setattr(module, name, stand_in)
+        yield watch
+    finally:
+        for (module, name, _), old in zip(modules, before, strict=True):
+            setattr(module, name, old)
+
+
+def profiled(function: Callable[[], Any]) -> tuple[dict[str, float], float]:
+    """Return seconds by kind of operation in `function`, and of the whole of it, for shares.
+
+    The kinds are "products", "solves", "draws", "other operations"; the rest is Python. The
+    profiler tells wall time only, and slows all of them down, small operations and Python most.
+    """
+    kinds: Counter[str] = Counter()
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
+        start = time.perf_counter()
+        function()
+        whole = time.perf_counter() - start
+    for event in profile.key_averages():
+        kinds[_kind(event.key)] += event.self_cpu_time_total / 1e6
+    return dict(kinds), whole
+
+
+def _kind(key: str) -> str:
+    name = key.removeprefix("aten::").rstrip("_")
+    if name in MATMUL:
+        return "products"
+    if name in SOLVES:
+        return "solves"
+    if name in ("normal", "randint", "random", "rand", "randn", "uniform", "randperm"):
+        return "draws"
+    return "other operations"

@@ -1,0 +1,206 @@
+"""Every engine's step against its floor, in groups and one by one; on a GPU also against the CPU.
+
+    python benchmarks/gpu.py [--device auto] [--seeds 8] [--repeats 5] [--small]
+
+The steps are those of real groups, with the shapes of the book's laptop profile. Without a GPU the
+table is that of one CPU core, in CPU seconds. TF32 is off. On CUDA steps are captured in graphs,
+as in the book, and once more run eagerly (`HIERLEARN_EAGER`), so that the gain is seen.
+"""
+
+import argparse
+import os
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import torch
+from engines import Machine, Work, counted, seconds, watching
+
+from hierlearn import capture, devices
+from hierlearn.experiments import (
+    ball_runs,
+    hierarchy,
+    hierarchy_networks,
+    parity_networks,
+    quadratic,
+    simple_learners,
+)
+from hierlearn.experiments.balls import BallConfig
+from hierlearn.experiments.balls import group as ball_group
+from hierlearn.experiments.base import Group
+from hierlearn.learners.cube_ridge import CubeKernel, Factorization
+from hierlearn.learners.dot_product_kernels import ZOO
+from hierlearn.learners.kernels import polynomial_kernel, ridge_predictions
+from hierlearn.targets.hypercube import ParityClass, draw_points, hamming
+
+STEPS = 5
+Make = Callable[[Sequence[int], int, bool], Group]
+"""Seeds, arms, and whether sizes are minimal, to a group."""
+
+
+def _quadratic(seeds: Sequence[int], n_arms: int, small: bool) -> Group:
+    base = quadratic.QuadraticConfig(
+        dim=8 if small else 20, widths=(4, 3, 2), gaps=(1, 0.2, 0.04), opens=(0, 0, 0),
+        n_steps=STEPS, n_test=50, batch=32 if small else 256,
+    )  # fmt: skip
+    arms = [replace(base, rate=1e-3 * (1 + arm)) for arm in range(n_arms)]
+    return quadratic.group("benchmark", arms, seeds)
+
+
+def _parities(seeds: Sequence[int], n_arms: int, small: bool) -> Group:
+    base = parity_networks.NetworkConfig(
+        16 if small else 32, (1.0, 0.8, 0.64), 400, STEPS, n_test=50,
+        batch=32 if small else 256, width=8 if small else 32,
+    )  # fmt: skip
+    arms = [replace(base, rate=1e-3 * (1 + arm)) for arm in range(n_arms)]
+    return parity_networks.group("benchmark", arms, seeds)
+
+
+def _strings(seeds: Sequence[int], n_arms: int, small: bool) -> Group:
+    base = hierarchy.HierarchyConfig(
+        8, 8, 4, 3, 512, n_steps=STEPS, n_test=50, width=8 if small else 64, tolerance=0.0
+    )
+    arms = [replace(base, n_samples=512 + arm) for arm in range(n_arms)]
+    return hierarchy.group("benchmark", arms, seeds)
+
+
+def _balls(seeds: Sequence[int], n_arms: int, small: bool) -> Group:
+    base = BallConfig(
+        "trained", "sum", 10, 1.4, width=16 if small else 256, n_steps=STEPS, activation="relu",
+        batch=32 if small else 256, n_test=200,
+    )  # fmt: skip
+    arms = [replace(base, radius=1.4 + 1e-3 * arm) for arm in range(n_arms)]
+    return ball_group("benchmark", arms, seeds)
+
+
+def _two_layer(seeds: Sequence[int], n_arms: int, small: bool) -> Group:
+    config = simple_learners.SimpleConfig(
+        "two-layer", 200, width=16 if small else 512, rate=1e-3, n_steps=8, powers=(1, 2, 4)
+    )
+    more = [seed + 100 * arm for arm in range(n_arms) for seed in seeds]
+    return simple_learners.group("benchmark", config, more)
+
+
+ENGINES: dict[str, tuple[Callable, Make, int]] = {
+    "quadratic (ch. 1, 3, 6)": (quadratic.measure, _quadratic, 8),
+    "normalized powers (ch. 2)": (parity_networks.measure, _parities, 4),
+    "patches (ch. 4)": (hierarchy_networks.measure_networks, _strings, 3),
+    "one hidden layer (ch. 5)": (ball_runs.measure, _balls, 4),
+    "two layers (ch. 6)": (simple_learners.measure, _two_layer, 1),
+}
+"""Engine to its measure, its groups, and the arms of a group."""
+
+
+def engine_step(name: str, seeds: Sequence[int], n_arms: int, device: torch.device, small: bool):  # type: ignore[no-untyped-def]
+    """Return the step of an engine as the book runs it on `device`, and its work."""
+    measure, make, _ = ENGINES[name]
+    with watching() as watch:
+        measure(make(seeds, n_arms, small), device)
+    given = tuple(one.to(device) for one in watch.given)
+    return watch.again(device), counted(lambda: watch.step(*given))
+
+
+def solves(device: torch.device, small: bool) -> dict[str, Callable[[], object]]:
+    """The dense solves of chapters 2 and 6, in float64."""
+    n, m = (40, 50) if small else (800, 2000)
+    generator = torch.Generator().manual_seed(0)
+    target = ParityClass(16, (3,), (1.0,))
+    points = draw_points(n, 16, generator).to(device)
+    kernel, distances = CubeKernel.of(ZOO["ntk2"], 16), hamming(points, points)
+    x = torch.randn(m, 20, generator=generator, dtype=torch.float64).to(device)
+    gram, y = polynomial_kernel(x, x, degree=4), x[:, 0] * x[:, 1]
+    ridges = (1e-8, 1e-6, 1e-4, 1e-2)
+    return {
+        f"exact class averages, N = {n} (ch. 2)": lambda: Factorization.of(
+            kernel, distances
+        ).errors(target, ridges=ridges),
+        f"kernel ridge, N = {m}, 4 ridges (ch. 6)": lambda: ridge_predictions(
+            gram, gram, y, ridges=ridges
+        ),
+    }
+
+
+def launches(function: Callable[[], object], work: Work, device: torch.device) -> int:
+    """Kernels launched in one call, by the profiler; on the CPU the operations called."""
+    if device.type == "cpu":
+        return work.n_calls
+    from torch.profiler import ProfilerActivity, profile
+
+    with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as found:
+        function()
+        torch.cuda.synchronize()
+    return sum(e.device_type == torch.autograd.DeviceType.CUDA for e in found.events())
+
+
+def line(name: str, n_runs: int, taken: float, work: Work, machine: Machine, n: int) -> str:
+    """One row of the table; the fraction is the larger floor over the time."""
+    roof, launch = work.floor(machine), n * machine.launch
+    return (
+        f"{name:40s} {n_runs:5d} {1e3 * taken:9.3f} {work.flops / 1e6:10.4g} "
+        f"{work.n_bytes / 1e6:9.4g} {n:8d} {roof / taken:7.2f} {launch / taken:8.2f} "
+        f"{max(roof, launch) / taken:9.2f}"
+    )
+
+
+def table(device: torch.device, options: argparse.Namespace) -> None:
+    """Print the tables of the steps and of the solves."""
+    times = 2 if options.small else 20
+
+    def median(function: Callable[[], object], n: int = times) -> float:
+        return statistics.median(seconds(function, device, times=n) for _ in range(options.repeats))
+
+    single, double = (
+        Machine.measure(device, dtype, small=options.small)
+        for dtype in (torch.float32, torch.float64)
+    )
+    print(f"float32: {single}\nfloat64: {double}")
+    print(f"{'':40s}  runs        ms     MFLOP  MB moved launches  of roof of launch  of floor")
+    seeds = range(options.seeds)
+    for name, (_, _, n_arms) in ENGINES.items():
+        step, work = engine_step(name, seeds, n_arms, device, options.small)
+        alone, _ = engine_step(name, seeds[:1], 1, device, options.small)
+        n_runs = options.seeds * n_arms
+        taken, one = median(step), median(alone)
+        print(line(name, n_runs, taken, work, single, launches(step, work, device)))
+        print(f"{'':46s} one by one takes {n_runs * one / taken:.1f} times as long", end="")
+        if device.type == "cuda":
+            print(against(name, seeds, n_arms, taken, options), end="")
+        print()
+    for name, solve in solves(device, options.small).items():
+        work = counted(solve)
+        taken = median(solve, 1)
+        print(line(name, 1, taken, work, double, launches(solve, work, device)))
+
+
+def against(
+    name: str, seeds: Sequence[int], n_arms: int, taken: float, options: argparse.Namespace
+) -> str:
+    """Say what the graph gains over the same step run eagerly, and over two CPU cores."""
+    cuda, cpu = torch.device("cuda"), torch.device("cpu")
+    os.environ[capture.EAGER] = "1"
+    try:
+        eager, _ = engine_step(name, seeds, n_arms, cuda, options.small)
+    finally:
+        del os.environ[capture.EAGER]
+    slow, _ = engine_step(name, seeds, n_arms, cpu, options.small)
+    ratios = seconds(eager, cuda, times=20) / taken, seconds(slow, cpu, times=3) / 2 / taken
+    return f"; eagerly {ratios[0]:.1f}; two CPU cores {ratios[1]:.1f}"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--device", default="auto", choices=devices.DEVICES)
+    parser.add_argument("--seeds", type=int, default=8)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--small", action="store_true", help="minimal sizes, to try the script")
+    options = parser.parse_args(arguments)
+    device = devices.resolve(options.device)
+    devices.prepare(device)
+    print(f"{devices.describe(device)}; torch {torch.__version__}; TF32 off", end="; ")
+    print("one thread, CPU time" if device.type == "cpu" else "graphs, time between events")
+    table(device, options)
+
+
+if __name__ == "__main__":
+    main()
