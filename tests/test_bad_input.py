@@ -290,23 +290,7 @@ CONSTRUCTORS: dict[str, tuple[Callable[..., Any], dict[str, st.SearchStrategy]]]
 MANY = {"DialedHierarchy": 400, "RandomHierarchy": 250, "QuadraticTeachers": 100}
 
 
-# Their messages, and a few missing checks, can be mended only together with the records: the code
-# of a target is part of the fingerprint of all that were computed with it.
-OPEN = {
-    *("QuadraticTeachers", "Hierarchies", "all_points", "draw_points", "dense_polynomials"),
-    *("DialedHierarchy", "distinct_integers", "sphere"),
-}
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=pytest.mark.xfail(strict=True, reason="see OPEN"))
-        if name in OPEN
-        else name
-        for name in CONSTRUCTORS
-    ],
-)
+@pytest.mark.parametrize("name", CONSTRUCTORS)
 def test_a_target_is_made_or_refused_with_the_value_and_what_is_valid(name):
     make, parameters = CONSTRUCTORS[name]
 

@@ -91,13 +91,17 @@ def test_without_the_package_the_cell_clones_and_installs_it_for_the_smoke_profi
 def test_downloads_from_the_site_know_the_address_and_nothing_else_changes(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(ROOT / "book" / "_ext")
     hierlearn_site = importlib.import_module("hierlearn_site")
-    config = SimpleNamespace(html_theme_options={"repository_url": "https://example.org/a/b"})
-    app = SimpleNamespace(config=config, outdir=tmp_path)
+    theme = {"repository_url": "https://example.org/a/b", "use_repository_button": True}
+    app = SimpleNamespace(config=SimpleNamespace(html_theme_options=theme), outdir=tmp_path)
+    strangers = {"repository_url": "https://example.org/theirs", "use_repository_button": False}
+    bare = SimpleNamespace(config=SimpleNamespace(html_theme_options=strangers), outdir=tmp_path)
     target = tmp_path / "_sources" / "book"
     target.mkdir(parents=True)
     for source in (NOTEBOOKS[0], NOTEBOOKS[0].with_suffix(".py")):
         text = source.read_text(encoding="utf-8")
         (target / source.name).write_text(text, encoding="utf-8")
+        hierlearn_site.tell_address(bare, None)
+        assert (target / source.name).read_text(encoding="utf-8") == text
         hierlearn_site.tell_address(app, None)
         found = (target / source.name).read_text(encoding="utf-8")
         assert found != text and found.replace("https://example.org/a/b", "") == text
