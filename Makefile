@@ -26,7 +26,7 @@ book: $(STAMP)  ## compute what is missing on this machine, execute all chapters
 	$(RUN) book --profile $(PROFILE)
 
 test: $(STAMP)  ## run all tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 faults: $(STAMP)  ## kill, fill and damage what can be; minutes, prints its counts
 	PYTHONPATH=tests $(BIN)/python -m faults

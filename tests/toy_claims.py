@@ -26,7 +26,7 @@ def toy_experiment(name: str, profiles: tuple[str, ...] = ("smoke", "laptop")) -
 
 EXPERIMENTS = {name: toy_experiment(name) for name in ("effect", "ablation")}
 PROVENANCE = SimpleNamespace(
-    commit="0123456789abcdef", dirty=False, device="cpu", machine="Toy, 2 cores", finished="2024"
+    commit="0123456789abcdef", dirty=False, hardware="Toy, 2 cores", finished="2024"
 )
 
 

@@ -6,7 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from hierlearn.experiments.base import PROFILES, Experiment
 from hierlearn.notebooks import not_ready, runs, write_text
 from hierlearn.project import Project, RunError, UsageError, experiments_of
 from hierlearn.published import chapter_profiles
-from hierlearn.records import Provenance, RecordStore
+from hierlearn.records import Provenance, RecordStore, computed
 from hierlearn.site_files import dead_links, drop_templates, pack
 
 # Not pages: the records are large, and caches and earlier products do not belong to a source.
@@ -127,7 +127,7 @@ def write_fragments(project: Project, experiments: dict[str, Experiment]) -> Non
     write_text(target / "theorems.json", json.dumps(lines, indent=1) + "\n")
     stores = [store]
     if project.frozen_records.is_dir() and not store.frozen:
-        stores.insert(0, RecordStore(project.frozen_records))
+        stores.append(RecordStore(project.frozen_records))
     write_text(target / "costs.md", costs_table(project, stores, experiments) + "\n")
     frozen, dispatch = RecordStore(project.frozen_records), project.book / "dispatch.json"
     scale = scaling.scale_text(frozen, experiments, dispatch)
@@ -147,7 +147,7 @@ def costs_table(
         own = experiments_of(name, experiments).values()
         for profile in PROFILES:
             by_machine: dict[str, list[Provenance]] = {}
-            for one in _provenances(stores, own, profile):
+            for _, one in computed(stores, own, profile):
                 by_machine.setdefault(one.hardware, []).append(one)
             lines += [
                 f"| {name} | {profile} | {machine} | {len(found)} | "
@@ -160,18 +160,6 @@ def costs_table(
         "|---|---|---|--:|--:|--:|--:|",
     ]
     return "\n".join(head + lines) if lines else "No costs have been measured yet."
-
-
-def _provenances(
-    stores: Iterable[RecordStore], experiments: Iterable[Experiment], profile: str
-) -> list[Provenance]:
-    """Return what computed each group, once a machine: a frozen group has a working copy."""
-    found = {}
-    for one in experiments:
-        for state in (state for store in stores for state in store.states(one, profile)):
-            if state.provenance:
-                found[state.group.key, state.provenance.hardware] = state.provenance
-    return list(found.values())
 
 
 def _jupyter_book(project: Project, epoch: str) -> None:

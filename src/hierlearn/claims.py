@@ -10,22 +10,20 @@ it decides nothing.
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, Protocol, runtime_checkable
-
-from pydantic import BaseModel, ConfigDict
+from typing import Any, Protocol, runtime_checkable
 
 from hierlearn.declarations import (
     Claim,
     ClaimError,
     Reference,
     Rule,
-    Source,
     load_claims,
     parse_rule,
 )
 from hierlearn.experiments.base import PROFILES, Experiment
 from hierlearn.measure.intervals import Interval, IntervalError, IntervalKind, interval
 from hierlearn.resampling import rate
+from hierlearn.rows import ControlRow, Outcome, Row, Verdict
 
 __all__ = [
     "Claim",
@@ -39,72 +37,6 @@ __all__ = [
     "judge",
     "load_claims",
 ]
-
-Verdict = Literal["supported", "refuted", "inconclusive", "reported", "not run"]
-Outcome = Literal["vanishes", "does not vanish", "unclear", "reported", "not run", "none"]
-
-
-class ControlRow(BaseModel):
-    """What the control showed; outcome "none" where the claim has none, with the reason.
-
-    `failure_rate` is the share of experiments, resampled from the control's own seeds, in which
-    its rule does not hold.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    statistic: str | None = None
-    description: str
-    estimate: float | None = None
-    interval: tuple[float, float] | None = None
-    interval_kind: IntervalKind | None = None
-    n_seeds: int = 0
-    rule: str | None = None
-    same_quantity: bool | None = None
-    failure_rate: float | None = None
-    outcome: Outcome
-    reason: str | None = None
-
-
-class Row(BaseModel):
-    """One claim with its verdict at one profile; `model_dump(mode="json")` is its JSON form.
-
-    `reason` says why a claim is inconclusive or not run; `commit`, `hardware` and `finished`
-    summarise the provenance of the records of claim and control. `false_positive_rate` is the
-    share of experiments, resampled from the control's seeds, in which the claim's rule holds; it is
-    missing where the control does not measure the claim's quantity, and where nothing is decided.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    id: str
-    chapter: str
-    headline: bool
-    paper: str
-    cited: str
-    locus: str
-    theorems: tuple[str, ...]
-    source: Source
-    statement: str
-    statistic: str
-    predicted: float | str
-    estimate: float | None
-    interval: tuple[float, float] | None
-    interval_kind: IntervalKind
-    rule: str | None
-    verdict: Verdict
-    reason: str | None
-    false_positive_rate: float | None
-    control: ControlRow
-    n_seeds: int
-    profile: str
-    expected: str
-    as_expected: bool
-    stale: bool
-    commit: str
-    hardware: str
-    finished: str
-    note: str | None
 
 
 @runtime_checkable
@@ -301,7 +233,7 @@ def _decide(reading: _Reading, control: ControlRow) -> tuple[Verdict, str | None
 def _provenance(names: Iterable[str], evidence: Evidence) -> dict[str, str]:
     stands = [record.provenance for name in names for record in evidence.records(name)]
     commits = {str(p.commit)[:9] + ("+" if p.dirty else "") for p in stands}
-    hardware = {str(p.machine if p.device == "cpu" else p.device) for p in stands}
+    hardware = {str(p.hardware) for p in stands}
     return {
         "commit": ", ".join(sorted(commits)),
         "hardware": ", ".join(sorted(hardware)),

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from math import fsum
 
 from hierlearn.experiments.base import PROFILES, Experiment, Group
-from hierlearn.records import Provenance, RecordStore
+from hierlearn.records import Provenance, RecordStore, computed
 
 
 @dataclass(frozen=True)
@@ -84,14 +84,14 @@ def _cost(experiment: Experiment, profile: str, stores: Sequence[RecordStore]) -
     needed = [state.group for state in states if state.status != "present"]
     if not needed:
         return Cost()
-    measured = _measured(experiment, profile, stores)
+    measured = _by_group(computed(stores, [experiment], profile))
     known = {key: one for key, (_, one) in measured.items() if key in {g.key for g in needed}}
     fresh = [group for group in needed if group.key not in known]
     basis = measured if fresh else {}
     # The same profile tells most; then the larger of the others, whose overheads weigh less.
     for other in [p for p in reversed(PROFILES) if p != profile]:
         if fresh and not sum(group.weight for group, _ in basis.values()):
-            basis = _measured(experiment, other, stores)
+            basis = _by_group(computed(stores, [experiment], other))
     weight = fsum(group.weight for group, _ in basis.values())
     rate = fsum(one.cpu_s for _, one in basis.values()) / weight if weight else None
     used = [*known.values(), *(one for _, one in basis.values() if rate is not None)]
@@ -105,12 +105,8 @@ def _cost(experiment: Experiment, profile: str, stores: Sequence[RecordStore]) -
     )
 
 
-def _measured(
-    experiment: Experiment, profile: str, stores: Sequence[RecordStore]
-) -> dict[str, tuple[Group, Provenance]]:
-    """Return the groups of a profile that were once measured; the first store's word counts."""
-    states = [state for store in reversed(stores) for state in store.states(experiment, profile)]
-    return {s.group.key: (s.group, s.provenance) for s in states if s.provenance}
+def _by_group(each: Sequence[tuple[Group, Provenance]]) -> dict[str, tuple[Group, Provenance]]:
+    return {group.key: (group, one) for group, one in each}
 
 
 def _groups(n: int) -> str:

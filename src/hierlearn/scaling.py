@@ -7,7 +7,7 @@ units has few of.
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import fsum
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import Any
 from hierlearn import costs
 from hierlearn.cards import format_number
 from hierlearn.experiments.base import PROFILES, Experiment
-from hierlearn.records import Provenance, RecordStore
+from hierlearn.records import Provenance, RecordStore, computed
 
 FACTORS = (1, 10, 1000)
 WORKERS = (1, 8, 1000)
@@ -53,7 +53,8 @@ def scale_text(frozen: RecordStore, experiments: Mapping[str, Experiment], dispa
 
     `dispatch` is what `benchmarks/dispatch.py` wrote.
     """
-    found = {p: _provenances(frozen, experiments.values(), p) for p in PROFILES}
+    every = experiments.values()
+    found = {p: [one for _, one in computed([frozen], every, p)] for p in PROFILES}
     measured = {p: each for p, each in found.items() if each}
     if not measured or not dispatch.is_file():
         return "Nothing has been measured yet."
@@ -75,13 +76,6 @@ def scale_text(frozen: RecordStore, experiments: Mapping[str, Experiment], dispa
             _table(load, rates),
         ]
     )
-
-
-def _provenances(
-    store: RecordStore, experiments: Iterable[Experiment], profile: str
-) -> list[Provenance]:
-    states = [state for one in experiments for state in store.states(one, profile)]
-    return [state.provenance for state in states if state.provenance]
 
 
 def _sizes(profile: str, each: Sequence[Provenance], store: RecordStore) -> str:

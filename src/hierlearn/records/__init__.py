@@ -18,7 +18,7 @@ from hierlearn.records.schema import (
     RecordError,
     plain_measurements,
 )
-from hierlearn.records.store import GroupState, RecordStore
+from hierlearn.records.store import GroupState, RecordStore, computed
 
 __all__ = [
     "FrozenFile",
@@ -29,6 +29,7 @@ __all__ = [
     "RecordError",
     "RecordStore",
     "code_fingerprint",
+    "computed",
     "export_records",
     "fingerprint",
     "finish",

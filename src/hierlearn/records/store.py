@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
@@ -195,6 +195,23 @@ class RecordStore:
         for number, record in entries:
             found.groups.setdefault(record.group, []).append((number, record))
         return found
+
+
+def computed(
+    stores: Sequence[RecordStore], experiments: Iterable[Experiment], profile: str
+) -> list[tuple[Group, Provenance]]:
+    """Return the groups of a profile that were ever computed, with what computed them.
+
+    A group comes once for each hardware; of two stores with the same, the first one's word counts,
+    and its entry is the group's last.
+    """
+    found: dict[tuple[str, str], tuple[Group, Provenance]] = {}
+    for one in experiments:
+        for state in (state for store in reversed(stores) for state in store.states(one, profile)):
+            if state.provenance:
+                key = state.group.key, state.provenance.hardware
+                found[key] = state.group, state.provenance
+    return list(found.values())
 
 
 @dataclass(frozen=True)
