@@ -44,6 +44,14 @@ def tree(folder) -> dict[str, bytes]:
     return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*.*")}
 
 
+def test_a_file_of_another_kind_is_not_overwritten(tmp_path):
+    other = tmp_path / "README.md"
+    other.write_text("# Not an archive")
+    with pytest.raises(RecordError, match="README.md is there and is no archive; give"):
+        export_records(fill(tmp_path / "records"), other, "smoke", TOYS)
+    assert other.read_text() == "# Not an archive"
+
+
 def test_records_come_home_as_they_were_and_the_archive_is_the_same_bytes_each_time(
     packed, tmp_path
 ):

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+import toy
 import toy_book
 import yaml
 from click.testing import CliRunner
@@ -17,12 +18,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jaxtyping import TypeCheckError
 
-from hierlearn import cli, pages
+from hierlearn import cli, pages, sweeps
 from hierlearn.claims import ClaimError, load_claims
 from hierlearn.devices import DeviceError
 from hierlearn.experiments import EXPERIMENTS
 from hierlearn.memory import TooLargeError
 from hierlearn.project import RunError, UsageError
+from hierlearn.records import RecordStore, freeze
 from hierlearn.targets import balls, derivations, dials, hypercube
 from hierlearn.targets.hierarchy import RandomHierarchy
 from hierlearn.targets.quadratic import QuadraticTeachers
@@ -37,17 +39,27 @@ SAYS_WHAT_IS_VALID = re.compile(r"valid|must|need|at least|only|give")
 
 @pytest.fixture(scope="module")
 def book(tmp_path_factory):
-    """The toy book as the current folder; what would compute or build is refused instead."""
+    """The toy book and its records; what would compute, build or write is refused instead."""
 
     def refuse(*arguments: Any, **named: Any) -> None:
         raise RunError("nothing is computed in this test")
 
     root = toy_book.make_project(tmp_path_factory.mktemp("bad") / "project")
+    working = RecordStore(root / "_build/records")
+    for profile in ("smoke", "laptop"):
+        sweeps.compute([toy_book.TOY], profile, working, executor=toy.Inline(), progress=False)
+    freeze(working, root / "book/records", "smoke", [toy_book.TOY])
     with pytest.MonkeyPatch.context() as patch:
         toy_book.isolate(patch)
         patch.chdir(root)
-        for name in ("hierlearn.sweeps.compute", "hierlearn.notebooks.execute"):
-            patch.setattr(name, refuse)
+        measuring = ("sweeps.compute", "sweeps.measured", "notebooks.execute")
+        for name in (
+            *measuring,
+            "cluster.local_cluster",
+            "records.archive.write_file",
+            "cli.freeze",
+        ):
+            patch.setattr(f"hierlearn.{name}", refuse)
         yield root
 
 
@@ -61,15 +73,30 @@ def listing(root: Path) -> list[tuple[str, int]]:
 text = st.text(max_size=8) | st.sampled_from(["../x", "a\0b", "/", "~", "README.md", "--", "-1"])
 profiles = st.sampled_from(["smoke", "laptop", "paper", "Smoke"]) | text
 folders = st.sampled_from(["_build/records", "book/records", "README.md", "nowhere"]) | text
+
+
+def passable(word: str) -> bool:
+    """Whether a word can stand on a command line: no system passes a zero byte."""
+    return "\0" not in word
+
+
+words = text.filter(passable)
 option = st.one_of(
     st.tuples(st.just("--profile"), profiles),
-    st.tuples(st.just("--device"), st.sampled_from(["auto", "cpu", "tpu"]) | text),
-    st.tuples(st.just("--records"), folders),
-    st.tuples(st.just("--workers"), st.integers(-3, 3).map(str) | text),
-    st.tuples(st.sampled_from(["--frozen", "--json", "--help", "--speed"])),
-    st.tuples(st.sampled_from(["1", "toy", "ledger", "9"]) | text),
+    st.tuples(st.just("--device"), st.sampled_from(["auto", "cpu", "tpu"]) | words),
+    st.tuples(st.just("--records"), folders.filter(passable)),
+    st.tuples(st.just("--workers"), st.integers(-3, 3).map(str) | words),
+    st.tuples(st.just("--scheduler"), st.sampled_from(["tcp://127.0.0.1:1", "nowhere"]) | words),
+    st.tuples(
+        st.sampled_from(["--local-workers", "--sample"]), st.integers(-2, 2).map(str) | words
+    ),
+    st.tuples(st.just("--seed"), st.integers().map(str) | words),
+    st.tuples(st.just("--below"), st.floats().map(str) | words),
+    st.tuples(st.just("--against"), folders.filter(passable)),
+    st.tuples(st.sampled_from(["--frozen", "--json", "--help", "--speed", "--restamp"])),
+    st.tuples(st.sampled_from(["1", "toy", "ledger", "9", "book", "README.md"]) | words),
 )
-commands = st.sampled_from(["run", "build", "book", "claims", "status", "freeze"]) | text
+commands = st.sampled_from(sorted(cli.cli.commands)) | words
 
 
 @settings(max_examples=1000)

@@ -111,6 +111,21 @@ def test_on_another_machine_verdicts_and_estimates_are_compared(records, shift, 
     assert passes or "bfc.T1" in result.stderr
 
 
+def test_on_another_machine_a_group_that_no_claim_reads_is_named(records, computed):
+    def elsewhere(content):
+        content["provenance"]["machine"] = "another processor, 2 cores"
+        content["measurement"]["double"] += 1e-9
+
+    rewrite(records, elsewhere)
+    assert "in form only" not in gate(records).stderr
+    entries = Path("book/claims.yml")
+    entries.write_text("[]\n")
+    result = gate(records)
+    assert result.exit_code == 0
+    assert result.stderr.count("compared in form only: ") == 2
+    assert "no claim reads what moved (measurement.double was" in result.stderr
+
+
 def age(content):
     content["provenance"]["fingerprints"] = ["0ld"]
 

@@ -6,11 +6,13 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 from toy import MEAN, TOYS, WALK, contents, fill, trouble, walk_groups
 
 import hierlearn
 from hierlearn import sweeps
 from hierlearn.devices import DeviceError
+from hierlearn.executors import LocalPool
 from hierlearn.records import RecordError, RecordStore, fingerprint, freeze, sole_writer
 from hierlearn.sweeps import SweepError, compute
 
@@ -222,6 +224,13 @@ def test_bad_arguments_are_errors_and_write_nothing(tmp_path, no_processes):
     with pytest.raises(ValueError, match="workers is 0"):
         compute(TOYS, "smoke", store, workers=0)
     assert not store.folder.exists()
+
+
+def test_a_gpu_takes_one_process_and_more_are_refused_not_ignored(monkeypatch):
+    monkeypatch.setattr("hierlearn.devices.resolve", lambda name: torch.device("cuda"))
+    assert LocalPool.on("auto") == LocalPool.on("cuda", 1) == LocalPool(1, "cuda")
+    with pytest.raises(DeviceError, match="workers is 2 on cuda.*valid: 1, or device cpu"):
+        LocalPool.on("auto", 2)
 
 
 def test_a_folder_that_cannot_be_made_is_an_error_that_says_so(tmp_path, no_processes):

@@ -208,7 +208,13 @@ def freeze_records(names: tuple[str, ...], profile: str, records: str | None) ->
 @cli.command(name="replay")
 @options("names", "profile", "device", "records", *WHERE)
 @click.option("--sample", type=click.IntRange(min=1), help="Groups; default: 10, or all stale.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Draws another sample.")
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Draws another sample.",
+)
 @click.option("--below", type=click.FloatRange(min=0), help="Only groups of so few CPU seconds.")
 @click.option("--restamp", is_flag=True, help="Stamp stale groups that come out the same.")
 def replay_records(
@@ -241,7 +247,9 @@ def replay_records(
         found = replay.replay(groups, executor)
         replayed = replay.restamp_same(found, store, profile) if restamp else list(found)
     click.echo(tables.replay_table(replayed))
-    problems = replay.problems(replayed, store, profile, load_claims(project), EXPERIMENTS)
+    problems, unread = replay.problems(replayed, store, profile, load_claims(project), EXPERIMENTS)
+    for line in unread:
+        say(f"compared in form only: {line}")
     if restamp:
         n_stamped = sum(one.outcome == "same" for one in replayed)
         say(f"{n_stamped} of {len(replayed)} groups stamped with today's code")

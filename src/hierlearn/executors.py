@@ -51,13 +51,20 @@ class LocalPool:
     def on(cls, device: str, n_workers: int | None = None) -> "LocalPool":
         """Return the pool for a device: `n_workers` or one process a core, and one on CUDA.
 
-        Raises DeviceError when there is no such device, ValueError for fewer than one process.
+        Raises DeviceError when there is no such device, or one on which so many processes cannot
+        work, ValueError for fewer than one process.
         """
         target = devices.resolve(device)
         if n_workers is not None and n_workers < 1:
             raise ValueError(f"workers is {n_workers}; expected at least 1, or None: one a core")
-        cuda = target.type == "cuda"
-        return cls(1 if cuda else n_workers or devices.available_cores(), target.type)
+        if target.type == "cpu":
+            return cls(n_workers or devices.available_cores())
+        if n_workers not in (None, 1):
+            raise devices.DeviceError(
+                f"workers is {n_workers} on {target.type}, where one process uses the whole GPU; "
+                "valid: 1, or device cpu (on several GPUs: local workers, one a GPU)"
+            )
+        return cls(1, target.type)
 
     def results(self, units: Sequence[Unit]) -> Generator[Finished | None, None, None]:
         """Give each unit with its result; one suspected of killing its worker runs alone."""

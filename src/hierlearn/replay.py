@@ -180,24 +180,38 @@ def problems(
     profile: str,
     every: Iterable[claims.Claim],
     experiments: Mapping[str, Experiment],
-) -> list[str]:
-    """Return the groups that differ or failed, and how claims change on another build or device.
+) -> tuple[list[str], list[str]]:
+    """Return what is wrong with the groups that differ or failed or change a claim, and the unread.
 
-    For the latter, the new measurements take the place of the stored ones.
+    On another build or device the new measurements take the place of the stored ones. Of a group
+    whose new numbers move no claim's estimate, nothing but the form was compared: it is unread.
     """
-    replayed = list(replayed)
-    bad = [f"{one.unit}: {one.problem}" for one in replayed if one.outcome in ("differs", "failed")]
-    others = [one for one in replayed if one.outcome == "agrees"]
-    names = {one.unit.experiment.name for one in others}
-    touched = [
-        claim
-        for claim in every
-        if any(ref and ref.experiment in names for ref in (claim.statistic, claim.control))
+    replayed, every = list(replayed), list(every)
+    wrong = [
+        f"{one.unit}: {one.problem}" for one in replayed if one.outcome in ("differs", "failed")
     ]
-    new = {record.key: record for one in others for record in one.records()}
-    before = claims.evaluate_all(touched, store, profile, experiments)
-    after = claims.evaluate_all(touched, _Substituted(store, new), profile, experiments)
-    return bad + [p for a, b in zip(before, after, strict=True) for p in _changes(a, b)]
+    others = [one for one in replayed if one.outcome == "agrees"]
+
+    def rows(groups: Sequence[Replayed], changed: Sequence[Replayed]) -> list[claims.Row]:
+        names = {one.unit.experiment.name for one in groups}
+        touched = [
+            c for c in every if {r.experiment for r in (c.statistic, c.control) if r} & names
+        ]
+        new = {record.key: record for one in changed for record in one.records()}
+        return claims.evaluate_all(touched, _Substituted(store, new), profile, experiments)
+
+    for old, new in zip(rows(others, []), rows(others, others), strict=True):
+        wrong += _changes(old, new)
+    unread = [
+        f"{one.unit}: no claim reads what moved ({one.problem})"
+        for one in others
+        if _estimates(rows([one], [one])) == _estimates(rows([one], []))
+    ]
+    return wrong, unread
+
+
+def _estimates(rows: Iterable[claims.Row]) -> list[tuple[Any, ...]]:
+    return [(row.estimate, row.interval, row.control.estimate) for row in rows]
 
 
 def _changes(old: claims.Row, new: claims.Row) -> Iterator[str]:

@@ -27,8 +27,14 @@ def export_records(
     """Write the records of `experiments` at `profile` into the file `archive`; return its manifest.
 
     The same records give the same bytes. Raises RecordError, as freezing does, unless every group
-    is there, of today's code; nothing is written then.
+    is there, of today's code, and where `archive` is already a file of another kind; nothing is
+    written then.
     """
+    if archive.exists() and not zipfile.is_zipfile(archive):
+        raise RecordError(
+            f"{archive} is there and is no archive; give the name of a new file, or of an older "
+            "archive to replace"
+        )
     with tempfile.TemporaryDirectory() as folder:
         frozen = Path(folder) / "frozen"
         manifest = freeze(store, frozen, profile, list(experiments))
