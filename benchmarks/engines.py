@@ -110,7 +110,7 @@ class Machine:
 
     @classmethod
     def measure(cls, device: torch.device, dtype: torch.dtype, *, small: bool) -> "Machine":
-        """Time a large product, copies, and an operation on one number."""
+        """Time a large product, copies, and operations on one number, as steps are run there."""
         on_cpu = device.type == "cpu"
         n = 128 if small else 2048 if on_cpu else 8192
         a = torch.randn(n, n, dtype=dtype, device=device)
@@ -124,7 +124,13 @@ class Machine:
             times = max(1, (1 << 28) // size)
             copies[size] = size / seconds(lambda: target.copy_(source), device, times=times)  # noqa: B023
         one = torch.zeros(1, device=device)
-        launch = seconds(lambda: one.add_(1), device, times=10 if small else 2000)
+
+        def hundred() -> None:
+            for _ in range(100):
+                one.add_(1)
+
+        calls = capture.captured(hundred, device)
+        launch = seconds(calls, device, times=capture.WARM_UP + 1 if small else 20) / 100
         return cls(peak, copies, launch)
 
     def __str__(self) -> str:
@@ -136,7 +142,8 @@ class Machine:
 
 def seconds(function: Callable[[], Any], device: torch.device, *, times: int) -> float:
     """Seconds a call: CPU time of this process on the CPU, time between events on CUDA."""
-    function()
+    for _ in range(capture.WARM_UP + 1 if device.type == "cuda" else 1):
+        function()
     if device.type == "cpu":
         start = time.process_time()
         for _ in range(times):

@@ -64,6 +64,12 @@ def test_the_table_has_a_fraction_for_every_engine_and_solve(engines, capsys):
     assert "(ch. 2)" in text and "kernel ridge" in text
 
 
+def test_a_core_is_timed_on_the_step_of_the_table(engines):
+    import gpu
+
+    assert 0 < gpu.cpu_step_seconds("one hidden layer (ch. 5)", [0], 1, True) < 2
+
+
 def test_a_breakdown_adds_up(engines):
     import breakdown
 

@@ -1,4 +1,7 @@
-"""Killing a freeze: before each line that replaces something, and at random instants."""
+"""Killing what replaces frozen records: before each of its lines, and at random instants.
+
+There are three such commands: freezing, importing an archive, and restamping.
+"""
 
 import random
 import shutil
@@ -6,11 +9,19 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 
-from hierlearn.records import RecordStore, files, freeze, freezing
+from hierlearn.records import (
+    RecordStore,
+    export_records,
+    files,
+    freeze,
+    freezing,
+    import_records,
+    restamp,
+)
 
 from .bench import Bench, plain
 from .processes import Driver, die_at
@@ -19,73 +30,121 @@ REPLACERS = (freezing._replace, files.write_file)
 PROFILE = "smoke"
 
 
-def kill_freezes(bench: Bench, draw: random.Random, n_kills: int, stride: int) -> str:
-    """Kill freezes before each `stride`-th line, and `n_kills` times at random instants.
+@dataclass(frozen=True)
+class Way:
+    """A command that turns the frozen folder `before` (None: an empty one) into `after`."""
 
-    They freeze into an empty folder or over an older version. Afterwards all that is shown is of
-    one version, the rest is reported as not fitting the manifest, and freezing again repairs it.
+    command: Callable[[Path], object]
+    before: Path | None
+    after: Path
+    seconds: float = 0.0
+
+    def start(self, target: Path) -> None:
+        """Make `target` what the command starts from."""
+        shutil.rmtree(target, ignore_errors=True)
+        if self.before is not None:
+            shutil.copytree(self.before, target)
+
+
+def kill_freezes(bench: Bench, draw: random.Random, n_kills: int, stride: int) -> str:
+    """Kill commands before each `stride`-th line, and `n_kills` times at random instants.
+
+    Afterwards all that is shown is of one version, the rest is reported as not fitting the
+    manifest, and the same command once more repairs it.
     """
     bench = replace(bench, experiments=bench.experiments[1:])
-    older = RecordStore(bench.root / "older")
-    for state in bench.states(bench.reference):
-        older.write(state.group, [{"older": 1.0}] * len(state.records), state.provenance)
-    before = bench.root / "frozen_older"
-    freeze(older, before, PROFILE, bench.experiments)
-    start = time.perf_counter()
-    Driver(_freezing(bench, bench.root / "frozen_newer"), bench.log).expect(0)
-    seconds = time.perf_counter() - start
-    found: Counter[str] = Counter()
-    for earlier in (None, before):
+    ways = _ways(bench)
+    left: Counter[str] = Counter()
+    lines: Counter[str] = Counter()
+    for name, way in ways.items():
         for step in count(draw.randint(1, stride), stride):
-            outcome = _kill(bench, earlier, step=step)
+            outcome = _kill(bench, way, step=step)
             if outcome is None:
                 break
-            found[outcome] += 1
-    n_lines = found.total()
-    while found.total() < n_lines + n_kills:
-        earlier = draw.choice((None, before))
-        outcome = _kill(bench, earlier, seconds=draw.uniform(0.0, seconds))
+            left[outcome] += 1
+            lines[name] += 1
+    n_lines = left.total()
+    while left.total() < n_lines + n_kills:
+        way = draw.choice([*ways.values()])
+        outcome = _kill(bench, way, seconds=draw.uniform(0.0, way.seconds))
         if outcome is not None:
-            found[outcome] += 1
-    outcomes = ", ".join(f"{n} {outcome}" for outcome, n in sorted(found.items()))
+            left[outcome] += 1
     return (
-        f"{n_lines} SIGKILLs, one before every {stride}. line, and {n_kills} at random; "
-        f"left: {outcomes}"
+        f"{n_lines} SIGKILLs, one before every {stride}. line ({_listed(lines)}), and {n_kills} "
+        f"at random; left: {_listed(left)}"
     )
 
 
-def _freezing(bench: Bench, target: Path) -> Callable[[], object]:
-    return lambda: freeze(bench.reference, target, PROFILE, bench.experiments)
+def _listed(counts: Counter[str]) -> str:
+    return ", ".join(f"{n} {name}" for name, n in sorted(counts.items()))
 
 
-def _kill(
-    bench: Bench, earlier: Path | None, *, step: int = 0, seconds: float | None = None
-) -> str | None:
-    """Freeze over `earlier`, kill, check, freeze again; return what was left, None if it lived."""
+def _ways(bench: Bench) -> dict[str, Way]:
+    """Return the commands, each tried and timed once undisturbed."""
+    root, first = bench.root, bench.experiments[0]
+    older = RecordStore(root / "older")
+    for state in bench.states(bench.reference):
+        older.write(state.group, [{"older": 1.0}] * len(state.records), state.provenance)
+    before = root / "frozen_older"
+    freeze(older, before, PROFILE, bench.experiments)
+    archive = root / "records.zip"
+    export_records(bench.reference, archive, PROFILE, bench.experiments)
+    known = {one.name: one for one in bench.experiments}
+    keys = {group.key for group in first.groups(PROFILE)}
+
+    def freezes(target: Path) -> object:
+        return freeze(bench.reference, target, PROFILE, bench.experiments)
+
+    def imports(target: Path) -> object:
+        return import_records(archive, target, known)
+
+    def restamps(target: Path) -> object:
+        store = RecordStore(target, frozen=True)
+        return restamp(store, first, PROFILE, groups=keys, code="0ther")
+
+    newer = root / "frozen_newer"
+    ways = {
+        "of a first freeze": Way(freezes, None, newer),
+        "of a freeze": Way(freezes, before, newer),
+        "of an import": Way(imports, before, root / "frozen_imported"),
+        "of a restamping": Way(restamps, newer, root / "frozen_restamped"),
+    }
+    for name, way in ways.items():
+        way.start(way.after)
+        start = time.perf_counter()
+        Driver(lambda way=way: way.command(way.after), bench.log).expect(0)
+        ways[name] = replace(way, seconds=time.perf_counter() - start)
+    assert _bytes(newer) == _bytes(root / "frozen_imported"), "importing differs from freezing"
+    assert _bytes(newer) != _bytes(root / "frozen_restamped")
+    return ways
+
+
+def _kill(bench: Bench, way: Way, *, step: int = 0, seconds: float | None = None) -> str | None:
+    """Start, kill, check, do it again; return what was left, None if it lived."""
     target = bench.root / "frozen"
-    shutil.rmtree(target, ignore_errors=True)
-    if earlier is not None:
-        shutil.copytree(earlier, target)
-    work = _freezing(bench, target)
+    way.start(target)
+
+    def work() -> object:
+        return way.command(target)
+
     driver = Driver(die_at(step, work, REPLACERS) if step else work, bench.log)
     if driver.wait(seconds) is None:
         driver.kill("driver")
     code = driver.wait()
     assert code in (0, -signal.SIGKILL), bench.log.read_text()
-    outcome = _shown(bench, earlier, target)
-    freeze(bench.reference, target, PROFILE, bench.experiments)
-    assert _bytes(target) == _bytes(bench.root / "frozen_newer"), "freezing again differs"
+    outcome = _shown(bench, way, target)
+    work()
+    assert _bytes(target) == _bytes(way.after), "the same command once more leaves something else"
     return outcome if code else None
 
 
-def _shown(bench: Bench, earlier: Path | None, target: Path) -> str:
+def _shown(bench: Bench, way: Way, target: Path) -> str:
     """Return which version a folder shows: "the old", "the new", or "a reported mixture"."""
-    stores = {"the new": bench.root / "frozen_newer", "the old": earlier}
     versions = {
         name: [plain(s.records) for s in bench.states(RecordStore(folder, frozen=True))]
         if folder
         else [[] for _ in bench.states(bench.reference)]
-        for name, folder in stores.items()
+        for name, folder in {"the new": way.after, "the old": way.before}.items()
     }
     states = bench.states(RecordStore(target, frozen=True))
     damaged = [state.status == "damaged" for state in states]
