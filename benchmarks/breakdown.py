@@ -60,7 +60,7 @@ def shares(group: Group, machines: dict[torch.dtype, Machine]) -> dict[str, floa
     with watching() as watch:
         start = time.process_time()
         measure(group, cpu)
-        whole = time.process_time() - start
+        whole = time.process_time() - start - watch.count_s
     if watch.step is None:
         return {"whole": whole, **_of_a_whole(lambda: measure(group, cpu), whole, machines)}
     step = watch.again(cpu)
@@ -70,8 +70,8 @@ def shares(group: Group, machines: dict[torch.dtype, Machine]) -> dict[str, floa
     found["Python"] = watch.step_s - sum(found.values())
     found["draws"] += watch.draw_s
     found["rest"] = whole - watch.step_s - watch.draw_s
-    floor = counted(step).floor(machines[torch.float32]) * watch.n_steps
-    return {"whole": whole, **found, "floor": floor + watch.draw_s, "steps": watch.n_steps}
+    floor = watch.floor(machines[torch.float32]) + watch.draw_s
+    return {"whole": whole, **found, "floor": floor, "steps": watch.n_steps}
 
 
 def _of_a_whole(run, whole: float, machines: dict[torch.dtype, Machine]) -> dict[str, float]:  # type: ignore[no-untyped-def]

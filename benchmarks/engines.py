@@ -161,13 +161,27 @@ def seconds(function: Callable[[], Any], device: torch.device, *, times: int) ->
 
 @dataclass
 class Watch:
-    """What the engines did inside `watching`: their last step, and where CPU seconds went."""
+    """What the engines did inside `watching`: their last step, and where CPU seconds went.
+
+    A step is captured anew when its sizes change; the first one of each capture is counted, which
+    takes `count_s`, and its work is that of all its steps.
+    """
 
     step: Callable[..., None] | None = None
     given: tuple[Tensor, ...] = ()
-    n_steps: int = 0
+    works: list[tuple[Work, list[int]]] = field(default_factory=list)
     step_s: float = 0.0
     draw_s: float = 0.0
+    count_s: float = 0.0
+
+    @property
+    def n_steps(self) -> int:
+        """How many steps were taken."""
+        return sum(n for _, (n,) in self.works)
+
+    def floor(self, machine: Machine) -> float:
+        """Seconds that the roofline allows for all steps."""
+        return sum(work.floor(machine) * n for work, (n,) in self.works)
 
     def again(self, device: torch.device) -> Callable[[], None]:
         """Return the last step on its last data, captured as on that device."""
@@ -184,12 +198,18 @@ def watching() -> Iterator[Watch]:
     watch = Watch()
 
     def captured(step: Callable[..., None], device: torch.device) -> Callable[..., None]:
+        n_calls = [0]
+
         def timed(*given: Tensor) -> None:
             watch.step, watch.given = step, given
             start = time.process_time()
-            step(*given)
-            watch.step_s += time.process_time() - start
-            watch.n_steps += 1
+            if n_calls[0]:
+                step(*given)
+                watch.step_s += time.process_time() - start
+            else:
+                watch.works.append((counted(lambda: step(*given)), n_calls))
+                watch.count_s += time.process_time() - start
+            n_calls[0] += 1
 
         return timed
 
