@@ -3,6 +3,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -10,11 +11,12 @@ import torch
 from toy import MEAN, TOYS, WALK, contents, fill, trouble, walk_groups
 
 import hierlearn
-from hierlearn import sweeps
+from hierlearn import executors, sweeps
 from hierlearn.devices import DeviceError
 from hierlearn.executors import LocalPool
 from hierlearn.records import RecordError, RecordStore, fingerprint, freeze, sole_writer
 from hierlearn.sweeps import SweepError, compute
+from hierlearn.workers import worker_pool
 
 PATHS = [str(Path(hierlearn.__file__).parents[1]), str(Path(__file__).parent)]
 
@@ -206,6 +208,22 @@ def test_frozen_records_of_other_code_are_refused(tmp_path, no_processes, monkey
     monkeypatch.setattr("hierlearn.records.store.fingerprint", lambda experiment: "n0w")
     with pytest.raises(RecordError, match="stale: .*other code"):
         compute(TOYS, "smoke", RecordStore(tmp_path / "frozen"), progress=False)
+
+
+def test_a_worker_that_is_killed_while_its_start_is_checked_proves_nothing(monkeypatch):
+    pools = []
+
+    @contextmanager
+    def killed_once(n_workers):
+        with worker_pool(n_workers) as pool:
+            pools.append(pool)
+            if len(pools) == 1:
+                os.kill(pool.submit(os.getpid).result(), signal.SIGKILL)
+            yield pool
+
+    monkeypatch.setattr(executors, "worker_pool", killed_once)
+    executors._check_that_workers_start()
+    assert len(pools) == 2
 
 
 def test_code_that_changes_under_a_sweep_stops_it(tmp_path, monkeypatch):

@@ -117,11 +117,15 @@ class LocalPool:
 
 
 def _check_that_workers_start() -> None:
-    try:
-        with worker_pool(1) as pool:
-            pool.submit(os.getpid).result()
-    except BrokenProcessPool as error:
-        raise ExecutorError(
-            "worker processes cannot start; a script that computes must do so under "
-            "`if __name__ == '__main__':`, for the workers import it"
-        ) from error
+    """Raise ExecutorError unless a worker starts; one that is killed meanwhile proves nothing."""
+    for attempt in range(1, MAX_DEATHS + 1):
+        try:
+            with worker_pool(1) as pool:
+                pool.submit(os.getpid).result()
+            return
+        except BrokenProcessPool as error:
+            if attempt == MAX_DEATHS:
+                raise ExecutorError(
+                    "worker processes cannot start; a script that computes must do so under "
+                    "`if __name__ == '__main__':`, for the workers import it"
+                ) from error

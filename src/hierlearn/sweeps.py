@@ -163,7 +163,7 @@ def measured(
             yield unit, result
             n_done += not result.error
             bar.set_description_str(f"{label}: {n_done}/{len(units)} groups", refresh=False)
-            bar.update(unit.group.weight)
+            bar.update(min(unit.group.weight, total - bar.n))  # never past the end by rounding
 
 
 def git_state() -> tuple[str, bool | None]:
