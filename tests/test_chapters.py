@@ -54,12 +54,21 @@ def test_at_smoke_every_claim_comes_out_as_declared_and_every_headline_claim_is_
         assert row["verdict"] == "not run" or row["interval"][0] <= row["estimate"]
 
 
-def test_a_second_run_computes_nothing(smoke_book):
-    before = {p: p.stat().st_mtime_ns for p in smoke_book.root.glob("_build/records/*/*.jsonl")}
+def test_a_second_run_computes_nothing_and_gives_the_same_site_byte_for_byte(smoke_book):
+    def site():
+        files = [p for p in smoke_book.html.rglob("*") if p.is_file()]
+        return {str(p.relative_to(smoke_book.html)): p.read_bytes() for p in files}
+
+    records = smoke_book.root.glob("_build/records/*/*.jsonl")
+    before, written = site(), {p: p.stat().st_mtime_ns for p in records}
     done = smoke_book.hierlearn("run", "--profile", "smoke")
     assert done.returncode == 0
     assert re.search(r"smoke: 0 groups computed", done.stderr + done.stdout)
-    assert before == {p: p.stat().st_mtime_ns for p in before} != {}
+    assert written == {p: p.stat().st_mtime_ns for p in written} != {}
+    assert smoke_book.hierlearn("build").returncode == 0
+    after = site()
+    assert [name for name in before if before[name] != after.get(name)] == []
+    assert before.keys() == after.keys()
 
 
 def recomputed(book, stem):

@@ -60,18 +60,6 @@ def test_no_page_shows_the_cell_that_sets_up_launched_notebooks(smoke_book):
         )
 
 
-def test_two_builds_of_the_same_records_are_byte_identical(smoke_book):
-    def tree():
-        files = [p for p in smoke_book.html.rglob("*") if p.is_file()]
-        return {str(p.relative_to(smoke_book.html)): p.read_bytes() for p in files}
-
-    before = tree()
-    assert smoke_book.hierlearn("build").returncode == 0
-    after = tree()
-    assert [name for name in before if before[name] != after.get(name)] == []
-    assert before.keys() == after.keys()
-
-
 def test_the_zip_holds_the_site_and_its_bytes_do_not_depend_on_when_it_is_packed(
     smoke_book, tmp_path
 ):

@@ -73,6 +73,7 @@ def _papermill(source: Path, target: Path, parameters: dict[str, str], *, cwd: P
             progress_bar=sys.stderr.isatty(),
             extra_arguments=list(KERNEL_OPTIONS),
             iopub_timeout=IOPUB_TIMEOUT,
+            coalesce_streams=True,  # in how many pieces text arrives differs from time to time
         )
     except papermill.PapermillExecutionError as error:
         raise RunError(f"{error.ename}: {error.evalue}") from error
