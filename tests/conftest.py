@@ -14,12 +14,10 @@ ROOT = Path(__file__).parents[1]
 torch.set_num_threads(1)
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_itemcollected(item: pytest.Item) -> None:
     """Keep what reads the executed book in one process, so that two execute it once."""
-    for item in items:
-        if "smoke_book" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.xdist_group("book"))
+    if "smoke_book" in getattr(item, "fixturenames", ()):
+        item.add_marker(pytest.mark.xdist_group("book"))
 
 
 class Book:
