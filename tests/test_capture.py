@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 import recorded
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from hierlearn import capture
 from hierlearn.experiments import (
@@ -207,3 +208,10 @@ def test_an_error_while_drawing_reaches_the_training_loop():
 
     with pytest.raises(ValueError, match="no data"):
         next(capture.in_thread(draw, 3))
+
+
+def test_eagerly_on_a_gpu_what_lies_on_the_cpu_is_moved_there_as_in_a_graph(monkeypatch):
+    monkeypatch.setenv(capture.EAGER, "1")
+    with FakeTensorMode():  # no GPU is needed to see which device a tensor would be on
+        weights = torch.zeros(3, device="cuda")
+        capture.captured(lambda x: weights.add_(x), weights.device)(torch.ones(3))

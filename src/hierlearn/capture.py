@@ -9,14 +9,15 @@ turns the graphs off, for debugging.
 What a captured step must obey, since its Python code is not run again:
 
 - it takes tensors, which it does not keep, and returns nothing;
-- whatever outlives it is written in place, into tensors that exist from the first calls on;
+- whatever a later step reads is written in place, into tensors that exist from the first calls on;
 - numbers that change from step to step, such as learning rates, come in as tensors;
 - it draws nothing, reads no tensor's value (`.item()`, `float()`, `if` on a tensor), and makes no
   tensor out of Python numbers.
 
 `tests/recorded.py` replays steps on the CPU as a graph would and fails where one of these is
-violated. No GPU was at hand when this was written: that the graphs run, and what they gain, is
-not measured yet; `benchmarks/gpu.py` will tell.
+violated. It cannot see what only CUDA forbids: tensors on two devices, or operations that wait for
+the GPU inside. No GPU was at hand when this was written: that the graphs run, and what they gain,
+is not measured yet; `benchmarks/gpu.py` will tell.
 """
 
 import os
@@ -44,8 +45,10 @@ def captured(step: Step, device: torch.device) -> Step:
     on the CPU; their shapes must stay the same. Capture anew when anything else that the step
     reads is replaced.
     """
-    if device.type != "cuda" or os.environ.get(EAGER):
+    if device.type != "cuda":
         return step
+    if os.environ.get(EAGER):
+        return lambda *given: step(*(one.to(device) for one in given))
     return _Graph(step, device)
 
 
@@ -70,7 +73,11 @@ class _Graph:
         if self.n_calls == WARM_UP + 1:
             # This records and computes nothing. Only this thread is watched: the other one may
             # allocate page-locked memory meanwhile.
-            with torch.cuda.graph(self.graph, capture_error_mode="thread_local"):
+            # The outer stream is that of now: a recording that fails would leave its own.
+            with (
+                torch.cuda.stream(torch.cuda.current_stream(self.device)),
+                torch.cuda.graph(self.graph, capture_error_mode="thread_local"),
+            ):
                 self.step(*self.inputs)
         self.graph.replay()
 

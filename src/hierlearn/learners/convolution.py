@@ -265,6 +265,7 @@ class _Fit:
     def _start(self) -> None:
         """Prepare to train the runs that are left."""
         self.ones = torch.ones(len(self.runs), 1, BATCH * self._rows(), device=self.net.device)
+        self.classes = torch.arange(self.beta.shape[2], device=self.net.device)
         self._run = captured(self._step, self.net.device)
 
     def advance(self, orders: Int64[Tensor, "step run batch"]) -> None:
@@ -293,7 +294,7 @@ class _Fit:
         loss = slope.gather(2, y).mean((1, 2)).neg_()
         smoothed = SMOOTHING * self.loss + (1 - SMOOTHING) * loss
         self.loss.copy_(torch.where(self.loss.isnan(), loss, smoothed))
-        slope.exp_().scatter_add_(2, y, self._minus_one(y)).mul_(1 / (batch * self.beta.shape[1]))
+        slope.exp_().sub_((y == self.classes).to(slope)).mul_(1 / (batch * self.beta.shape[1]))
         gradients = [torch.bmm(top.mT, slope)]
         down = torch.bmm(slope, self.beta.mT)
         for layer in range(self.stage - 1, self.first - 1, -1):
@@ -307,6 +308,3 @@ class _Fit:
             if layer > self.first:
                 down = torch.bmm(down, self.weights[layer].mT).mul_(scale)
         return gradients
-
-    def _minus_one(self, y: Tensor) -> Tensor:
-        return torch.full_like(y, -1, dtype=self.beta.dtype)
