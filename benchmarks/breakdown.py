@@ -79,8 +79,8 @@ def _of_a_whole(run, whole: float, machines: dict[torch.dtype, Machine]) -> dict
     scale = whole / profiled_s
     found = {kind: scale * parts.get(kind, 0.0) for kind in KINDS}
     found["Python"] = whole - sum(found.values())
-    floor = counted(run).floor(machines[torch.float64])
-    return {**found, "rest": 0.0, "floor": floor, "steps": 0}
+    work = counted(run)
+    return {**found, "rest": 0.0, "floor": work.floor(machines[work.dtype]), "steps": 0}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -40,6 +40,12 @@ class Work:
     flops: float = 0.0
     n_bytes: float = 0.0
     operations: list[tuple[float, float]] = field(default_factory=list)
+    flops_of: Counter[torch.dtype] = field(default_factory=Counter)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type of the numbers in most of the flops."""
+        return max(self.flops_of, key=lambda one: self.flops_of[one], default=torch.float32)
 
     def floor(self, machine: "Machine") -> float:
         """Seconds that the roofline allows."""
@@ -67,6 +73,8 @@ class Count(TorchDispatchMode):
         flops = float(_flops(func, name, args, kwargs, out))
         self.work.n_calls += 1
         self.work.flops += flops
+        if flops:
+            self.work.flops_of[next(iter(tensors.values())).dtype] += flops
         self.work.n_bytes += n_bytes
         self.work.operations.append((flops, n_bytes))
         return out
@@ -80,7 +88,8 @@ def _flops(func: Any, name: str, args: tuple, kwargs: dict, out: Any) -> float:
         return batch * {
             "linalg_eigh": 10 / 3 * n**3, "_linalg_eigh": 10 / 3 * n**3,
             "linalg_cholesky_ex": n**3 / 3, "cholesky_inverse": 2 / 3 * n**3,
-            "cholesky_solve": 2.0 * n * args[0].numel() / batch if name == "cholesky_solve" else 0,
+            "cholesky_solve": 2.0 * args[0].numel() / batch * args[1].shape[-1]
+            if name == "cholesky_solve" else 0,
         }.get(name, 2 / 3 * n**3)  # fmt: skip
     if func.overloadpacket in flop_registry:
         kwargs = {key: value for key, value in kwargs.items() if key != "out"}

@@ -45,11 +45,16 @@ def tree(folder) -> dict[str, bytes]:
 
 
 def test_a_file_of_another_kind_is_not_overwritten(tmp_path):
-    other = tmp_path / "README.md"
-    other.write_text("# Not an archive")
-    with pytest.raises(RecordError, match="README.md is there and is no archive; give"):
-        export_records(fill(tmp_path / "records"), other, "smoke", TOYS)
-    assert other.read_text() == "# Not an archive"
+    text, document = tmp_path / "README.md", tmp_path / "paper.docx"
+    text.write_text("# Not an archive")
+    with zipfile.ZipFile(document, "w") as file:
+        file.writestr("word/document.xml", "<w/>")
+    store = fill(tmp_path / "records")
+    for other in (text, document):
+        before = other.read_bytes()
+        with pytest.raises(RecordError, match=f"{other.name} is there and is no archive of rec"):
+            export_records(store, other, "smoke", TOYS)
+        assert other.read_bytes() == before
 
 
 def test_records_come_home_as_they_were_and_the_archive_is_the_same_bytes_each_time(

@@ -29,6 +29,10 @@ def test_products_passes_and_solves_are_counted(engines):
     assert work.n_bytes == 4 * (60 + 90 + 72) + 4 * 72
     solve = engines.counted(lambda: torch.linalg.cholesky_ex(torch.eye(6)))
     assert solve.flops == pytest.approx(6**3 / 3)
+    wide, one = torch.eye(50, dtype=torch.float64), torch.ones(50, 1, dtype=torch.float64)
+    back = engines.counted(lambda: torch.cholesky_solve(one, wide))
+    assert back.flops == 2 * 50**2
+    assert (work.dtype, back.dtype) == (torch.float32, torch.float64)
 
 
 def test_a_view_moves_nothing_and_costs_nothing(engines):

@@ -25,7 +25,7 @@ def test_a_readme_without_markers_is_an_error(text):
         readme.with_table(text, [])
 
 
-def test_the_readme_shows_what_the_frozen_records_say():
+def test_the_readme_shows_what_the_frozen_records_say(tmp_path):
     project = find_project(ROOT)
     store, every = RecordStore(project.frozen_records), load_claims(project)
     profiles = chapter_profiles(store, every)
@@ -33,3 +33,7 @@ def test_the_readme_shows_what_the_frozen_records_say():
     text = (ROOT / "README.md").read_text()
     assert readme.with_table(text, rows) == text
     assert all(row.as_expected for row in rows)
+    one = EXPERIMENTS["depth_sweep"]
+    readme.draw(store.read(one, profiles[one.chapter]), tmp_path / "figure.svg")
+    committed = ROOT / "book/_static/readme-figure.svg"
+    assert (tmp_path / "figure.svg").read_bytes() == committed.read_bytes()

@@ -10,7 +10,7 @@ import toy_book
 
 from hierlearn.experiments.base import Group, Run
 from hierlearn.project import Project, UsageError
-from hierlearn.records import RecordError, RecordStore, freeze
+from hierlearn.records import RecordError, RecordStore, finish, freeze
 
 SOURCES = sorted((Path(__file__).parents[1] / "src").rglob("*.py"))
 MODULES = {"pickle", "cPickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"}
@@ -109,6 +109,29 @@ def test_a_link_in_the_records_that_leads_out_is_neither_read_nor_written(tmp_pa
     with pytest.raises(RecordError, match="leads out of"):
         freeze(filled, frozen, "smoke", (toy.WALK,))
     assert sorted(elsewhere.rglob("*")) == before
+
+
+def test_what_is_put_aside_and_the_manifest_do_not_follow_a_link_out_of_the_records(tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    store = toy.fill(tmp_path / "records", (toy.WALK,))
+    (store.folder / "superseded").symlink_to(elsewhere)
+    state = store.states(toy.WALK, "smoke")[0]
+    other = [{"other": 1.0}] * len(state.records)
+    with pytest.raises(RecordError, match="leads out of"):
+        store.write(state.group, other, state.provenance)
+    assert store.states(toy.WALK, "smoke")[0].status == "present"
+    (elsewhere / "manifest.json").write_text("{}")
+    (elsewhere / "toy_walk.jsonl.new").write_text("not ours")
+    frozen = tmp_path / "frozen"
+    frozen.mkdir()
+    (frozen / "smoke").symlink_to(elsewhere)
+    with pytest.raises(RecordError, match="leads out of"):
+        finish(frozen)
+    (frozen / "manifest.json").symlink_to(elsewhere / "manifest.json")
+    with pytest.raises(RecordError, match="leads out of"):
+        RecordStore(frozen).states(toy.WALK, "smoke")
+    assert sorted(p.name for p in elsewhere.iterdir()) == ["manifest.json", "toy_walk.jsonl.new"]
 
 
 def test_a_records_folder_may_itself_be_a_link(tmp_path):

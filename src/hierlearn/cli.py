@@ -190,8 +190,6 @@ def freeze_records(names: tuple[str, ...], profile: str, records: str | None) ->
 
     Without names the whole profile is replaced, and must be complete.
     """
-    from hierlearn import readme
-
     project = find_project()
     chosen = find_experiments(names, EXPERIMENTS)
     working = store_at(project, records)
@@ -201,7 +199,7 @@ def freeze_records(names: tuple[str, ...], profile: str, records: str | None) ->
     manifest = freeze(working, project.frozen_records, profile, some)
     n_groups = sum(one.n_groups for name, one in manifest[profile].items() if name in chosen)
     say(f"froze {n_groups} groups of profile {profile}")
-    readme.update(project)
+    _update_readme(project)
     click.echo(project.frozen_records / "manifest.json")
 
 
@@ -278,15 +276,23 @@ def export_records(
 @click.argument("archive", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 def import_records(archive: Path) -> None:
     """Check the records in ARCHIVE, merge them into book/records, and update README.md."""
-    from hierlearn import readme
-
     project = find_project()
     merged = archives.import_records(archive, project.frozen_records, EXPERIMENTS)
     for profile, found in merged.items():
         n_groups = sum(one.n_groups for one in found.values())
         say(f"imported {n_groups} groups of profile {profile}: {', '.join(found)}")
-    readme.update(project)
+    _update_readme(project)
     click.echo(project.frozen_records / "manifest.json")
+
+
+def _update_readme(project: Project) -> None:
+    from hierlearn import readme
+
+    try:
+        readme.update(project)
+    except (RunError, claims.ClaimError) as error:
+        where = project.relative(project.frozen_records)
+        raise RunError(f"{where} is written, README.md is not: {error}") from error
 
 
 def execute(

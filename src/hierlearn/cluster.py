@@ -8,7 +8,7 @@ import os
 import queue
 import sys
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -76,6 +76,7 @@ class Cluster:
 
         done: queue.SimpleQueue[ClusterFuture] = queue.SimpleQueue()
         running: dict[Any, tuple[Unit, ClusterFuture]] = {}
+        lost = Counter[str]()
         watch = _Watch(client, self.address)
         while units or running:
             watch.check()
@@ -100,8 +101,11 @@ class Cluster:
                 continue
             except TimeoutError:  # the worker died after it had measured: the result went with it
                 future.cancel()
-                units.append(unit)
-                continue
+                lost[unit.group.key] += 1
+                if lost[unit.group.key] < MAX_DEATHS:
+                    units.append(unit)
+                    continue
+                result = Result("", error=f"no result in {FETCH_SECONDS} s, {MAX_DEATHS} times")
             except CancelledError as error:
                 raise ExecutorError(
                     f"the scheduler at {self.address} dropped {unit}; start again"

@@ -30,10 +30,10 @@ def export_records(
     is there, of today's code, and where `archive` is already a file of another kind; nothing is
     written then.
     """
-    if archive.exists() and not zipfile.is_zipfile(archive):
+    if archive.exists() and not _is_archive(archive):
         raise RecordError(
-            f"{archive} is there and is no archive; give the name of a new file, or of an older "
-            "archive to replace"
+            f"{archive} is there and is no archive of records; give the name of a new file, or of "
+            "an older archive to replace"
         )
     with tempfile.TemporaryDirectory() as folder:
         frozen = Path(folder) / "frozen"
@@ -81,6 +81,14 @@ def import_records(
                 f"code of this checkout:\n{text}"
             ) from error
     return manifest
+
+
+def _is_archive(path: Path) -> bool:
+    try:
+        with zipfile.ZipFile(path) as file:
+            return "manifest.json" in file.namelist()
+    except (zipfile.BadZipFile, OSError):
+        return False
 
 
 def _read(archive: Path, experiments: Mapping[str, Experiment]) -> dict[str, bytes]:

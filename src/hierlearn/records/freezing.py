@@ -106,15 +106,20 @@ def _writing_frozen(root: Path) -> Iterator[None]:
     # Not in the folder: it is committed.
     lock = Path(gettempdir()) / f"hierlearn-{digest(str(root.resolve()))}.lock"
     with sole_writer(root, lock_file=lock), writing(root):
-        finish(root)
+        _roll_forward(root)
         yield
 
 
 def finish(root: Path) -> None:
-    """Finish or undo the replacing of frozen files that a killed process left half done.
+    """Finish or undo the replacing of frozen files that a killed process left half done."""
+    with _writing_frozen(root):
+        pass
 
-    All new files are there once the new manifest is; until then the old ones hold.
-    """
+
+def _roll_forward(root: Path) -> None:
+    """Do it under the lock: all new files are there once the new manifest is."""
+    for path in (root / "manifest.json", *(p.parent for p in root.glob("*/*.jsonl.new"))):
+        inside(root, path.name)
     if (root / "manifest.json.new").is_file():
         for path in root.glob("*/*.jsonl.new"):
             os.replace(path, path.with_suffix(""))
@@ -145,7 +150,7 @@ def _replace(root: Path, profile: str, files: dict[str, bytes], manifest: Any) -
     write_file(root / "manifest.json.new", text.encode())
     for name in files:
         os.replace(root / profile / f"{name}.jsonl.new", root / profile / f"{name}.jsonl")
-    # Dying before this line leaves files whose hashes differ: that is found, and `finish` mends it.
+    # Dying before this line leaves files whose hashes differ: found, and mended by the next writer.
     os.replace(root / "manifest.json.new", root / "manifest.json")
     for path in (root / profile).iterdir():
         if path.name not in {f"{name}.jsonl" for name in manifest[profile]}:

@@ -69,7 +69,7 @@ class RecordStore:
     @cached_property
     def manifest(self) -> Manifest:
         """The manifest of a frozen folder, empty where there is none; RecordError if damaged."""
-        return read_manifest(self.folder)
+        return read_manifest(inside(self.folder, "manifest.json").parent)
 
     def forget(self) -> None:
         """Forget what was read of frozen files, because they were replaced."""
@@ -175,7 +175,8 @@ class RecordStore:
             new = provenance.fingerprints
             old = [f for f in entries[0][1].provenance.fingerprints if f not in new]
             return provenance.model_copy(update={"fingerprints": old + new})
-        copy_to_free_name(path, self.folder / "superseded" / path.relative_to(self.folder))
+        aside = inside(self.folder, "superseded", *path.relative_to(self.folder).parts)
+        copy_to_free_name(path, aside)
         return provenance
 
     def _load_frozen(self, path: Path, experiment: Experiment, profile: str) -> "_Frozen":
