@@ -270,6 +270,14 @@ def test_a_failing_chapter_is_named_and_the_others_still_run(ran, cell, message)
     assert f"{toy_book.CHAPTER}: failed" in refused.stderr
 
 
+def test_a_process_that_dies_with_its_notebook_is_named(ran):
+    toy_book.write_notebook(ran, toy_book.CHAPTER, "import os; os.kill(os.getppid(), 9)")
+    result = call("run", "--profile", "smoke", "--workers", "2")  # with one it is this process
+    assert result.exit_code == 1
+    assert f"{toy_book.CHAPTER}: failed\n    the process that executed it died" in result.stderr
+    assert toy_book.run_file(ran)[toy_book.CHAPTER]["status"] == "failed"
+
+
 def test_a_notebook_that_changed_since_it_was_executed_is_not_published(ran):
     toy_book.write_notebook(ran, toy_book.LEDGER, "print('new')")
     result = call("build")

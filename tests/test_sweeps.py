@@ -214,8 +214,8 @@ def test_a_worker_that_is_killed_while_its_start_is_checked_proves_nothing(monke
     pools = []
 
     @contextmanager
-    def killed_once(n_workers):
-        with worker_pool(n_workers) as pool:
+    def killed_once(n_workers, variables):
+        with worker_pool(n_workers, variables) as pool:
             pools.append(pool)
             if len(pools) == 1:
                 os.kill(pool.submit(os.getpid).result(), signal.SIGKILL)

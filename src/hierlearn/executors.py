@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from hierlearn import devices
-from hierlearn.workers import Result, Unit, measure_unit, worker_pool
+from hierlearn.workers import Result, Unit, measure_unit, measuring_variables, worker_pool
 
 MAX_DEATHS = 3
 """A unit whose worker died so often is given up, and named."""
@@ -91,7 +91,7 @@ class LocalPool:
     ) -> Iterator[Finished | None]:
         """Measure `units` until none is left, or a worker dies: what ran then is in `running`."""
         n_workers = min(self.n_workers, max(len(units), 1))
-        with worker_pool(n_workers) as pool:
+        with worker_pool(n_workers, measuring_variables()) as pool:
             try:
                 while units or running:
                     # One more than the workers: the next unit is there when a worker is free.
@@ -120,7 +120,7 @@ def _check_that_workers_start() -> None:
     """Raise ExecutorError unless a worker starts; one that is killed meanwhile proves nothing."""
     for attempt in range(1, MAX_DEATHS + 1):
         try:
-            with worker_pool(1) as pool:
+            with worker_pool(1, measuring_variables()) as pool:
                 pool.submit(os.getpid).result()
             return
         except BrokenProcessPool as error:

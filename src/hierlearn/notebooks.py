@@ -5,6 +5,10 @@ import os
 import re
 import sys
 import time
+from collections.abc import Iterator, Mapping
+from concurrent.futures import as_completed
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import parent_process
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +16,7 @@ import nbformat
 import papermill
 
 from hierlearn.project import Project, RunError, UsageError
+from hierlearn.workers import worker_pool
 
 # What goes wrong in a cell comes back as its output; what the kernel itself logs (that it listens
 # on loopback without encryption, a trace when it is interrupted) helps nobody.
@@ -34,28 +39,59 @@ def check_parameters(project: Project, name: str, parameters: dict[str, str]) ->
         )
 
 
-def execute(project: Project, name: str, parameters: dict[str, str]) -> float:
-    """Execute the notebook `name` into the stage and return the seconds that it took.
+def execute(
+    project: Project, parameters: Mapping[str, dict[str, str]], *, at_once: int
+) -> Iterator[tuple[str, float | RunError]]:
+    """Execute notebooks into the stage; give each one's seconds, or what went wrong.
 
-    A notebook that fails is left there as far as it came, and RunError carries the end of its
-    error. What happened stands in `_build/run.json`.
+    `parameters` maps names to what their parameters cells are given. A notebook that fails is left
+    as far as it came, and its error carries the end of what it said. What happened stands in
+    `_build/run.json`.
     """
+    # Marked before they start: a killed process must not leave an old "ok" beside half a notebook.
+    for name, given in parameters.items():
+        _note(project, name, {"status": "unfinished", **given})
+    for name, outcome in _outcomes(project, parameters, at_once):
+        if isinstance(outcome, RunError):
+            _note(project, name, {"status": "failed", **parameters[name]})
+        else:
+            seconds = round(outcome, 2)
+            _note(project, name, {"status": "ok", **parameters[name], "seconds": seconds})
+        yield name, outcome
+
+
+def _outcomes(
+    project: Project, parameters: Mapping[str, dict[str, str]], at_once: int
+) -> Iterator[tuple[str, float | RunError]]:
+    n_workers = min(at_once, len(parameters))
+    if n_workers < 2:  # without a process in between, papermill shows its progress
+        for name, given in parameters.items():
+            yield name, _execute_one(project, name, given)
+        return
+    with worker_pool(n_workers, {}) as pool:
+        running = {
+            pool.submit(_execute_one, project, name, given): name
+            for name, given in parameters.items()
+        }
+        for future in as_completed(running):
+            try:
+                yield running[future], future.result()
+            except BrokenProcessPool:
+                yield running[future], RunError("the process that executed it died")
+
+
+def _execute_one(project: Project, name: str, parameters: dict[str, str]) -> float | RunError:
     target = project.executed(name)
     target.parent.mkdir(parents=True, exist_ok=True)
     start = time.perf_counter()
-    # Marked before it starts: a killed process must not leave an old "ok" beside half a notebook.
-    _note(project, name, {"status": "unfinished", **parameters})
     try:
         _papermill(project.notebook(name), target, parameters, cwd=project.book)
-    except RunError:
-        _note(project, name, {"status": "failed", **parameters})
-        raise
+    except RunError as error:
+        return error
     finally:
         if target.exists():
             write_notebook(target, stripped(nbformat.read(target, as_version=4)))
-    seconds = time.perf_counter() - start
-    _note(project, name, {"status": "ok", **parameters, "seconds": round(seconds, 2)})
-    return seconds
+    return time.perf_counter() - start
 
 
 def _papermill(source: Path, target: Path, parameters: dict[str, str], *, cwd: Path) -> None:
@@ -70,7 +106,7 @@ def _papermill(source: Path, target: Path, parameters: dict[str, str], *, cwd: P
             str(target),
             parameters=parameters,
             cwd=str(cwd),
-            progress_bar=sys.stderr.isatty(),
+            progress_bar=sys.stderr.isatty() and parent_process() is None,
             extra_arguments=list(KERNEL_OPTIONS),
             iopub_timeout=IOPUB_TIMEOUT,
             coalesce_streams=True,  # in how many pieces text arrives differs from time to time

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterable
 
 from hierlearn import costs, notebooks, pages, sweeps
+from hierlearn.devices import available_cores
 from hierlearn.executors import Executor, LocalPool
 from hierlearn.experiments import Experiment
 from hierlearn.project import Project, RunError
@@ -42,8 +43,10 @@ def execute(
             refuse_incomplete(needed.values(), store, profile)
         else:
             compute(project, needed.values(), store, profile, executor=executor)
-    failed = [n for n in names if not _executed(project, n, store, reads[n], parameters[n])]
-    if failed:
+    ready = {n: parameters[n] for n in names if _complete(n, store, reads[n], profiles[n])}
+    at_once = executor.n_workers if isinstance(executor, LocalPool) else available_cores()
+    done = _executed(project, ready, at_once)
+    if failed := [name for name in names if name not in done]:
         raise RunError(
             f"{len(failed)} of {len(names)} notebooks failed: {', '.join(failed)}; "
             f"as far as they came they lie in {project.relative(project.stage)}/book"
@@ -79,23 +82,23 @@ def compute(
         say(f"Error: {error}")
 
 
-def _executed(
-    project: Project,
-    name: str,
-    store: RecordStore,
-    read: dict[str, Experiment],
-    parameters: dict[str, str],
-) -> bool:
-    """Execute one notebook whose records are there, and tell how it went."""
-    gaps = pages.incomplete(store, read.values(), parameters["profile"])
+def _complete(name: str, store: RecordStore, read: dict[str, Experiment], profile: str) -> bool:
+    """Tell whether all records that a notebook reads are there, and say which are not."""
+    gaps = pages.incomplete(store, read.values(), profile)
     if gaps:
         say(f"{name}: not executed, its records are not complete\n  " + "\n  ".join(gaps))
-        return False
-    say(f"{name}: executing")
-    try:
-        seconds = notebooks.execute(project, name, parameters)
-    except RunError as error:
-        say(f"{name}: failed\n{notebooks.last_lines(error)}")
-        return False
-    say(f"{name}: {seconds:.1f} s")
-    return True
+    return not gaps
+
+
+def _executed(project: Project, parameters: dict[str, dict[str, str]], at_once: int) -> set[str]:
+    """Execute notebooks, say how each went, and return the names of those without an error."""
+    done = set()
+    if parameters:
+        say(f"executing {', '.join(parameters)}")
+    for name, outcome in notebooks.execute(project, parameters, at_once=at_once):
+        if isinstance(outcome, RunError):
+            say(f"{name}: failed\n{notebooks.last_lines(outcome)}")
+        else:
+            say(f"{name}: {outcome:.1f} s")
+            done.add(name)
+    return done

@@ -6,7 +6,7 @@ import signal
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -93,9 +93,16 @@ def measure_unit(
     return Result(code, measurements, circumstances)
 
 
+def measuring_variables() -> dict[str, str]:
+    """Return the environment of workers that measure: one thread each, and who their driver is."""
+    return {**dict.fromkeys(_ONE_THREAD, "1"), _DRIVER: str(os.getpid())}
+
+
 @contextmanager
-def worker_pool(n_workers: int) -> Iterator[ProcessPoolExecutor]:
+def worker_pool(n_workers: int, variables: Mapping[str, str]) -> Iterator[ProcessPoolExecutor]:
     """Give a pool of fresh processes that end with the block, however it ends.
+
+    `variables` are added to their environment: numerical libraries read theirs when they load.
 
     The workers hold one end of a pipe whose other end only this process has: when that closes,
     because the block was left or this process was killed, they exit at once.
@@ -108,7 +115,7 @@ def worker_pool(n_workers: int) -> Iterator[ProcessPoolExecutor]:
         n_workers, mp_context=context, initializer=_start_worker, initargs=ends
     )
     try:
-        with _environment({**dict.fromkeys(_ONE_THREAD, "1"), _DRIVER: str(os.getpid())}):
+        with _environment(variables):
             yield pool
         pool.shutdown()
     finally:
@@ -118,8 +125,8 @@ def worker_pool(n_workers: int) -> Iterator[ProcessPoolExecutor]:
 
 
 @contextmanager
-def _environment(values: dict[str, str]) -> Iterator[None]:
-    """Give new processes these variables: numerical libraries read theirs when they load."""
+def _environment(values: Mapping[str, str]) -> Iterator[None]:
+    """Give new processes these variables."""
     before = {name: os.environ.get(name) for name in values}
     os.environ.update(values)
     try:
