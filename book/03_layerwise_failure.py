@@ -51,7 +51,7 @@ if importlib.util.find_spec("hierlearn") is None:
 if os.path.isdir("hierlearn-book"):
     os.environ.setdefault("HIERLEARN_PROFILE", "smoke")  # a small machine: the next cell takes it
 
-# %% tags=["parameters"]
+# %% tags=["parameters", "remove-input"]
 import os
 
 profile = os.environ.get("HIERLEARN_PROFILE", "laptop")
@@ -204,8 +204,8 @@ figures.show(
     fig,
     name="levels-over-time",
     alt=f"Squared feature errors of three levels over {steps[-1]} steps, geometric means of {n_seeds} seeds: " + "; ".join(parts) + ".",
-    caption="Feature error of each level (rows) over training (columns): full color is a squared error of 1, blank one of $10^{-8}$. Dashed: "
-    "the next level opens. Frozen levels keep their error; trained ones are corrected by each newcomer.",
+    caption="Feature error of each level (rows) over training (columns): full color is a squared error of 1, blank one of $10^{-8}$. Dashed lines: "
+    "level 3 opens, then level 4. Frozen levels keep their error; trained ones are corrected by each newcomer.",
     **chapter.recompute("look_back"),
 );  # fmt: skip
 
@@ -291,7 +291,7 @@ figures.show(
 );  # fmt: skip
 
 # %% [markdown]
-# With three levels, freezing multiplies the final error by at least {glue:text}`layerwise.F1`; with four, by {glue:text}`layerwise.F1d`. At four levels each turn of
+# With three levels, freezing multiplies the final error by {glue:text}`layerwise.F1`, where errors below $10^{-12}$ count as $10^{-12}$; with four, by {glue:text}`layerwise.F1d`. At four levels each turn of
 # the dial counts: training the newest two instead of all multiplies the error by {glue:text}`layerwise.F4`, and only the newest instead of two by {glue:text}`layerwise.F4g` more. Greedy training as a rule does not
 # learn level 4: the geometric mean of its error there is {glue:text}`layerwise.F7`, where 1 is the zero function. (A dash means that this profile does not run the
 # experiment; the sentence around it then speaks of the laptop profile.)
@@ -356,10 +356,10 @@ figures.show(
 
 # %% [markdown]
 # The floor of greedy training has exponent {glue:text}`layerwise.F2` in $\alpha_3$ (predicted: 2), and its height is {glue:text}`layerwise.F2p` times the predicted one. Of
-# the variance of level 3, {glue:text}`layerwise.F2l` (mean over seeds of the smallest share over the gaps) is lost: a smaller gap makes the loss of level 3 quieter, not smaller.
+# the variance of level 3, {glue:text}`layerwise.F2l` (mean over seeds of the smallest share over the gaps) is lost: with a smaller gap the loss of level 3 weighs less in the whole, but its share of level 3 does not shrink.
 #
 # With a free quadratic readout the output can be repaired, and only the features stay wrong. A floor of higher order remains: exponent
-# {glue:text}`layerwise.F3` (predicted: 4 in the limit of small gaps), relative error {glue:text}`layerwise.F3e` at $\alpha_3=0.2$. Without the skip term, which alone rotates the
+# {glue:text}`layerwise.F3` (predicted: 4 in the limit of small gaps), at $\alpha_3=0.2$ it is {glue:text}`layerwise.F3e` of the variance of $y$. Without the skip term, which alone rotates the
 # features, it falls to {glue:text}`layerwise.F3.control`.
 #
 # One level up the same repeats. Looking back two levels at $L=4$ freezes level 2 with an error proportional to $\alpha_4$; the final error has exponent
@@ -398,13 +398,13 @@ if profile != "smoke":
     thaw_stuck = f"{sum(not gain >= 10 for gain in gains)} of {len(gains)}"
     figures.show(
         fig, name="thaw", alt=f"Relative error over {kept[0]['step'][-1]} steps, final geometric means of {len(values)} seeds: " + "; ".join(parts) + ".",
-        caption="Thawing level 2 halfway through stage 3 can release the error from its floor; thin lines are single seeds.", **chapter.recompute("frozen_features"),
+        caption="Thawing level 2 halfway through stage 3 releases the error from its floor in some seeds and not in others; thin lines are seeds, thick ones geometric means.", **chapter.recompute("frozen_features"),
     )  # fmt: skip
 chapter.glue("thaw-stuck", thaw_stuck)
 
 # %% [markdown]
-# Thawing is the interventional test: level 2 trains again, and the learning rates are annealed anew (those of the control are not). It changes the error by a
-# factor {glue:text}`layerwise.T` (staying frozen for as long: {glue:text}`layerwise.T.control`). {glue:text}`thaw-stuck` seeds gain less than tenfold within this budget, which
+# Thawing is the interventional test: level 2 trains again, and the learning rates are annealed anew (those of the control are not). It divides the error by
+# {glue:text}`layerwise.T` (staying frozen for as long: {glue:text}`layerwise.T.control`). {glue:text}`thaw-stuck` seeds gain less than tenfold within this budget, which
 # makes the interval wide. Chapter 1 thaws with a larger budget.
 #
 # ### Does it go away in high dimension?
@@ -433,9 +433,9 @@ if profile != "smoke":
     )  # fmt: skip
 
 # %% [markdown]
-# The exponent of the greedy floor in $d$ is {glue:text}`layerwise.F6`: it does not vanish, and with three dimensions we say no more.
+# The exponent of the greedy floor in $d$ is {glue:text}`layerwise.F6`: from 10 to 40 dimensions the floor does not fall. With three dimensions we say no more.
 #
-# ## The honest limits
+# ## Where the failure softens
 #
 # The network so far has exactly the target's widths $k=(4,3)$. Real networks are wider. How does the failure fare from $m=k$ towards $m=d$?
 
@@ -471,9 +471,9 @@ figures.show(
 # statement about layerwise training is therefore about *narrow* levels; whether it would survive in the paper's much wider network, nobody has proved, and our curve does not tell.
 #
 # What might remove the floor, but does not where it was run: a budget four times as large (error over the plain run: {glue:text}`layerwise.F8b`), smaller steps ({glue:text}`layerwise.F8s`), restarts
-# (the best of three: {glue:text}`layerwise.F8r`). A floor that is a property of the population loss does not care.
+# (the best of three: {glue:text}`layerwise.F8r`). A floor that is a property of the population loss does not depend on them.
 #
-# With **five levels** staged training is at its own limit: the error of its level 5 is {glue:text}`layerwise.L5` (median and range; 1 is the zero function); the range says how far seeds differ.
+# With **five levels** staged training is at its own limit: the error of its level 5 is {glue:text}`layerwise.L5` (median and range; 1 is the zero function).
 # Greedy over staged error is {glue:text}`layerwise.L5g` there.
 #
 # ## Verdicts

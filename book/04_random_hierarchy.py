@@ -58,7 +58,7 @@ if importlib.util.find_spec("hierlearn") is None:
 if os.path.isdir("hierlearn-book"):
     os.environ.setdefault("HIERLEARN_PROFILE", "smoke")  # a small machine: the next cell takes it
 
-# %% tags=["parameters"]
+# %% tags=["parameters", "remove-input"]
 import os
 
 profile = os.environ.get("HIERLEARN_PROFILE", "laptop")
@@ -165,8 +165,8 @@ _ = figures.show(
     alt=f"Derivation of the string {' '.join(map(str, levels[0]))} from class {'ABCD'[int(label)]} of a grammar with 4 symbols, 2 synonyms and 3 "
     f"levels, by way of {' '.join(map(str, levels[2]))} and {' '.join(map(str, levels[1]))}; pairs have the color of the symbol that wrote them. "
     f"Below it {' '.join(map(str, swapped[0].tolist()))}, with the same parents: {4 - same} of the 4 pairs are exchanged for synonyms.",
-    caption="One derivation. Pairs of input symbols are colored by the symbol that wrote them: pairs of one color are "
-    "synonyms. The bottom row exchanges every pair for a synonym; the label stays.",
+    caption="One derivation. Pairs of input symbols have the color of the symbol that wrote them. "
+    "The bottom row exchanges every pair for a synonym; the label stays.",
     **chapter.recompute(),
 )  # fmt: skip
 
@@ -222,8 +222,8 @@ for row in chapter.rows:
 #
 # $$R(P)=1+\frac{P}{n_cm^L}\cdot\frac{P_{\max}}{P_{\max}-P},$$
 #
-# whose last factor, ours, accounts for sampling without replacement. So $P_0=n_cm^L$ is where non-synonyms
-# lie twice as far apart as synonyms.
+# whose last factor, ours, accounts for sampling without replacement. So from about $P_0=n_cm^L$ examples on,
+# the mean squared distance of non-synonyms is more than twice that of synonyms.
 
 # %% tags=["hide-input"]
 fig, ax = plt.subplots(figsize=(figures.WIDTH, 3.8))
@@ -322,7 +322,7 @@ axes[1].legend()
 _ = figures.show(
     fig, name="collapse",
     alt=f"Test error of the deep network against sample size, mean of {len(values)} seeds: " + "; ".join(parts) + ".",
-    caption="Test error of the deep network, every seed and the mean, against the number of examples (left) and in units of $n_cm^L$ (right).",
+    caption="Test error of the deep network, every seed and the mean, against the number of examples and in units of $n_cm^L$.",
     **chapter.recompute("rhm_deep"),
 )  # fmt: skip
 
@@ -366,8 +366,8 @@ ax.set_ylabel("sample size $P^*$")
 ax.legend(ncols=2, loc="lower right")
 _ = figures.show(
     fig, name="sizes", alt="Sample sizes that reach a tenth of the error of guessing: " + "; ".join(parts) + ".",
-    caption="Sample size $P^*$ of every learner against $n_cm^L$; geometric mean and 95 % interval over seeds. Seeds that do not "
-    "cross within the grid are left out here.",
+    caption="Sample size $P^*$ of every learner against $n_cm^L$; geometric mean and 95 % interval over seeds. Marks are moved "
+    "sideways a little, so that none hides another. Seeds that do not cross within the grid are left out here.",
     **chapter.recompute("rhm_deep", "rhm_layerwise", "rhm_closed_form"),
 )  # fmt: skip
 
@@ -387,11 +387,11 @@ chapter.glue("gain-seeds", str(len(paired)) if paired else "no")
 # nothing even from almost half of all strings: its smallest error is {glue:text}`rhm.R11`.
 #
 # Layerwise SGD, which freezes each layer before the next begins, needs {glue:text}`rhm.R4` times $P_0$
-# ({glue:text}`rhm.R4.verdict`, as the note to that claim explains). Clustering pairs by label statistics, with
+# ({glue:text}`rhm.R4.verdict`; the note to claim `rhm.R4` below says why). Clustering pairs by label statistics, with
 # no network at all, needs {glue:text}`rhm.R6` times $P_0$ where $m<v$; at $m=v$ its seeds scatter widely. Ridge
-# regression needs {glue:text}`rhm.R6r` there. {cite:t}`cagnetta2024` report that clustering gains about
-# $\sqrt{n_c}$, which is 2.8 at $(8,8,4,3)$; we find {glue:text}`gain` there, over
-# {glue:text}`gain-seeds` seeds that cross.
+# regression on the same statistics needs {glue:text}`rhm.R6r` times $P_0$ where $m<v$. {cite:t}`cagnetta2024` report that
+# clustering gains about $\sqrt{n_c}$ over the deep network, which is 2.8 at $(8,8,4,3)$. There our deep network needs
+# {glue:text}`gain` times the examples of clustering, over {glue:text}`gain-seeds` seeds in which both cross.
 #
 # ### Layer by layer
 
@@ -474,14 +474,14 @@ for ax, parameters, lines in PANELS:
 axes[0].set_ylabel("test error over chance")
 _ = figures.show(
     fig, name="shallow", alt="Test error against sample size, means over seeds: " + "; ".join(parts) + ".",
-    caption="Learners that do not know the tree, beside the deep network. Dashed: all strings of the grammar.",
+    caption="Learners that do not know the tree, beside the deep network: every seed that has all sizes, and the mean. Dashed line: all strings of the grammar.",
     **chapter.recompute("rhm_deep", "rhm_kernel"),
 )  # fmt: skip
 
 # %% [markdown]
 # Where the deep network has learned, at $6P_0$ of $(4,4,4,3)$, one hidden layer still has an error of
-# {glue:text}`rhm.R7`. It needs a share of {glue:text}`rhm.R7p` of all strings, where seeds that do not get there
-# count with the largest size tried; the deep one
+# {glue:text}`rhm.R7`. It needs at least a share of {glue:text}`rhm.R7p` of all strings: seeds that do not get there
+# count with the largest size tried. The deep one needs
 # {glue:text}`rhm.R7p.control`. Fed the *parsed* tokens below the label, the same network has error
 # {glue:text}`rhm.R7.control`: its obstacle is the hierarchy, not its size. The tangent kernel is left with
 # {glue:text}`rhm.R8` at $16P_0$ of $(8,8,4,3)$, and three hidden layers without the tree need
@@ -490,7 +490,8 @@ _ = figures.show(
 # ### What the layers have merged
 #
 # $S_{k,l}$ compares how far layer $k$ moves when all level-$l$ rules of a string are exchanged for synonyms
-# with how far apart two random strings are: 1 is blind to synonymy, 0 is invariant.
+# with how far apart two random strings are. At 1, synonyms look as different to the layer as random strings; at 0, they
+# look the same.
 
 # %% tags=["hide-input"]
 fig, axes = plt.subplots(1, 2, sharey=True, figsize=(figures.WIDTH, 3.3))
@@ -515,14 +516,14 @@ for ax, level in zip(axes, (1, 2), strict=True):
     figures.log_axes(ax, "x", x_ticks=[0.5, 1, 2, 4, 8])
     ax.set_title(f"synonyms of level {level}")
     ax.set_xlabel(r"$P/n_cm^L$")
-axes[0].set_ylabel("sensitivity $S$")
+axes[0].set_ylabel("sensitivity")
 axes[0].legend()
 axes[0].set_ylim(0, 1.15)
 _ = figures.show(
     fig, name="sensitivity",
     alt=f"Sensitivity of the layers of the trained network on {picture}, {grid[0]:g} to {grid[-1]:g} P_0: " + "; ".join(parts) + ".",
-    caption="Sensitivity of each layer to synonyms of the lowest level (left) and the next (right), after training on $P$ examples. "
-    "Level $l$ is merged by layer $l+1$ and above.",
+    caption="Sensitivity of each layer to synonyms of level 1, the lowest, and of level 2, after training on $P$ examples. "
+    "Layer $l+1$ is the first that can merge level $l$.",
     **chapter.recompute("rhm_deep"),
 )  # fmt: skip
 
@@ -580,7 +581,7 @@ _ = steered.steer(
 # which sees each pair but has no second layer to merge them, with {glue:text}`rhm.R10b.control`. Untrained
 # networks have {glue:text}`rhm.R10.control`.
 #
-# ## Taking the conditions away, one at a time
+# ## Taking the conditions away
 #
 # Layerwise training rests on three conditions. (i) **Correlation**: the label depends on low-level parts.
 # (ii) **Clean signal**: given its parent, a part is independent of the label. (iii) **Identifiability**:
@@ -591,11 +592,11 @@ _ = steered.steer(
 #
 # | dial | breaks | how |
 # |---|---|---|
-# | `corr` | (i) at the top | the top rules, here $v$ a class, become a Latin square: $y$ is independent of either half of the string |
+# | `corr` | (i) at the top, and with it (iii) | the top rules, here $v$ a class, become a Latin square: $y$ is independent of either half of the string |
 # | `corrall` | (i) at every level | the same at all levels |
 # | `ident4` | (iii) at level 2 | fours of symbols share their label statistics, and differ only jointly |
 # | `ident` | (iii) at level 2 | the same for pairs of symbols |
-# | `hint` | (ii) | lowest-level rule choices lean towards the parity of the label |
+# | `hint` | (ii), towards $t=1$ also (i) | lowest-level rule choices lean towards the parity of the label |
 # | `skip` | (ii) | the first pair's rule shifts the label past the hierarchy |
 # | `skipxor` | (ii), (iii) | the same through the parity of two pairs |
 # | `shared` | none | rule choices lean towards a bit that has nothing to do with the label |
@@ -790,7 +791,8 @@ axes[0, 0].set_ylabel("test error over chance")
 axes[0, 0].legend(fontsize=7.5, loc="center left")
 _ = figures.show(
     fig, name="dials", alt="Test error over chance at t = 1, means over seeds: " + "; ".join(parts) + ".",
-    caption="Who still learns as one condition is taken away: test error over chance, mean and every seed, (8,8,4,3).",
+    caption="Who still learns as a dial is turned: test error over chance, mean and every seed, (8,8,4,3). "
+    "Look-back 2 trains the newest layer together with the one below it. Where marks cover each other at the bottom, all of these learn.",
     **chapter.recompute("chain_rescue", "chain_closed_form"),
 )  # fmt: skip
 
@@ -806,10 +808,10 @@ _ = figures.show(
 # passes ({glue:text}`rhm.C7e`).
 #
 # **(ii) A clean signal is not necessary.** (Nor is it enough by itself: at $t=1$ `corr` and `ident4` are clean.)
-# `hint` raises the dirt and misleads clustering ({glue:text}`rhm.C9.control`), yet the errors of layerwise SGD and
+# `hint` raises the dirt, towards $t=1$ at the cost of the signal as well, and misleads clustering ({glue:text}`rhm.C9.control`), yet the errors of layerwise SGD and
 # of end-to-end training, the largest over $t$, differ by {glue:text}`rhm.C9`. `skip`, where
 # part of the label bypasses the hierarchy, makes layerwise training {glue:text}`rhm.C11` times as wrong as
-# end-to-end training, and `skipxor` {glue:text}`rhm.C11x` times. The null dial harms nobody
+# end-to-end training ({glue:text}`rhm.C11.verdict`), and `skipxor` {glue:text}`rhm.C11x` times. The null dial harms nobody
 # ({glue:text}`rhm.C10`).
 #
 # On the *intact* grammar joint training brings little: at $2P_0$ look-back lowers the error of layerwise training by

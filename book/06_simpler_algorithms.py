@@ -47,7 +47,7 @@ if importlib.util.find_spec("hierlearn") is None:
 if os.path.isdir("hierlearn-book"):
     os.environ.setdefault("HIERLEARN_PROFILE", "smoke")  # a small machine: the next cell takes it
 
-# %% tags=["parameters"]
+# %% tags=["parameters", "remove-input"]
 import os
 
 profile = os.environ.get("HIERLEARN_PROFILE", "laptop")
@@ -161,7 +161,7 @@ def simple_errors(widths, n=n_samples, dim=20, **fields):
     return [m["final"]["rel"] for s in sorted(found) for _, m in found[s]]
 
 
-fig, axes = plt.subplots(1, 2, sharey=True, figsize=(figures.WIDTH, 3.6))
+fig, axes = plt.subplots(1, 2, sharex=True, sharey=True, figsize=(figures.WIDTH, 3.6))
 parts = []
 for index, (ax, widths) in enumerate(zip(axes, (simpler.THREE, simpler.FOUR))):
     lines = [(label, simple_errors(widths, **fields)) for label, fields in SHOWN]
@@ -169,7 +169,7 @@ for index, (ax, widths) in enumerate(zip(axes, (simpler.THREE, simpler.FOUR))):
     for place, (label, values) in enumerate(lines):
         if not values:
             continue
-        values = np.maximum(values, 1e-13)
+        values = np.maximum(values, 1e-16)
         deep = label.startswith("deep")
         ax.plot(
             values,
@@ -189,19 +189,19 @@ for index, (ax, widths) in enumerate(zip(axes, (simpler.THREE, simpler.FOUR))):
 axes[0].set_yticks(range(len(lines)), [label for label, _ in lines])
 figures.show(
     fig, name="contest", alt=f"Relative test errors at N = {n_samples}, medians over seeds. " + "; ".join(parts) + ".",
-    caption=f"Relative test error on $N={n_samples}$ samples in dimension 20: one mark a seed, the line is the median.", **chapter.recompute("deep_pool", "simple_learners"),
+    caption=f"Relative test error on $N={n_samples}$ samples in dimension 20: one mark a seed, the line is the median. Rows without marks were not run.", **chapter.recompute("deep_pool", "simple_learners"),
 );  # fmt: skip
 
 # %% [markdown]
 # ### Three levels: the shortcut works
 #
-# The feature machine's largest error is {glue:text}`simpler.S5` (median and range over seeds); without an update of the metric it is {glue:text}`simpler.S5.control`. The deep network's is
-# {glue:text}`simpler.S1`. **"No simpler algorithm is known" does not carry over to this target.** Sequential kernels with eigen-features come close too: the second stage leaves
+# The feature machine reaches {glue:text}`simpler.S5` (median and range over seeds); without an update of the metric it is {glue:text}`simpler.S5.control`. The deep network's is
+# {glue:text}`simpler.S1`. **"No simpler algorithm is known" does not carry over to this target.** Sequential kernels with eigen-features get part of the way: the second stage leaves
 # {glue:text}`simpler.S4.control` of the error of the first; when it hands on its scalar *prediction* instead, {glue:text}`simpler.S4`. A number carries too little; directions carry enough.
 #
 # Plain kernels fail: {glue:text}`simpler.S2` for the best of them ($N=2000$, for some seeds also 4000). There are $10\,626$ monomials of degree at most 4 in 20 variables; in 10 variables
 # (smoke: 8) there are 1001 (495), fewer than samples, and there the best kernel reaches {glue:text}`simpler.S2.control`. From $d=20$ to 40 the kernels' error grows by a factor
-# {glue:text}`simpler.S3`, while the deep network ends at no more than {glue:text}`simpler.S3d` in any dimension (median and range over seeds).
+# {glue:text}`simpler.S3`, while the deep network's largest error over the dimensions is {glue:text}`simpler.S3d` (median and range over seeds).
 
 # %% tags=["hide-input"]
 if profile != "smoke":
@@ -216,7 +216,7 @@ if profile != "smoke":
         n_seeds = min(len(v) for v in found.values())
         values = np.array([found[d][:n_seeds] for d in dims]).T
         mean, _, _ = figures.series(
-            ax, dims, values, label=label, marker=True, index=index, floor=1e-13
+            ax, dims, values, label=label, marker=True, index=index, floor=1e-16
         )
         parts.append(f"{label} " + ", ".join(f"{m:.1e} at {d}" for m, d in zip(mean, dims)))
     figures.log_axes(ax, "xy", x_ticks=dims)
@@ -230,11 +230,11 @@ if profile != "smoke":
 # %% [markdown]
 # ### Two ways to narrow the shortcut
 #
-# **Depth.** With a fourth level, the best of the simple learners tried there ends at {glue:text}`simpler.S7`, the deep network at {glue:text}`simpler.S1d`. The feature machine, at
+# **Depth.** With a fourth level, of amplitude $\alpha_4$, the best of the simple learners tried there ends at {glue:text}`simpler.S7`, the deep network at {glue:text}`simpler.S1d`. The feature machine, at
 # {glue:text}`simpler.S7m`, has degree 4 where the target has degree 8; with degree 8 it ends at {glue:text}`simpler.S7g`: more monomials, too few samples. With $\alpha_4=0$ on the same targets it is back at
 # {glue:text}`simpler.S7m.control`.
 #
-# **Index dimension.** Widen the levels, so that the target depends on more directions. Up to $r=10$ the feature machine's largest error is {glue:text}`simpler.S6`; from $r=16$ on, its smallest is
+# **Index dimension.** Widen the levels, so that the target depends on more directions. At $r=7$ and 10, with $N=2000$, the feature machine's largest error is {glue:text}`simpler.S6`; at $r=16$ and 20 its smallest is
 # {glue:text}`simpler.S6w`, and the deep network's largest {glue:text}`simpler.S6w.control`. At $r=16$ the eigen-features still do better than the feature machine (see the map). The break moves with $N$: twice the samples at $r=20$ multiply the machine's error by {glue:text}`simpler.S6n`.
 #
 # We know of no published map of who succeeds where. This is ours, as far as this profile goes:
@@ -250,10 +250,10 @@ if profile != "smoke":
             lambda w, n: simple_errors(w, n, learner="eigenfeatures", factor=1),
         ),
     ]
-    depths = {"L = 3": simpler.MAP_3, "L = 4": simpler.MAP_4[profile]}
+    depths = {"three levels": simpler.MAP_3, "four levels": simpler.MAP_4[profile]}
     heights = [len(targets) for targets in depths.values()]
     columns = sorted({*deep_map, *((4000,) if profile == "laptop" else ())})
-    fig, axes = plt.subplots(2, 3, figsize=(figures.WIDTH, 4.6), height_ratios=heights, sharex=True)
+    fig, axes = plt.subplots(2, 3, figsize=(figures.WIDTH, 4.6), height_ratios=heights, sharex=True, sharey="row")
     parts = []
     for line, (depth, targets) in zip(axes, depths.items()):
         for ax, (label, errors) in zip(line, PANELS):
@@ -262,9 +262,10 @@ if profile != "smoke":
                 for j, n in enumerate(columns):
                     values = errors(widths, n)
                     if not values:
+                        ax.text(j, i, "·", ha="center", va="center")
                         continue
-                    value = float(np.exp(np.mean(np.log(np.maximum(values, 1e-13)))))
-                    alpha = float(np.clip((np.log10(value) + 9) / 7, 0.03, 0.6))
+                    value = float(np.exp(np.mean(np.log(np.maximum(values, 1e-16)))))
+                    alpha = float(np.clip(-(np.log10(value) + 1) / 20, 0, 0.6))
                     ax.add_patch(
                         Rectangle(
                             (j - 0.5, i - 0.5),
@@ -275,25 +276,23 @@ if profile != "smoke":
                             linewidth=0,
                         )
                     )
-                    ax.text(j, i, f"{np.log10(value):.1f}", ha="center", va="center", fontsize=8.5)
+                    said = f"{np.log10(value):.1f}".replace("-", "−")
+                    ax.text(j, i, said, ha="center", va="center", fontsize=8.5)
                     cells[sum(widths), n] = value
             ordered = [f"{cells[k]:.0e} at r={k[0]}, N={k[1]}" for k in sorted(cells, key=cells.get)]
             below = sum(value < 1e-4 for value in cells.values())
             parts.append(f"{label}, {depth}: from {ordered[0]} to {ordered[-1]}, below 1e-4 in {below} of {len(cells)} cells")
             ax.set(xlim=(-0.5, len(columns) - 0.5), ylim=(-0.5, len(targets) - 0.5))
             ax.set_xticks(range(len(columns)), columns)
-            ax.set_yticks(
-                range(len(targets)), [str(sum(w)) for w in targets] if ax is line[0] else []
-            )
+            ax.set_yticks(range(len(targets)), [str(sum(w)) for w in targets])
             ax.grid(False)
-            if depth == "L = 3":
-                ax.set_title(label)
-        line[0].set_ylabel(f"r at {depth}")
+            ax.set_title(label)
+        line[0].set_ylabel(f"{depth}, $r$")
     for ax in axes[1]:
         ax.set_xlabel("$N$")
     figures.show(
         fig, name="map", alt="Relative test errors, geometric means over seeds. " + "; ".join(parts) + ".",
-        caption="Who succeeds where: $\\log_{10}$ of the relative test error by index dimension $r$ (rows), samples $N$ (columns), depth (upper and lower panels), and learner. Empty: "
+        caption="Who succeeds where: $\\log_{10}$ of the relative test error by index dimension $r$ (rows), samples $N$ (columns), depth, and learner. The darker, the smaller the error; a dot: "
         "not in this profile.",
         **chapter.recompute("deep_pool", "simple_learners"),
     )  # fmt: skip
@@ -324,11 +323,11 @@ def by_round(widths, n):
         )
         if len(errors):
             points = dict(enumerate(errors.T)) if key else {0: errors[:, 0], last: errors[:, 0]}
-            lines.append(steered.over_seeds(label, points, index=index, floor=1e-13))
+            lines.append(steered.over_seeds(label, points, index=index, floor=1e-16))
     deep_now = deep_errors(widths, n)
     if deep_now:
         lines.append(
-            steered.over_seeds("deep, staged", {0: deep_now, last: deep_now}, index=4, floor=1e-13)
+            steered.over_seeds("deep, staged", {0: deep_now, last: deep_now}, index=4, floor=1e-16)
         )
     return lines
 
@@ -368,8 +367,8 @@ _ = steered.steer(
 # %% [markdown]
 # ### Two layers
 #
-# A two-layer network of powers comes within reach of the target; the same network with GELU units does not. At three levels and the largest $N$ of this profile, GELU over powers is
-# {glue:text}`simpler.S8`. That is about the match of activation and target, not about depth: on a target that *is* a small GELU network the same ratio is {glue:text}`simpler.S8.control`.
+# A two-layer network learns the target better with powers, of which the target is made, than with GELU units. At three levels and the largest $N$ of this profile, the error with GELU units is
+# {glue:text}`simpler.S8` times that with powers. That is about the match of activation and target, not about depth: on a target that *is* a small GELU network the same ratio is {glue:text}`simpler.S8.control`.
 #
 # ## Verdicts
 
@@ -383,7 +382,7 @@ chapter.verdicts()
 # - **That feature machines cannot.** One kernel family, no bandwidth, a few thousand samples. The break moves with $N$.
 # - **That two-layer networks cannot.** One width, 3000 steps, one learning rate.
 # - **Anything about other sequential kernels.** At four levels the products of eigen-features are linearly dependent, and the quadratic form that the next stage reads is not unique.
-# - **Equal knowledge.** See the table: each learner is told something that the others are not.
+# - **Equal knowledge.** Each learner is told something that the others are not (below the table of learners).
 # - **A lower bound.** No proof is claimed here, and the paper claims none for layerwise training, sequential kernels, or two-layer networks.
 #
 # ## Exercises

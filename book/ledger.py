@@ -38,7 +38,7 @@ if importlib.util.find_spec("hierlearn") is None:
 if os.path.isdir("hierlearn-book"):
     os.environ.setdefault("HIERLEARN_PROFILE", "smoke")  # a small machine: the next cell takes it
 
-# %% tags=["parameters"]
+# %% tags=["parameters", "remove-input"]
 import os
 
 profile = os.environ.get("HIERLEARN_PROFILE", "laptop")

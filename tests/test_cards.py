@@ -145,13 +145,13 @@ def test_a_card_carries_everything_a_reader_needs_to_judge() -> None:
         "without the cause",
         format_interval(row.control.estimate, row.control.interval),
         "rule: interval below 0.1",
-        "vanishes",
+        "as required",
         "012345678",
         "Toy, 2 cores",
     ):
         assert part in text
     assert "▲ stale" in Page(chapter_html(several_rows())).text
-    assert "the effect does not vanish in the control" in Page(chapter_html(several_rows())).text
+    assert "the control is not as required" in Page(chapter_html(several_rows())).text
 
 
 def test_a_verdict_is_a_word_with_a_shape_of_its_own() -> None:

@@ -78,7 +78,8 @@ def recomputed(book, stem):
     assert len(lines) == page.count('<figure class="hl-figure"') > 0
     for line in lines:
         command = re.search(r"<code>(.*?)</code>, (.*)", line)
-        yield (html.unescape(command[1]), command[2]) if command else ("", line)
+        plain = command and html.unescape(re.sub("<.*?>", "", command[1]))
+        yield (plain, command[2]) if command else ("", line)
 
 
 @pytest.fixture(scope="session")

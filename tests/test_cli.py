@@ -300,7 +300,7 @@ def test_the_site_is_built_and_its_path_is_the_only_output(ran):
     index = Path(result.stdout.strip())
     assert index == ran / "_build" / "html" / "index.html" and index.exists()
     intro = (ran / "_build" / "html" / "book" / "intro.html").read_text()
-    assert "The measurement doubles the gap." in intro and "CPU seconds" in intro
+    assert "The measurement doubles the gap." in intro and "CPU, s" in intro
     assert "example.org" not in intro
 
 

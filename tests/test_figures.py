@@ -1,5 +1,6 @@
 """Figures: the same bytes, no id twice, alt text that says something, colors that show."""
 
+import io
 import re
 from itertools import combinations
 from pathlib import Path
@@ -14,7 +15,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from hierlearn import figures
+from hierlearn import figures, narrow
 from hierlearn.measure.intervals import IntervalError, interval
 
 CSS = Path(__file__).resolve().parent.parent / "book/_static/hierlearn.css"
@@ -189,3 +190,50 @@ def test_series_stay_apart_for_every_kind_of_color_vision(name: str, vision: Any
     seen = {key: lab(np.array(vision) @ linear(colors[key])) for key in keys}
     nearest = min(float(np.linalg.norm(seen[a] - seen[b])) for a, b in combinations(keys, 2))
     assert nearest >= 14, "a difference of 2.3 is just noticeable in CIELAB"
+
+
+def panels(n_legend: int = 2) -> tuple[Figure, Any]:
+    with figures.style():
+        fig, axes = plt.subplots(1, 2, sharey=True)
+        for ax in axes:
+            for i in range(n_legend):
+                ax.plot([1, 2], [i, 1], label=f"series {i}")
+            ax.set_title("a title")
+            ax.legend()
+        axes[0].set_ylabel("error")
+        fig.savefig(io.BytesIO())
+    return fig, axes
+
+
+def test_on_a_phone_panels_stand_below_each_other_with_ticks_labels_and_legends_of_their_own() -> (
+    None
+):
+    fig, axes = panels()
+    with figures.style():
+        narrow.stack(fig)
+        fig.draw_without_rendering()
+    upper, lower = (ax.get_window_extent() for ax in axes)
+    assert upper.y0 > lower.y1 and abs(upper.x0 - lower.x0) < 1
+    assert fig.get_figwidth() == narrow.WIDTH
+    assert [ax.get_ylabel() for ax in axes] == ["error", "error"]
+    assert all(tick.get_visible() for tick in axes[1].get_yticklabels())
+    for ax, box in zip(axes, (upper, lower), strict=True):
+        legend, title = ax.get_legend().get_window_extent(), ax._left_title.get_window_extent()
+        assert box.y1 - 1 <= legend.y0 and legend.y1 <= title.y0 + 1
+        assert 0 <= legend.x0 and legend.x1 <= fig.bbox.x1
+
+
+def test_the_second_drawing_is_for_figures_with_axes_and_shares_no_id(capsys: Any) -> None:
+    page = figures.show(panels()[0], name="one", alt=ALT)
+    assert page.count("<svg") == 2 and 'class="hl-narrow" style="display:none"' in page
+    ids = re.findall(r'\bid="([^"]+)"', page)
+    assert len(ids) == len(set(ids))
+    assert figures.show(panels()[0], name="one", alt="A.", qualitative=True).count("<svg") == 1
+
+
+def test_marks_of_one_style_say_it_once(fig: Figure) -> None:
+    (ax,) = fig.axes
+    ax.plot(range(50), range(50), marker="o", linestyle="", color=figures.COLORS[0])
+    page = figures.to_html(fig, name="one", alt=ALT)
+    marks = re.findall(r"<g style=[^>]*>((?:\s*<use [^>]*/>)+)\s*</g>", page)
+    assert any(group.count("<use") == 50 and "style" not in group for group in marks)

@@ -50,21 +50,27 @@
       add(svg, "text", { x: box.left - 7, y: y + 4, "text-anchor": "end" }, text);
     }
     add(svg, "path", { ...line, d: `M${place(box.left, box.top)}V${box.bottom}H${box.right}` });
-    let row = 0; // labels of vertical lines that would overlap go one below the other
-    let taken = -Infinity;
-    for (const [text, value] of steps) {
-      const x = box.x(value);
+    for (const [, value] of steps) {
       const dashes = { stroke: "var(--hl-neutral)", "stroke-dasharray": "3 2" };
-      add(svg, "path", { ...dashes, d: `M${place(x, box.top)}V${box.bottom}` });
-      row = x < taken ? row + 1 : 0;
-      taken = x + 8 + 7 * text.length;
-      const left = taken > box.right;
-      const anchor = { "text-anchor": left ? "end" : "start" };
-      add(svg, "text", { x: x + (left ? -8 : 8), y: box.top + 10 + 14 * row, ...anchor }, text);
+      add(svg, "path", { ...dashes, d: `M${place(box.x(value), box.top)}V${box.bottom}` });
     }
     add(svg, "text", { x: 4, y: 14, class: "hl-steer-title" }, axes.y.label);
     const middle = (box.left + box.right) / 2;
     add(svg, "text", { x: middle, y: box.bottom + 36, "text-anchor": "middle" }, axes.x.label);
+  }
+
+  // The labels of the vertical lines, over the data; those that would overlap go below each other.
+  function drawSteps(svg, steps, box) {
+    let row = 0;
+    let taken = -Infinity;
+    for (const [text, value] of steps) {
+      const x = box.x(value);
+      row = x < taken ? row + 1 : 0;
+      taken = x + 8 + 7 * text.length;
+      const left = taken > box.right;
+      const anchor = { "text-anchor": left ? "end" : "start", class: "hl-steer-step" };
+      add(svg, "text", { x: x + (left ? -8 : 8), y: box.top + 10 + 14 * row, ...anchor }, text);
+    }
   }
 
   function drawSeries(svg, series, style, box) {
@@ -170,6 +176,7 @@
       drawAxes(svg, table.axes, table.steps, box);
       const series = state ? state.series : [];
       for (const one of series) drawSeries(svg, one, table.styles[one.style], box);
+      drawSteps(svg, table.steps, box);
       drawLegend(legend, series, table.styles);
       if (!state) {
         const middle = { x: width / 2, y: height / 2, "text-anchor": "middle" };

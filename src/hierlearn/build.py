@@ -144,19 +144,20 @@ def costs_table(
     """Return the measured cost of each chapter, profile and machine, as a Markdown table."""
     lines = []
     for name in project.notebooks():
+        number = name.split("_")[0].lstrip("0")
         own = experiments_of(name, experiments).values()
         for profile in PROFILES:
             by_machine: dict[str, list[Provenance]] = {}
             for _, one in computed(stores, own, profile):
                 by_machine.setdefault(one.hardware, []).append(one)
             lines += [
-                f"| {name} | {profile} | {machine} | {len(found)} | "
-                f"{sum(one.cpu_s for one in found):.1f} | {sum(one.wall_s for one in found):.1f} | "
-                f"{max(one.peak_mb for one in found):.0f} MB |"
+                f"| {number} | {profile} | {machine} | {len(found)} | "
+                f"{sum(one.cpu_s for one in found):.0f} | {sum(one.wall_s for one in found):.0f} | "
+                f"{max(one.peak_mb for one in found):.0f} |"
                 for machine, found in sorted(by_machine.items())
             ]
     head = [
-        "| chapter | profile | machine | groups | CPU seconds | seconds of work | peak memory |",
+        "| chapter | profile | machine | groups | CPU, s | wall, s | peak, MB |",
         "|---|---|---|--:|--:|--:|--:|",
     ]
     return "\n".join(head + lines) if lines else "No costs have been measured yet."

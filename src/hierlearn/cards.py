@@ -101,10 +101,10 @@ def _false_positives(row: Row) -> str:
     control = row.control
     if control.failure_rate is None:
         return "—"
-    why = "" if control.same_quantity else "the control is another quantity; "
-    fails = f"its rule fails in {percent(control.failure_rate)}"
+    fails = f"the control's rule fails in {percent(control.failure_rate)}"
+    why = "" if control.same_quantity else " (it measures another quantity)"
     value = f'<span class="hl-number">{percent(row.false_positive_rate)}</span>'
-    return f'{value} <span class="hl-how">{why or "the control: "}{fails}</span>'
+    return f'{value} <span class="hl-how">{fails}{why}</span>'
 
 
 def _control(row: Row) -> str:
@@ -150,7 +150,8 @@ def _card(row: Row, ledger: str) -> str:
 def _origin(row: Row) -> str:
     source = f'<span class="hl-badge hl-source-{row.source}">{row.source}</span>'
     cited = escape(row.cited or row.paper)
-    return f'<cite class="hl-paper">{cited}</cite>, {_prose(row.locus)} {source}'
+    locus = "" if row.locus == row.source else f", {_prose(row.locus)}"
+    return f'<cite class="hl-paper">{cited}</cite>{locus} {source}'
 
 
 def _bears_on(row: Row) -> str:

@@ -148,7 +148,7 @@ def judge(
         values: the statistic, one number a seed.
         rule: e.g. "interval within [0.9, 1.1]", "interval above 2", or "interval below 0.1".
         control: the same in the ablation in which the effect must vanish.
-        control_rule: where it holds, the effect has vanished.
+        control_rule: where it holds, the control is as required: the effect has vanished.
         kind: of both intervals.
 
     Raises:
@@ -166,8 +166,8 @@ def _outcome(reading: _Reading) -> Outcome:
     if reading.rule.reports:
         return "reported"
     if reading.rule.satisfied(*reading.ends):
-        return "vanishes"
-    return "does not vanish" if reading.rule.violated(*reading.ends) else "unclear"
+        return "as required"
+    return "not as required" if reading.rule.violated(*reading.ends) else "unclear"
 
 
 def _read_control(claim: Claim, evidence: Evidence) -> _Reading | None:
@@ -221,11 +221,11 @@ def _decide(reading: _Reading, control: ControlRow) -> tuple[Verdict, str | None
         return "refuted", None
     if not reading.rule.satisfied(*reading.ends):
         return "inconclusive", "the interval reaches across a bound of the rule"
-    if control.outcome in ("vanishes", "none"):
+    if control.outcome in ("as required", "none"):
         return "supported", None
     why = {
-        "does not vanish": "the effect does not vanish in the control",
-        "unclear": "whether the effect vanishes in the control is unclear",
+        "not as required": "the control is not as required",
+        "unclear": "whether the control is as required is unclear",
     }.get(control.outcome, "the control was not run")
     return "inconclusive", f"the rule holds, but {why}"
 

@@ -5,9 +5,10 @@ Draw inside `style()`, end with `show`; the helpers below draw what several chap
 
 import html
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import matplotlib as mpl
@@ -20,6 +21,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogFormatterMathtext, LogLocator, NullFormatter
 from numpy.typing import ArrayLike, NDArray
 
+from hierlearn import narrow
 from hierlearn.measure.intervals import interval
 from hierlearn.svg import COLORS, INK, NEUTRAL, PAPER, save, to_svg
 
@@ -64,7 +66,9 @@ RC: dict[Any, Any] = {
     "ytick.color": INK,
     "xtick.labelsize": 8.5,
     "ytick.labelsize": 8.5,
-    "legend.frameon": False,
+    "legend.facecolor": PAPER,
+    "legend.edgecolor": "none",
+    "legend.framealpha": 0.8,
     "legend.fontsize": 8.5,
     "lines.linewidth": 1.8,
     "lines.markersize": 5,
@@ -110,18 +114,20 @@ def show(
     qualitative: bool = False,
     other_colors: bool = False,
 ) -> str:
-    """Display `fig` as an inline SVG, close it, and return the HTML; arguments as in `to_html`."""
-    markup = to_html(
-        fig,
-        name=name,
-        alt=alt,
-        caption=caption,
-        command=command,
-        cost=cost,
-        qualitative=qualitative,
-        other_colors=other_colors,
-    )
+    """Display `fig` as an inline SVG, close it, and return the HTML.
+
+    On a phone a second SVG takes its place, with the panels below each other, except for a
+    `qualitative` figure: a diagram has one shape. Arguments as in `to_html`.
+    """
+    draw = partial(to_svg, fig, alt=alt, qualitative=qualitative, other_colors=other_colors)
+    figure = [_scrolling(name, draw(name=name))]
+    if not qualitative:
+        with style():
+            narrow.stack(fig)
+        svg = draw(name=f"{name}-narrow")
+        figure.append(f'<div class="hl-narrow" style="display:none">\n{svg}</div>')
     plt.close(fig)
+    markup = _with_caption(name, figure, caption, command, cost)
     display(Shown(markup, f"Figure {name}: {alt}"))
     return markup
 
@@ -154,19 +160,26 @@ def to_html(
         ValueError: bad `name` or `alt`, or a color that would not follow the theme.
     """
     svg = to_svg(fig, name=name, alt=alt, qualitative=qualitative, other_colors=other_colors)
-    parts = [f'<figure class="hl-figure" id="fig-{name}">']
-    parts.append(
+    return _with_caption(name, [_scrolling(name, svg)], caption, command, cost)
+
+
+def _scrolling(name: str, svg: str) -> str:
+    return (
         f'<div class="hl-scroll" style="overflow-x:auto" tabindex="0" role="group" '
-        f'aria-label="Figure {name}">'
+        f'aria-label="Figure {name}">\n{svg}</div>'
     )
-    parts.append(f"{svg}</div>")
+
+
+def _with_caption(name: str, figure: Sequence[str], caption: str, command: str, cost: str) -> str:
+    parts = [f'<figure class="hl-figure" id="fig-{name}">', *figure]
     if caption or command or cost:
         parts.append("<figcaption>")
         if caption:
             parts.append(f"<p>{_MATH.sub(_SPAN, html.escape(caption))}</p>")
         if command:
             tail = f", {html.escape(cost)}" if cost else ""
-            code = f"<code>{html.escape(command)}</code>"
+            words = " ".join(f"<span>{html.escape(word)}</span>" for word in command.split(" "))
+            code = f"<code>{words}</code>"  # no line ends inside an option
             parts.append(f'<p class="hl-recompute">Recompute: {code}{tail}</p>')
         elif cost:
             parts.append(f'<p class="hl-recompute">{html.escape(cost)}</p>')
@@ -243,13 +256,13 @@ def band(ax: Axes, x: ArrayLike, low: ArrayLike, high: ArrayLike, *, color: str)
 
 def mark_steps(ax: Axes, steps: Mapping[str, float | int]) -> None:
     """Draw a thin vertical line at each step, with its label at the top of the axes."""
-    for label, step in steps.items():
+    for i, (label, step) in enumerate(steps.items()):
         ax.axvline(step, color=NEUTRAL, linewidth=0.9, linestyle=(0, (3, 2)))
         ax.annotate(
             label,
             (step, 1.0),
             xycoords=("data", "axes fraction"),
-            xytext=(3, -2),
+            xytext=(3, -2 - 10 * (i % 2)),  # neighbors need not be far apart
             textcoords="offset points",
             va="top",
             fontsize=8,

@@ -136,7 +136,7 @@ def stripped(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
             cell.metadata.pop("tags", None)
         if "injected-parameters" in tags:
             cell["id"] = "injected-parameters"
-            cell.metadata["tags"] = ["injected-parameters", "hide-input"]
+            cell.metadata["tags"] = ["injected-parameters", "remove-input"]
     return notebook
 
 

@@ -8,7 +8,7 @@ from hierlearn.declarations import Source
 from hierlearn.measure.intervals import IntervalKind
 
 Verdict = Literal["supported", "refuted", "inconclusive", "reported", "not run"]
-Outcome = Literal["vanishes", "does not vanish", "unclear", "reported", "not run", "none"]
+Outcome = Literal["as required", "not as required", "unclear", "reported", "not run", "none"]
 
 
 class ControlRow(BaseModel):

@@ -62,7 +62,7 @@ def scale_text(frozen: RecordStore, experiments: Mapping[str, Experiment], dispa
     load, about = _paper(frozen, experiments, measured)
     rows = [_sizes(p, each, frozen) for p, each in measured.items()]
     head = [
-        "| profile | machine | units | seconds a unit | largest | kB a unit |",
+        "| profile | machine | units | seconds a unit | largest, s | kB a unit |",
         "|---|---|--:|--:|--:|--:|",
     ]
     return "\n\n".join(
@@ -98,7 +98,7 @@ def _paper(
     each = measured.get("paper", ())
     if len(each) == n_units:
         wall = [one.wall_s for one in each]
-        machines = ", ".join(sorted({one.hardware for one in each}))
+        machines = " and ".join(sorted({one.hardware for one in each}))
         about = (
             f"The paper profile took {_time(fsum(wall))} on {machines}, one worker at a time; on "
             "more workers:"
@@ -111,13 +111,12 @@ def _paper(
     work = fsum(seconds.values())
     largest = max(seconds[n] * max(w) / fsum(w) for n, w in weights.items() if fsum(w))
     unknown = sum(cost.n_unknown for cost in found.values())
-    machines = ", ".join(sorted({m for cost in found.values() for m in cost.machines}))
     gap = f", not counting {unknown} units without one" if unknown else ""
     about = (
         f"The paper profile has {n_units} units and has not been measured as a whole. Scaled by "
         f"weight from smaller profiles, an estimate{gap}, it takes {_time(work)} of work "
-        f"on one core of {machines}. So in the table a worker is such a core; a GPU takes its "
-        "place when there are records from one:"
+        "on one core of the machines above. A worker in the table is such a core; times on GPUs "
+        "will stand here when there are records from one:"
     )
     return Load(n_units, work, largest), about
 

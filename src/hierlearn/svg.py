@@ -22,6 +22,7 @@ NEUTRAL = "#707070"
 INK = "#0b0c0d"  # text, axes, grid: the page's own text color
 PAPER = "#fdfefc"  # faces of open markers: the page's own background
 
+_SAME_STYLE = re.compile(r'<use [^>]*? style="([^"]*)"/>(?:\s*<use [^>]*? style="\1"/>)+')
 _MIN_SCALE = 0.8  # a figure shrinks to this share of its width, then it scrolls
 _SAVE: dict[Any, Any] = {
     "svg.fonttype": "path",
@@ -76,8 +77,15 @@ def _inner(raw: str) -> str:
     # It says `* {...}`, which inside a page would reach every element; _root repeats it.
     body = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>", "", body, flags=re.DOTALL)
     body = re.sub(r"<!--.*?-->", "", body, flags=re.DOTALL)
-    body = re.sub(r'(?<= d=")[^"]*', _shorten, body)
+    body = re.sub(r'(?<= (?:d|x|y)=")[^"]*', _shorten, body)
+    body = _SAME_STYLE.sub(_style_once, body)
     return re.sub(r"\n\s*", "\n", body).strip()
+
+
+def _style_once(match: re.Match[str]) -> str:
+    """Write the style of equal marks once, around them: half the bytes of a scatter."""
+    style = f' style="{match[1]}"'
+    return f"<g{style}>{match[0].replace(style, '')}</g>"
 
 
 def _shorten(match: re.Match[str]) -> str:
