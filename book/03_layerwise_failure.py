@@ -456,13 +456,13 @@ for index, (label, k) in enumerate({"greedy": 1, "staged": None}.items()):
 ax.set_xticks(range(len(widths)), [f"{a}, {b}" for a, b in widths])
 figures.log_axes(ax, "y")
 ax.set(
-    xlabel="widths $m_2, m_3$ of the network (target: 4, 3; $d=20$)",
+    xlabel="widths $m_2, m_3$ of the network",
     ylabel="final relative test error",
 )
 ax.legend()
 figures.show(
     fig, name="width", alt=f"Three levels, geometric means of {len(values)} seeds: " + "; ".join(parts) + ".",
-    caption="Overparametrized levels soften the failure: the greedy error falls, the staged one rises, and their ratio shrinks from narrow to wide.", **chapter.recompute("width"),
+    caption="Overparametrized levels ($d=20$; the target has widths 4, 3) soften the failure: the greedy error falls, the staged one rises, and their ratio shrinks from narrow to wide.", **chapter.recompute("width"),
 );  # fmt: skip
 
 # %% [markdown]

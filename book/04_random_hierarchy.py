@@ -730,7 +730,7 @@ for index, (name, kept) in enumerate(curves.items()):
                 f"sensitivity of layer {layer + 1} {values.mean(0)[0]:.2f} to {values.mean(0)[-1]:.2f}"
             )
 axes[0].set_title("test error over chance")
-axes[1].set_title("sensitivity to lowest-level synonyms, during the thaw of all layers")
+axes[1].set_title("sensitivity to synonyms of level 1")
 axes[1].set_xlabel("steps after layerwise training ended")
 axes[0].legend()
 axes[1].legend()
@@ -739,7 +739,7 @@ _ = figures.show(
     fig, name="thaw",
     alt=f"After layerwise training on corr at t = 1, {len(curves['thaw'])} seeds over {steps[-1]} steps: " + "; ".join(parts) + ".",
     caption="What the thaw does. Layerwise training has ended near chance; at step 0 all layers begin to train, with the head that is "
-    "there. Top: test error. Bottom: the lower layers, which had learned nothing of synonymy, learn it now. Every seed and the mean.",
+    "there. Top: test error. Bottom, during the thaw of all layers: the lower layers, which had learned nothing of synonymy, learn it now. Every seed and the mean.",
     **chapter.recompute("chain_rescue"),
 )  # fmt: skip
 

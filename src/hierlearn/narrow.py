@@ -2,6 +2,7 @@
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.legend import Legend
 
 WIDTH = 3.75  # inches; a page of 390 px less its margins
 _MAX_PANEL = 2.5  # inches
@@ -27,9 +28,7 @@ def stack(fig: Figure) -> None:
             ax.tick_params(axis="y", labelleft=first.yaxis.get_tick_params()["labelleft"])
             ax.set_ylabel(ax.get_ylabel() or first.get_ylabel())
         ax.set_subplotspec(grid[i])
-    legends = sum(_legend_above(ax) for ax in axes)
-    for legend in fig.legends:
-        legend.set_ncols(2)
+    legends = sum(map(_legend_above, axes)) + sum(_legend_below(fig, one) for one in [*fig.legends])
     fig.set_size_inches(WIDTH, sum(panels) + legends + sum(map(_beyond, axes)))
 
 
@@ -46,18 +45,26 @@ def _row(ax: Axes) -> int:
 
 def _legend_above(ax: Axes) -> float:
     """Put a legend between the axes and its title; return its height in inches."""
-    legend = ax.get_legend()
-    if legend is None:
+    if ax.get_legend() is None:
         return 0.0
-    legend.set_ncols(1)
-    legend.set_loc("lower left")
-    legend.set_bbox_to_anchor((0, 1), ax.transAxes)
-    figure = ax.get_figure(root=True)
-    assert figure is not None
-    height = legend.get_window_extent().height / figure.dpi
+    height = _inches(ax.legend(loc="lower left", bbox_to_anchor=(0, 1)))
     if title := ax.get_title(loc="left"):
         ax.set_title(title, loc="left", pad=72 * height + 8)
-    return float(height)
+    return height
+
+
+def _legend_below(fig: Figure, legend: Legend) -> float:
+    """Write a legend of the figure anew, in one column; return its height in inches."""
+    legend.remove()
+    names = [text.get_text() for text in legend.get_texts()]
+    handles = [handle for handle in legend.legend_handles if handle is not None]
+    return _inches(fig.legend(handles, names, loc="outside lower center"))
+
+
+def _inches(legend: Legend) -> float:
+    figure = legend.get_figure(root=True)
+    assert figure is not None
+    return float(legend.get_window_extent().height / figure.dpi)
 
 
 def _beyond(ax: Axes) -> float:
