@@ -433,7 +433,7 @@ if profile != "smoke":
     )  # fmt: skip
 
 # %% [markdown]
-# The exponent of the greedy floor in $d$ is {glue:text}`layerwise.F6`: from 10 to 40 dimensions the floor does not fall. With three dimensions we say no more.
+# The exponent of the greedy floor in $d$ is {glue:text}`layerwise.F6`: no fall of the floor is seen, and with three dimensions we say no more.
 #
 # ## Where the failure softens
 #
