@@ -663,8 +663,8 @@ figures.show(
 # level 2 multiplies the test error by {glue:text}`bfc.BC4`. The closed form for the rotation, derived for
 # the squared loss, is off by a factor {glue:text}`bfc.BC2`. Joint training on labels ends with a level-2
 # error of {glue:text}`joint-shape` (after rescaling; median and range) and a clean error of
-# {glue:text}`joint-err` at $\alpha_3=0.4$: in the median level 2 is farther off than after greedy training
-# (figure above), so that the function is learned in part, and the hierarchy is not.
+# {glue:text}`joint-err` at $\alpha_3=0.4$; the figure above shows what greedy and staged training reach there.
+# A part of the function can be learned without the hierarchy.
 #
 # Noise decides how much of this survives:
 
@@ -688,8 +688,8 @@ if runs.get("label_noise"):
     )  # fmt: skip
 
 # %% [markdown]
-# With a tenth of the training labels flipped the advantage is gone: greedy over staged is
-# {glue:text}`bfc.BC6` (the claim that it is near 1 is {glue:text}`bfc.BC6.verdict`). Whether more samples would bring the advantage back, we have not tried.
+# With a tenth of the training labels flipped, greedy over staged is {glue:text}`bfc.BC6`, where 1 means no
+# advantage (the claim that none is left: {glue:text}`bfc.BC6.verdict`). Whether more samples would bring the advantage back, we have not tried.
 #
 # ## Verdicts
 

@@ -370,11 +370,11 @@ for degree, found in reached.items():
     values = np.array([[found[s]["poly4"][d] for d in dims] for s in sorted(found)])
     targets = np.array([math.comb(d, degree) for d in dims])
     mean, _, _ = figures.series(
-        axes[0], dims, values, label=f"degree {degree}", marker=True, index=degree - 1
+        axes[0], dims, values, label=f"degree {degree}", marker=True, index=degree - 1 + (degree > 2)
     )
     axes[0].plot(dims, targets / 2, color=figures.INK, linestyle=":", linewidth=1)
     figures.series(
-        axes[1], dims, values / targets, label=f"degree {degree}", marker=True, index=degree - 1
+        axes[1], dims, values / targets, label=f"degree {degree}", marker=True, index=degree - 1 + (degree > 2)
     )
     parts.append(
         f"degree {degree}: {mean[0]:.0f} at dimension {dims[0]}, {mean[-1]:.0f} at {dims[-1]}, "
@@ -397,7 +397,7 @@ _ = figures.show(
     + "; ".join(parts)
     + ".",
     caption="Samples for class-averaged error ½, all seeds; dotted: the certificate, half the number of targets. Second panel: "
-    "both over the number of targets. From degree 2 on the quotient falls with the dimension, and stays above ½.",
+    "both over the number of targets.",
     **chapter.recompute("kernel_half_error"),
 )
 
@@ -405,8 +405,7 @@ _ = figures.show(
 # The smallest exponent of $N_{50}$ in $d$ is {glue:text}`kernel.K3` for degree 2, {glue:text}`kernel.K3c` for
 # degree 3 and {glue:text}`kernel.K3d` for degree 4; for degree 1 the largest is
 # {glue:text}`kernel.K3.control`. (A dash means that this profile does not run the experiment.) Exponents
-# over such small dimensions are rough: that of $\binom dk$ itself is above $k$, and those of $N_{50}$ are below, because the
-# quotient falls. The quotient
+# over such small dimensions are rough: that of $\binom dk$ itself is above $k$. The quotient
 # $N_{50}/\binom dk$ is at most {glue:text}`kernel.K3r`.
 #
 # **Odd degrees.** A ReLU unit without bias satisfies
@@ -516,7 +515,7 @@ _ = figures.show(
 # %% [markdown]
 # At the largest dimension and sample, the error is {glue:text}`kernel.K5` of what the certificate allows any
 # kernel. On dense targets the smallest quotient is {glue:text}`kernel.K5.control`. On a parity of degree 8 in
-# dimension 16 the network reaches a relative error of {glue:text}`kernel.K5o`.
+# dimension 16 the error is {glue:text}`kernel.K5o` of what the certificate allows.
 #
 # ### A hierarchy of all levels
 #

@@ -356,7 +356,7 @@ figures.show(
 
 # %% [markdown]
 # The floor of greedy training has exponent {glue:text}`layerwise.F2` in $\alpha_3$ (predicted: 2), and its height is {glue:text}`layerwise.F2p` times the predicted one. Of
-# the variance of level 3, {glue:text}`layerwise.F2l` (mean over seeds of the smallest share over the gaps) is lost: with a smaller gap the loss of level 3 weighs less in the whole, but its share of level 3 does not shrink.
+# the variance of level 3, {glue:text}`layerwise.F2l` (mean over seeds of the smallest share over the gaps) is lost: with a smaller gap the loss weighs less in the whole, but much of level 3 is lost at every gap.
 #
 # With a free quadratic readout the output can be repaired, and only the features stay wrong. A floor of higher order remains: exponent
 # {glue:text}`layerwise.F3` (predicted: 4 in the limit of small gaps), at $\alpha_3=0.2$ it is {glue:text}`layerwise.F3e` of the variance of $y$. Without the skip term, which alone rotates the

@@ -138,7 +138,7 @@ axes[0].set_ylabel("density")
 figures.show(
     fig, name="radii", alt="Densities of the radius in dimension 10 and histograms of 100000 draws. " + "; ".join(parts) + ".",
     caption=r"The radius in dimension 10: density (line) and 100 000 draws (steps). The density of the Bessel mixture "
-    r"oscillates; by the paper's Theorem 4 this makes shallow networks exponentially wide.",
+    r"oscillates; it is the distribution of the paper's Theorem 4.",
     **chapter.recompute(),
 );  # fmt: skip
 

@@ -292,7 +292,7 @@ if profile != "smoke":
         ax.set_xlabel("$N$")
     figures.show(
         fig, name="map", alt="Relative test errors, geometric means over seeds. " + "; ".join(parts) + ".",
-        caption="Who succeeds where: $\\log_{10}$ of the relative test error by index dimension $r$ (rows), samples $N$ (columns), depth, and learner. The darker, the smaller the error; a dot: "
+        caption="Who succeeds where: $\\log_{10}$ of the relative test error by index dimension $r$ (rows), samples $N$ (columns), depth, and learner. The stronger the color, the smaller the error; a dot: "
         "not in this profile.",
         **chapter.recompute("deep_pool", "simple_learners"),
     )  # fmt: skip

@@ -192,11 +192,11 @@ def test_series_stay_apart_for_every_kind_of_color_vision(name: str, vision: Any
     assert nearest >= 14, "a difference of 2.3 is just noticeable in CIELAB"
 
 
-def panels(n_legend: int = 2) -> tuple[Figure, Any]:
+def panels() -> tuple[Figure, Any]:
     with figures.style():
         fig, axes = plt.subplots(1, 2, sharey=True)
         for ax in axes:
-            for i in range(n_legend):
+            for i in range(2):
                 ax.plot([1, 2], [i, 1], label=f"series {i}")
             ax.set_title("a title")
             ax.legend()
@@ -216,11 +216,22 @@ def test_on_a_phone_panels_stand_below_each_other_with_ticks_labels_and_legends_
     assert upper.y0 > lower.y1 and abs(upper.x0 - lower.x0) < 1
     assert fig.get_figwidth() == narrow.WIDTH
     assert [ax.get_ylabel() for ax in axes] == ["error", "error"]
-    assert all(tick.get_visible() for tick in axes[1].get_yticklabels())
+    assert axes[1].yaxis.get_tick_params()["labelleft"] and axes[1].get_yticklabels()
     for ax, box in zip(axes, (upper, lower), strict=True):
         legend, title = ax.get_legend().get_window_extent(), ax._left_title.get_window_extent()
         assert box.y1 - 1 <= legend.y0 and legend.y1 <= title.y0 + 1
         assert 0 <= legend.x0 and legend.x1 <= fig.bbox.x1
+
+
+def test_on_a_phone_every_panel_of_a_grid_has_its_labels() -> None:
+    with figures.style():
+        fig, axes = plt.subplots(2, 2, sharex=True, sharey=True)
+        axes[1, 0].set_xlabel("step")
+        axes[0, 0].set_ylabel("error")
+        fig.savefig(io.BytesIO())
+        narrow.stack(fig)
+    assert {(ax.get_xlabel(), ax.get_ylabel()) for ax in axes.flat} == {("step", "error")}
+    assert all(ax.get_xticklabels() and ax.get_yticklabels() for ax in axes.flat)
 
 
 def test_the_second_drawing_is_for_figures_with_axes_and_shares_no_id(capsys: Any) -> None:

@@ -59,7 +59,7 @@ def test_every_notebook_starts_with_the_same_hidden_set_up_cell(path):
     assert first.metadata == {
         "cellView": "form", "jupyter": {"source_hidden": True}, "tags": ["remove-cell"],
     }  # fmt: skip
-    assert "parameters" in parameters.metadata.tags
+    assert parameters.metadata.tags == ["parameters", "remove-input"]
 
 
 def test_where_the_package_is_installed_the_cell_does_nothing(calls):

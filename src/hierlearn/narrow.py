@@ -11,36 +11,35 @@ _MAX_PANEL = 2.5  # inches
 def stack(fig: Figure) -> None:
     """Make a drawn `fig` `WIDTH` wide, one panel a row; letters keep their size.
 
-    For figures with constrained layout that have been drawn. A panel that took ticks and label of
-    the y axis from the first of its row gets its own. Legends go above their axes, where they hide
-    nothing, in one column. Invisible panels are removed.
+    For figures with constrained layout that have been drawn. A panel beside others that took ticks
+    and labels of its axes from one of them gets its own. Legends go above their axes, in one
+    column, where they hide nothing. Invisible panels are removed.
     """
     for ax in list(fig.axes):
         if not ax.get_visible():
             ax.remove()
     axes = [ax for ax in fig.axes if ax.get_subplotspec() is not None]
     panels = [min(ax.get_position().height * fig.get_figheight(), _MAX_PANEL) for ax in axes]
-    beside = {ax: _first_of_row(ax, axes) for ax in axes}
+    for ax in axes:
+        spec = ax.get_subplotspec()
+        if spec is not None and spec.get_gridspec().ncols > 1:
+            _own_labels(ax, axes)
     grid = fig.add_gridspec(len(axes), 1, height_ratios=panels)
     for i, ax in enumerate(axes):
-        first = beside[ax]
-        if first is not ax and ax.get_shared_y_axes().joined(ax, first):
-            ax.tick_params(axis="y", labelleft=first.yaxis.get_tick_params()["labelleft"])
-            ax.set_ylabel(ax.get_ylabel() or first.get_ylabel())
         ax.set_subplotspec(grid[i])
     legends = sum(map(_legend_above, axes)) + sum(_legend_below(fig, one) for one in [*fig.legends])
     fig.set_size_inches(WIDTH, sum(panels) + legends + sum(map(_beyond, axes)))
 
 
-def _first_of_row(ax: Axes, axes: list[Axes]) -> Axes:
-    row = _row(ax)
-    return next(other for other in axes if _row(other) == row)
-
-
-def _row(ax: Axes) -> int:
-    spec = ax.get_subplotspec()
-    assert spec is not None
-    return spec.rowspan.start
+def _own_labels(ax: Axes, axes: list[Axes]) -> None:
+    """Give `ax` the labels of the panels whose x or y axis it shares, and show its ticks' own."""
+    for other in axes:
+        if ax.get_shared_x_axes().joined(ax, other):
+            ax.tick_params(axis="x", labelbottom=True)
+            ax.set_xlabel(ax.get_xlabel() or other.get_xlabel())
+        if ax.get_shared_y_axes().joined(ax, other):
+            ax.tick_params(axis="y", labelleft=True)
+            ax.set_ylabel(ax.get_ylabel() or other.get_ylabel())
 
 
 def _legend_above(ax: Axes) -> float:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from multiprocessing import parent_process
 from pathlib import Path
 from typing import Any
@@ -68,6 +69,7 @@ def _outcomes(
         for name, given in parameters.items():
             yield name, _execute_one(project, name, given)
         return
+    suspects = []
     with worker_pool(n_workers, {}) as pool:
         running = {
             pool.submit(_execute_one, project, name, given): name
@@ -76,8 +78,14 @@ def _outcomes(
         for future in as_completed(running):
             try:
                 yield running[future], future.result()
+            except BrokenProcessPool:  # whichever notebook it was, all that were left end so
+                suspects.append(running[future])
+    for name in suspects:
+        with worker_pool(1, {}) as pool:
+            try:
+                yield name, pool.submit(_execute_one, project, name, parameters[name]).result()
             except BrokenProcessPool:
-                yield running[future], RunError("the process that executed it died")
+                yield name, RunError("the process that executed it died")
 
 
 def _execute_one(project: Project, name: str, parameters: dict[str, str]) -> float | RunError:
@@ -86,12 +94,21 @@ def _execute_one(project: Project, name: str, parameters: dict[str, str]) -> flo
     start = time.perf_counter()
     try:
         _papermill(project.notebook(name), target, parameters, cwd=project.book)
+        _strip(target)
     except RunError as error:
+        with suppress(RunError):  # half a notebook that cannot be read is not the error to tell
+            _strip(target)
         return error
-    finally:
-        if target.exists():
-            write_notebook(target, stripped(nbformat.read(target, as_version=4)))
     return time.perf_counter() - start
+
+
+def _strip(target: Path) -> None:
+    if not target.exists():
+        return
+    try:
+        write_notebook(target, stripped(nbformat.read(target, as_version=4)))
+    except (OSError, ValueError) as error:
+        raise RunError(f"{target}: {error}") from error
 
 
 def _papermill(source: Path, target: Path, parameters: dict[str, str], *, cwd: Path) -> None:
