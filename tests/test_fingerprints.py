@@ -41,6 +41,7 @@ def book(tmp_path, monkeypatch):
 
 def forget():
     importlib.invalidate_caches()
+    fingerprints.code_fingerprint.cache_clear()
     fingerprints._scan.cache_clear()
     fingerprints._source.cache_clear()
 

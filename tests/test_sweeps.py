@@ -14,9 +14,9 @@ import hierlearn
 from hierlearn import executors, sweeps
 from hierlearn.devices import DeviceError
 from hierlearn.executors import LocalPool
+from hierlearn.pools import worker_pool
 from hierlearn.records import RecordError, RecordStore, fingerprint, freeze, sole_writer
 from hierlearn.sweeps import SweepError, compute
-from hierlearn.workers import worker_pool
 
 PATHS = [str(Path(hierlearn.__file__).parents[1]), str(Path(__file__).parent)]
 

@@ -125,11 +125,11 @@ def write_fragments(project: Project, experiments: dict[str, Experiment]) -> Non
         label: cards.theorem_html(row for row in rows if label in row.theorems) for label in labels
     }
     write_text(target / "theorems.json", json.dumps(lines, indent=1) + "\n")
-    stores = [store]
-    if project.frozen_records.is_dir() and not store.frozen:
-        stores.append(RecordStore(project.frozen_records))
+    is_frozen = store.folder.resolve() == project.frozen_records.resolve()
+    frozen = store if is_frozen else RecordStore(project.frozen_records)
+    stores = [store] if is_frozen or not project.frozen_records.is_dir() else [store, frozen]
     write_text(target / "costs.md", costs_table(project, stores, experiments) + "\n")
-    frozen, dispatch = RecordStore(project.frozen_records), project.book / "dispatch.json"
+    dispatch = project.book / "dispatch.json"
     scale = scaling.scale_text(frozen, experiments, dispatch)
     write_text(target / "scale.md", scale + "\n")
 

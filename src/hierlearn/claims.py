@@ -22,6 +22,7 @@ from hierlearn.declarations import (
 )
 from hierlearn.experiments.base import PROFILES, Experiment
 from hierlearn.measure.intervals import Interval, IntervalError, IntervalKind, interval
+from hierlearn.records import groups_of
 from hierlearn.resampling import rate
 from hierlearn.rows import ControlRow, Outcome, Row, Verdict
 
@@ -67,7 +68,7 @@ class Evidence:
         """The records of an experiment; none where it has no groups at this profile."""
         if name not in self._records:
             experiment = self.experiments[name]
-            keys = {run.key for group in experiment.groups(self.profile) for run in group.runs}
+            keys = {run.key for group in groups_of(experiment, self.profile) for run in group.runs}
             found = list(self.store.read(experiment, self.profile)) if keys else []
             missing = keys - {record.key for record in found}
             if missing:

@@ -225,7 +225,7 @@ def load_claims(path: Path | str, experiments: Mapping[str, Experiment]) -> list
     """
     path = Path(path)
     try:
-        entries = yaml.safe_load(path.read_text(encoding="utf-8"))
+        entries = yaml.CSafeLoader(path.read_text(encoding="utf-8")).get_single_data()
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ClaimError(f"{path} cannot be read as YAML: {error}") from error
     if not isinstance(entries, list):

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from hierlearn import devices
-from hierlearn.workers import Result, Unit, measure_unit, measuring_variables, worker_pool
+from hierlearn.pools import worker_pool
+from hierlearn.workers import Result, Unit, measure_unit, measuring_variables
 
 MAX_DEATHS = 3
 """A unit whose worker died so often is given up, and named."""

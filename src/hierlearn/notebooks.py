@@ -15,15 +15,33 @@ from typing import Any
 
 import nbformat
 import papermill
+from papermill.engines import NBClientEngine, NotebookExecutionManager, papermill_engines
 
+from hierlearn.pools import worker_pool
 from hierlearn.project import Project, RunError, UsageError
-from hierlearn.workers import worker_pool
 
 # What goes wrong in a cell comes back as its output; what the kernel itself logs (that it listens
 # on loopback without encryption, a trace when it is interrupted) helps nobody.
 KERNEL_OPTIONS = ["--log-level=CRITICAL"]
 # Seconds to wait for what a finished cell printed; on a busy machine nbclient's 4 are not enough.
 IOPUB_TIMEOUT = 60
+
+
+class _SavesOnce(NBClientEngine):
+    """Papermill's engine, which would save the whole notebook at each cell's start and end."""
+
+    @classmethod
+    def execute_managed_notebook(
+        cls, nb_man: NotebookExecutionManager, *args: Any, **options: Any
+    ) -> Any:
+        target, nb_man.output_path = nb_man.output_path, None
+        try:
+            return super().execute_managed_notebook(nb_man, *args, **options)
+        finally:  # papermill saves once more, whatever happened
+            nb_man.output_path = target
+
+
+papermill_engines.register("saves once", _SavesOnce)
 
 
 def check_parameters(project: Project, name: str, parameters: dict[str, str]) -> None:
@@ -122,6 +140,7 @@ def _papermill(source: Path, target: Path, parameters: dict[str, str], *, cwd: P
             str(source),
             str(target),
             parameters=parameters,
+            engine_name="saves once",
             cwd=str(cwd),
             progress_bar=sys.stderr.isatty() and parent_process() is None,
             extra_arguments=list(KERNEL_OPTIONS),

@@ -5,10 +5,12 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import yaml
 
-from hierlearn.experiments.base import PROFILES, Experiment
+if TYPE_CHECKING:  # it brings torch, which a process that executes notebooks does without
+    from hierlearn.experiments import Experiment
 
 
 class UsageError(ValueError):
@@ -131,14 +133,14 @@ def find_project(start: Path | None = None, *, need_book: bool = True) -> Projec
     )
 
 
-def experiments_of(name: str, experiments: dict[str, Experiment]) -> dict[str, Experiment]:
+def experiments_of(name: str, experiments: "dict[str, Experiment]") -> "dict[str, Experiment]":
     """Return the experiments that belong to the notebook `name`, in their order."""
     return {key: one for key, one in experiments.items() if one.chapter == name}
 
 
 def find_experiments(
-    names: Iterable[str], experiments: Mapping[str, Experiment]
-) -> dict[str, Experiment]:
+    names: Iterable[str], experiments: "Mapping[str, Experiment]"
+) -> "dict[str, Experiment]":
     """Return the experiments that `names` mean, in their order; all of them when it is empty.
 
     A name is an experiment's, or a chapter's stem, number or unique part of its stem.
@@ -157,7 +159,7 @@ def find_experiments(
     return {key: one for key, one in experiments.items() if key in wanted or not wanted}
 
 
-def execution_order(project: Project, experiments: dict[str, Experiment]) -> list[str]:
+def execution_order(project: Project, experiments: "dict[str, Experiment]") -> list[str]:
     """Return the notebooks: chapters in the book's order, then those that only read records."""
     stems = project.notebooks()
     return sorted(stems, key=lambda stem: not experiments_of(stem, experiments))
@@ -165,6 +167,8 @@ def execution_order(project: Project, experiments: dict[str, Experiment]) -> lis
 
 def check_profile(profile: object) -> str:
     """Return `profile` when there is one of that name, else raise `UsageError`."""
+    from hierlearn.experiments import PROFILES
+
     return check_choice("profile", profile, PROFILES)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from hierlearn import claims
 from hierlearn.experiments import EXPERIMENTS, PROFILES, Experiment
 from hierlearn.project import Project, RunError, experiments_of
-from hierlearn.records import RecordStore
+from hierlearn.records import RecordStore, groups_of
 
 DEFAULT_PROFILE = "laptop"
 
@@ -74,7 +74,7 @@ def published(
         for profile in PROFILES[: PROFILES.index(largest) + 1]:
             listed = store.manifest.get(profile, {})
             lacking = [one for key, one in reads.items() if key not in listed]
-            if len(lacking) < len(reads) and not any(one.groups(profile) for one in lacking):
+            if len(lacking) < len(reads) and not any(groups_of(one, profile) for one in lacking):
                 found[name] = profile
     if missing := [name for name in chapters if name not in found]:
         raise RunError(

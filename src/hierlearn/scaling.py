@@ -16,7 +16,7 @@ from typing import Any
 from hierlearn import costs
 from hierlearn.cards import format_number
 from hierlearn.experiments.base import PROFILES, Experiment
-from hierlearn.records import Provenance, RecordStore, computed
+from hierlearn.records import Provenance, RecordStore, computed, groups_of
 
 FACTORS = (1, 10, 1000)
 WORKERS = (1, 8, 1000)
@@ -94,7 +94,7 @@ def _paper(
     measured: Mapping[str, Sequence[Provenance]],
 ) -> tuple[Load, str]:
     """Return the load of the paper profile, measured or scaled, and a sentence that says which."""
-    n_units = sum(len(one.groups("paper")) for one in experiments.values())
+    n_units = sum(len(groups_of(one, "paper")) for one in experiments.values())
     each = measured.get("paper", ())
     if len(each) == n_units:
         wall = [one.wall_s for one in each]
@@ -107,7 +107,7 @@ def _paper(
     nothing = RecordStore(frozen.folder / "none", frozen=True)
     found = {one.name: costs.cost([one], "paper", nothing, frozen) for one in experiments.values()}
     seconds = {name: cost.known + cost.scaled for name, cost in found.items()}
-    weights = {n: [group.weight for group in experiments[n].groups("paper")] for n in found}
+    weights = {n: [group.weight for group in groups_of(experiments[n], "paper")] for n in found}
     work = fsum(seconds.values())
     largest = max(seconds[n] * max(w) / fsum(w) for n, w in weights.items() if fsum(w))
     unknown = sum(cost.n_unknown for cost in found.values())

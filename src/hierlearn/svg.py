@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 # Okabe and Ito's hues, in the order blue, vermilion, green, purple, orange, sky, with lightness
@@ -26,7 +27,6 @@ _SAME_STYLE = re.compile(r'<use [^>]*? style="([^"]*)"/>(?:\s*<use [^>]*? style=
 _MIN_SCALE = 0.8  # a figure shrinks to this share of its width, then it scrolls
 _SAVE: dict[Any, Any] = {
     "svg.fonttype": "path",
-    "savefig.facecolor": "none",
     "mathtext.fontset": "dejavusans",
 }
 
@@ -51,12 +51,21 @@ def to_svg(
             "starting with a letter"
         )
     check_alt(name, alt, qualitative)
-    buffer = io.StringIO()
-    with mpl.rc_context({**_SAVE, "svg.hashsalt": name}):
-        fig.savefig(buffer, format="svg", metadata={"Date": None})
-    raw = buffer.getvalue()
+    raw = _drawn(fig, name)
     body = _theme(_inner(raw), name, other_colors)
     return _root(raw, name, alt) + _prefix_ids(body, name) + "</svg>"
+
+
+def _drawn(fig: Figure, name: str) -> str:
+    """Return what matplotlib writes; `savefig` does the same, but draws every figure twice."""
+    buffer, canvas = io.StringIO(), fig.canvas
+    fig.set_facecolor("none")
+    try:
+        with mpl.rc_context({**_SAVE, "svg.hashsalt": name}):
+            FigureCanvasSVG(fig).print_svg(buffer, metadata={"Date": None})
+    finally:
+        fig.set_canvas(canvas)
+    return buffer.getvalue()
 
 
 def check_alt(name: str, alt: str, qualitative: bool = False) -> None:

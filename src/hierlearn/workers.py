@@ -1,18 +1,12 @@
-"""What a worker does: measuring one unit, and, as a process of ours, never outliving the driver."""
+"""What a worker does: measuring one unit."""
 
 import os
 import platform
-import signal
-import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from multiprocessing import get_context
-from multiprocessing.connection import Connection
 from textwrap import shorten
 from typing import Any
 
@@ -28,9 +22,6 @@ from hierlearn.records import code_fingerprint, plain_measurements
 _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 _DRIVER = "HIERLEARN_DRIVER"
 """The variable that tells a worker the process id of its driver."""
-
-START_METHOD = "spawn"
-"""Fresh processes. Only tests fork theirs, from a process that has imported everything."""
 
 
 @dataclass(frozen=True)
@@ -98,66 +89,10 @@ def measuring_variables() -> dict[str, str]:
     return {**dict.fromkeys(_ONE_THREAD, "1"), _DRIVER: str(os.getpid())}
 
 
-@contextmanager
-def worker_pool(n_workers: int, variables: Mapping[str, str]) -> Iterator[ProcessPoolExecutor]:
-    """Give a pool of fresh processes that end with the block, however it ends.
-
-    `variables` are added to their environment: numerical libraries read theirs when they load.
-
-    The workers hold one end of a pipe whose other end only this process has: when that closes,
-    because the block was left or this process was killed, they exit at once.
-    """
-    context = get_context(START_METHOD)
-    leash, held = context.Pipe(duplex=False)
-    # A forked worker has both ends: held open there, the pipe would outlive the driver.
-    ends = leash, held if START_METHOD == "fork" else None
-    pool = ProcessPoolExecutor(
-        n_workers, mp_context=context, initializer=_start_worker, initargs=ends
-    )
-    try:
-        with _environment(variables):
-            yield pool
-        pool.shutdown()
-    finally:
-        held.close()
-        pool.shutdown(cancel_futures=True)
-        leash.close()
-
-
-@contextmanager
-def _environment(values: Mapping[str, str]) -> Iterator[None]:
-    """Give new processes these variables."""
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
-
-
 def refuse_in_worker() -> None:
     """Raise RuntimeError in a worker that computes because it imports an unguarded script."""
     if os.environ.get(_DRIVER, str(os.getpid())) != str(os.getpid()):
         raise RuntimeError("a worker process must not compute: put it under `if __name__ == ...`")
-
-
-def _start_worker(leash: Connection, held: Connection | None) -> None:
-    if held is not None:
-        held.close()
-    # Ctrl-C reaches the whole process group; what to do about it is the driver's to decide.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_exit_when_released, args=(leash,), daemon=True).start()
-
-
-def _exit_when_released(leash: Connection) -> None:
-    try:
-        leash.recv_bytes()
-    except (EOFError, OSError):
-        os._exit(1)
 
 
 def _packages() -> dict[str, str]:

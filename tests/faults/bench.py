@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from hierlearn import sweeps, workers
+from hierlearn import pools, sweeps
 from hierlearn.experiments import EXPERIMENTS, Experiment, Run
 from hierlearn.records import Record, RecordError, RecordStore, freeze
 from hierlearn.sweeps import compute
@@ -91,7 +91,7 @@ def make_bench(root: Path) -> Bench:
     state = sweeps.git_state()
     sweeps.git_state = lambda: state
     bench.sweep(bench.reference.folder).expect(0)
-    workers.START_METHOD = "fork"
+    pools.START_METHOD = "fork"
     times = []
     for folder in (root / "forked", root / "forked_again"):  # the first also warms caches
         start = time.perf_counter()

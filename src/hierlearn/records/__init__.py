@@ -18,7 +18,7 @@ from hierlearn.records.schema import (
     RecordError,
     plain_measurements,
 )
-from hierlearn.records.store import GroupState, RecordStore, computed
+from hierlearn.records.store import GroupState, RecordStore, computed, groups_of
 
 __all__ = [
     "FrozenFile",
@@ -34,6 +34,7 @@ __all__ = [
     "fingerprint",
     "finish",
     "freeze",
+    "groups_of",
     "import_records",
     "plain_measurements",
     "restamp",

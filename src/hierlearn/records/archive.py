@@ -15,7 +15,7 @@ from hierlearn.experiments.base import PROFILES, Experiment
 from hierlearn.records.files import read_lines, write_file, writing
 from hierlearn.records.freezing import freeze
 from hierlearn.records.schema import Manifest, RecordError, read_manifest
-from hierlearn.records.store import RecordStore
+from hierlearn.records.store import RecordStore, groups_of
 
 MAX_BYTES = 200_000_000
 """What an archive may unpack to; the records of a whole profile are a few MB."""
@@ -128,7 +128,7 @@ def _check_contents(manifest: Manifest, members: set[str]) -> str:
 def _strays(folder: Path, experiment: Experiment, profile: str) -> list[str]:
     """Return, by file and line, the records that belong to no group of the profile."""
     path = folder / profile / f"{experiment.name}.jsonl"
-    known = {group.key for group in experiment.groups(profile)}
+    known = {group.key for group in groups_of(experiment, profile)}
     return [
         f"  {path}:{number}: the record belongs to no group of {experiment.name} at {profile}"
         for number, record in read_lines(path)[0]

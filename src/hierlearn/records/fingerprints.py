@@ -20,6 +20,7 @@ def fingerprint(experiment: Experiment) -> str:
     return code_fingerprint(experiment.measure.__module__)
 
 
+@cache
 def code_fingerprint(module: str) -> str:
     """Return the hash of the code of `module` and of all that it imports, however deep.
 

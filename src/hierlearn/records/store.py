@@ -2,9 +2,9 @@
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
@@ -64,7 +64,7 @@ class RecordStore:
     def __init__(self, folder: Path | str, *, frozen: bool | None = None) -> None:
         self.folder = Path(folder)
         self.frozen = (self.folder / "manifest.json").is_file() if frozen is None else frozen
-        self._frozen_files: dict[Path, _Frozen] = {}
+        self._frozen_files: dict[tuple[str, str], _Frozen] = {}
 
     @cached_property
     def manifest(self) -> Manifest:
@@ -80,7 +80,7 @@ class RecordStore:
         """Return the state of every group of `experiment` at `profile`, in order."""
         if profile not in PROFILES:
             raise ValueError(f"unknown profile {profile!r}; valid: {', '.join(PROFILES)}")
-        groups = experiment.groups(profile)
+        groups = groups_of(experiment, profile)
         counts = Counter(run.key for group in groups for run in group.runs)
         if counts and max(counts.values()) > 1:
             raise ValueError(f"{experiment.name}: a run belongs to two groups of {profile}")
@@ -89,9 +89,9 @@ class RecordStore:
     def find(self, group: Group, experiment: Experiment, profile: str) -> GroupState:
         """Return what is there of `group`, a group of `experiment` at `profile`."""
         if self.frozen:
-            path = inside(self.folder, profile, f"{experiment.name}.jsonl")
-            frozen = self._load_frozen(path, experiment, profile)
-            entries, problems = frozen.groups.get(group.key, []), frozen.problems
+            frozen = self._load_frozen(experiment, profile)
+            path, problems = frozen.path, frozen.problems
+            entries = frozen.groups.get(group.key, [])
         else:
             path = self._path(group)
             entries, problems = read_lines(path)
@@ -179,23 +179,35 @@ class RecordStore:
         copy_to_free_name(path, aside)
         return provenance
 
-    def _load_frozen(self, path: Path, experiment: Experiment, profile: str) -> "_Frozen":
-        if path in self._frozen_files:
-            return self._frozen_files[path]
+    def _load_frozen(self, experiment: Experiment, profile: str) -> "_Frozen":
+        key = experiment.name, profile
+        if key in self._frozen_files:
+            return self._frozen_files[key]
+        path = inside(self.folder, profile, f"{experiment.name}.jsonl")
         stated = self.manifest.get(profile, {}).get(experiment.name)
-        found = self._frozen_files[path] = _Frozen({}, [])
+        found = self._frozen_files[key] = _Frozen(path, {}, [])
         if stated is None:
             return found
         entries, problems = read_lines(path)
         if not path.is_file():
             problems.append(f"{path}: is listed in manifest.json but not there")
         elif problems or sha256(sorted_lines(r for _, r in entries)).hexdigest() != stated.sha256:
-            problems = problems or misfits(path, experiment.groups(profile), entries)
+            problems = problems or misfits(path, groups_of(experiment, profile), entries)
             problems.append(f"{path}: has not the hash that manifest.json states")
         found.problems.extend(problems)
         for number, record in entries:
             found.groups.setdefault(record.group, []).append((number, record))
         return found
+
+
+def groups_of(experiment: Experiment, profile: str) -> tuple[Group, ...]:
+    """Return `experiment.groups(profile)`, made once a process: a profile has thousands of runs."""
+    return _groups(experiment.groups, profile)
+
+
+@cache
+def _groups(groups: Callable[[str], list[Group]], profile: str) -> tuple[Group, ...]:
+    return tuple(groups(profile))
 
 
 def computed(
@@ -219,5 +231,6 @@ def computed(
 class _Frozen:
     """A frozen file: its records by group, and its problems; any problem spoils the whole file."""
 
+    path: Path
     groups: dict[str, Numbered]
     problems: list[str]

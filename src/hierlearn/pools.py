@@ -1,0 +1,72 @@
+"""Pools of processes that never outlive this one.
+
+What is imported here every process of a pool imports, so it is little.
+"""
+
+import os
+import signal
+import threading
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+
+START_METHOD = "spawn"
+"""Fresh processes. Only tests fork theirs, from a process that has imported everything."""
+
+
+@contextmanager
+def worker_pool(n_workers: int, variables: Mapping[str, str]) -> Iterator[ProcessPoolExecutor]:
+    """Give a pool of fresh processes that end with the block, however it ends.
+
+    `variables` are added to their environment: numerical libraries read theirs when they load.
+
+    The workers hold one end of a pipe whose other end only this process has: when that closes,
+    because the block was left or this process was killed, they exit at once.
+    """
+    context = get_context(START_METHOD)
+    leash, held = context.Pipe(duplex=False)
+    # A forked worker has both ends: held open there, the pipe would outlive the driver.
+    ends = leash, held if START_METHOD == "fork" else None
+    pool = ProcessPoolExecutor(
+        n_workers, mp_context=context, initializer=_start_worker, initargs=ends
+    )
+    try:
+        with _environment(variables):
+            yield pool
+        pool.shutdown()
+    finally:
+        held.close()
+        pool.shutdown(cancel_futures=True)
+        leash.close()
+
+
+@contextmanager
+def _environment(values: Mapping[str, str]) -> Iterator[None]:
+    """Give new processes these variables."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def _start_worker(leash: Connection, held: Connection | None) -> None:
+    if held is not None:
+        held.close()
+    # Ctrl-C reaches the whole process group; what to do about it is the driver's to decide.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_exit_when_released, args=(leash,), daemon=True).start()
+
+
+def _exit_when_released(leash: Connection) -> None:
+    try:
+        leash.recv_bytes()
+    except (EOFError, OSError):
+        os._exit(1)
