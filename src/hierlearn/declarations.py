@@ -225,7 +225,8 @@ def load_claims(path: Path | str, experiments: Mapping[str, Experiment]) -> list
     """
     path = Path(path)
     try:
-        entries = yaml.CSafeLoader(path.read_text(encoding="utf-8")).get_single_data()
+        loader = yaml.CSafeLoader(path.read_text(encoding="utf-8"))  # tenfold safe_load's speed
+        entries = loader.get_single_data()
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ClaimError(f"{path} cannot be read as YAML: {error}") from error
     if not isinstance(entries, list):
