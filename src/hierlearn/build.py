@@ -106,7 +106,7 @@ def write_fragments(project: Project, experiments: dict[str, Experiment]) -> Non
     """Write what the pages include: headline verdicts, costs, and the claims on each theorem."""
     target = project.stage / "book" / "generated"
     executed = runs(project)
-    # The ledger, executed last, speaks for the whole book; without one, the first chapter does.
+    # The ledger speaks for the whole book; without one, the first chapter does.
     readers = [n for n in executed if not experiments_of(n, experiments)] or list(executed)
     settings = executed[readers[0]]
     store = RecordStore(project.records_folder(settings["records"]))

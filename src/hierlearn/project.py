@@ -160,9 +160,12 @@ def find_experiments(
 
 
 def execution_order(project: Project, experiments: "dict[str, Experiment]") -> list[str]:
-    """Return the notebooks: chapters in the book's order, then those that only read records."""
+    """Return the notebooks: those that only read records, then chapters in the book's order.
+
+    What all of them read is computed before; executed last, the ledger would keep one core waiting.
+    """
     stems = project.notebooks()
-    return sorted(stems, key=lambda stem: not experiments_of(stem, experiments))
+    return sorted(stems, key=lambda stem: bool(experiments_of(stem, experiments)))
 
 
 def check_profile(profile: object) -> str:
