@@ -26,10 +26,14 @@ _DRIVER = "HIERLEARN_DRIVER"
 
 @dataclass(frozen=True)
 class Unit:
-    """A group to be measured, with its experiment: what a worker is given at a time."""
+    """A group to be measured, with its experiment: what a worker is given at a time.
+
+    `seconds` is how long that is expected to take.
+    """
 
     experiment: Experiment
     group: Group
+    seconds: float = 1.0
 
     def __str__(self) -> str:
         runs = self.group.runs
@@ -61,7 +65,7 @@ def measure_unit(
     """
     code = ""
     try:
-        code = code_fingerprint(measure.__module__)
+        code = code_fingerprint(measure)
         target = devices.resolve(device)
         devices.prepare(target)
         devices.reset_peak_memory(target)
