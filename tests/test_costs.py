@@ -4,7 +4,7 @@ import pytest
 import toy
 from toy import MEAN, WALK, fill, provenance
 
-from hierlearn.costs import Cost, cost
+from hierlearn.costs import Cost, cost, seconds
 from hierlearn.records import RecordStore
 
 
@@ -23,10 +23,10 @@ def empty(tmp_path):
     return RecordStore(tmp_path / "empty")
 
 
-def test_without_any_records_there_is_no_estimate_rather_than_a_guess(empty):
+def test_without_any_records_the_declared_weights_are_the_seconds(empty):
     found = cost([WALK], "laptop", empty, empty)
-    assert found == Cost(n_unknown=2) and str(found) == "no estimate for 2 groups"
-    assert "nothing to scale from" in found.sentences()
+    assert found == Cost(n_scaled=2, scaled=7.0) and str(found) == "about 7"
+    assert "as declared" in found.sentences()
 
 
 def test_what_is_present_costs_nothing(tmp_path, empty):
@@ -52,7 +52,7 @@ def test_a_group_never_measured_is_scaled_by_its_weight_from_another_profile(tmp
                                 for g in toy.walk_groups(p)]
     )  # fmt: skip
     assert cost([heavier], "laptop", empty, smoke).scaled == pytest.approx(20.0)
-    assert "an estimate, scaled by weight" in found.sentences()
+    assert "an estimate, from other groups" in found.sentences()
 
 
 def test_the_same_profile_is_scaled_from_before_another(tmp_path):
@@ -67,12 +67,15 @@ def test_the_same_profile_is_scaled_from_before_another(tmp_path):
 def test_costs_add_up_and_a_gpu_is_named_as_the_machine(tmp_path, empty):
     committed = store_with(tmp_path / "c", "laptop", 2.0, device="cuda: Big GPU, 80 GiB")
     found = cost([WALK, MEAN], "laptop", empty, committed)
-    assert (found.n_known, found.n_unknown, found.n_groups) == (2, 1, 3)
+    assert (found.n_known, found.n_scaled, found.n_groups) == (2, 1, 3)
     assert found.machines == {"cuda: Big GPU, 80 GiB"}
-    assert str(found) == "4.0 + no estimate for 1 group"
+    assert str(found) == "4.0 + about 1"
 
 
-def test_weights_of_zero_give_no_estimate(tmp_path, empty):
-    light = replace(WALK, groups=lambda p: [replace(g, weight=0.0) for g in toy.walk_groups(p)])
-    smoke = store_with(tmp_path / "smoke", "smoke", 1.0, light)
-    assert cost([light], "laptop", empty, smoke) == Cost(n_unknown=2)
+def test_the_estimates_of_groups_add_up_to_the_cost(tmp_path):
+    store = store_with(tmp_path / "one", "laptop", 4.0, only=slice(1))
+    store_with(tmp_path / "one", "smoke", 100.0)
+    found = cost([WALK], "laptop", store, store)
+    estimates = seconds(WALK, "laptop", [store])
+    assert sum(estimates.values()) == pytest.approx(found.known + found.scaled)
+    assert set(estimates) == {group.key for group in WALK.groups("laptop")}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from toy import MEAN, TOYS, WALK, contents, fill, trouble, walk_groups
+from toy import MEAN, TOYS, WALK, contents, fill, provenance, trouble, walk_groups
 
 import hierlearn
 from hierlearn import executors, sweeps
@@ -285,6 +285,14 @@ def test_the_commit_is_a_hash_or_unknown():
     assert (commit == "unknown" and dirty is None) or (len(commit) == 40 and dirty in (True, False))
 
 
-def test_the_heaviest_groups_come_first(tmp_path):
-    units, n_groups = sweeps._missing(list(TOYS), "smoke", RecordStore(tmp_path))
-    assert [unit.group.weight for unit in units] == [5, 2, 1.0] and n_groups == 3
+def test_the_groups_that_take_longest_come_first(tmp_path):
+    store, before = RecordStore(tmp_path / "new"), RecordStore(tmp_path / "before")
+    units, n_groups = sweeps._missing(list(TOYS), "smoke", [store])
+    assert [unit.seconds for unit in units] == [5, 2, 1.0] and n_groups == 3
+    light, heavy = WALK.groups("smoke")
+    for group, cpu_s in ((light, 30.0), (heavy, 0.5)):
+        made = provenance("0ld", len(group.runs), cpu_s=cpu_s)
+        before.write(group, [{"end": 0.0} for _ in group.runs], made)
+    units, _ = sweeps._missing(list(TOYS), "smoke", [store, before])
+    assert [unit.seconds for unit in units] == [30.0, 1.0, 0.5]
+    assert units[0].group == light

@@ -114,7 +114,7 @@ def compute(
     committed = RecordStore(project.frozen_records)
     say(costs.cost(chosen, profile, store, committed).sentences())
     with executor_for(device, **where) as executor:
-        sweeps.compute(chosen, profile, store, executor=executor)
+        sweeps.compute(chosen, profile, store, executor=executor, measured_before=committed)
     click.echo(project.relative(store.folder))
 
 

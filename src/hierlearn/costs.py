@@ -1,27 +1,25 @@
-"""What computing will cost: measured before, scaled from other sizes, or unknown."""
+"""How long computing will take: measured before, scaled from other sizes, or as declared."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import fsum
 
 from hierlearn.experiments.base import PROFILES, Experiment, Group
-from hierlearn.records import Provenance, RecordStore, computed
+from hierlearn.records import Provenance, RecordStore, computed, groups_of
 
 
 @dataclass(frozen=True)
 class Cost:
-    """The CPU seconds that some groups will take, as far as records tell.
+    """The CPU seconds that some groups will take.
 
-    `known` were measured on these very groups. `scaled` is an estimate: the weights of groups that
-    were never measured, times the seconds per weight of their experiment's other groups. For
-    `n_unknown` groups there is nothing to scale from. `machines` is where all that was measured.
+    `known` were measured on these very groups; `scaled` is an estimate for those that were never
+    measured (see `seconds`). `machines` is where all that was measured.
     """
 
     n_known: int = 0
     known: float = 0.0
     n_scaled: int = 0
     scaled: float = 0.0
-    n_unknown: int = 0
     machines: frozenset[str] = frozenset()
 
     def __add__(self, other: "Cost") -> "Cost":
@@ -30,14 +28,13 @@ class Cost:
             self.known + other.known,
             self.n_scaled + other.n_scaled,
             self.scaled + other.scaled,
-            self.n_unknown + other.n_unknown,
             self.machines | other.machines,
         )
 
     @property
     def n_groups(self) -> int:
         """The number of groups to compute."""
-        return self.n_known + self.n_scaled + self.n_unknown
+        return self.n_known + self.n_scaled
 
     def __str__(self) -> str:
         parts = []
@@ -45,8 +42,6 @@ class Cost:
             parts.append(f"{self.known:.1f}" if self.known else "0")
         if self.n_scaled:
             parts.append(f"about {self.scaled:.0f}")
-        if self.n_unknown:
-            parts.append(f"no estimate for {_groups(self.n_unknown)}")
         return " + ".join(parts)
 
     def sentences(self) -> str:
@@ -59,10 +54,8 @@ class Cost:
         if self.n_scaled:
             lines.append(
                 f"about {self.scaled:.0f} CPU seconds for {self.n_scaled} never measured: an "
-                "estimate, scaled by weight from other groups of the same experiments"
+                "estimate, from other groups of the same experiments or, without any, as declared"
             )
-        if self.n_unknown:
-            lines.append(f"no estimate for {self.n_unknown}: nothing to scale from")
         if self.machines:
             machines = "; ".join(sorted(self.machines))
             lines.append(f"measured on {machines}; another machine, or a GPU, takes another time")
@@ -79,34 +72,67 @@ def cost(
     return sum((_cost(one, profile, (store, others)) for one in experiments), Cost())
 
 
+def seconds(
+    experiment: Experiment, profile: str, stores: Sequence[RecordStore]
+) -> dict[str, float]:
+    """Return the CPU seconds that each group of a profile will take, by its key.
+
+    A group that `stores` hold takes what it took. Another takes its declared weight times the rate,
+    seconds per weight, of the experiment's groups that they hold; without any, its weight.
+    """
+    groups = groups_of(experiment, profile)
+    known = _known(experiment, profile, stores)
+    fresh = [group for group in groups if group.key not in known]
+    rate = _rate(experiment, profile, stores) if fresh else 1.0
+    declared = {group.key: rate * group.weight for group in fresh}
+    return {key: one.cpu_s for key, (_, one) in known.items()} | declared
+
+
 def _cost(experiment: Experiment, profile: str, stores: Sequence[RecordStore]) -> Cost:
     states = stores[0].states(experiment, profile)
-    needed = [state.group for state in states if state.status != "present"]
+    needed = {state.group.key for state in states if state.status != "present"}
     if not needed:
         return Cost()
-    measured = _by_group(computed(stores, [experiment], profile))
-    known = {key: one for key, (_, one) in measured.items() if key in {g.key for g in needed}}
-    fresh = [group for group in needed if group.key not in known]
-    basis = measured if fresh else {}
-    # The same profile tells most; then the larger of the others, whose overheads weigh less.
-    for other in [p for p in reversed(PROFILES) if p != profile]:
-        if fresh and not sum(group.weight for group, _ in basis.values()):
-            basis = _by_group(computed(stores, [experiment], other))
-    weight = fsum(group.weight for group, _ in basis.values())
-    rate = fsum(one.cpu_s for _, one in basis.values()) / weight if weight else None
-    used = [*known.values(), *(one for _, one in basis.values() if rate is not None)]
+    estimates = seconds(experiment, profile, stores)
+    measured = _known(experiment, profile, stores)
+    known = needed & set(measured)
+    basis = [measured[key] for key in known]
+    if known != needed:
+        basis += _basis(experiment, profile, stores)
     return Cost(
         n_known=len(known),
-        known=fsum(one.cpu_s for one in known.values()),
-        n_scaled=0 if rate is None else len(fresh),
-        scaled=0.0 if rate is None else rate * fsum(group.weight for group in fresh),
-        n_unknown=len(fresh) if rate is None else 0,
-        machines=frozenset(one.hardware for one in used),
+        known=fsum(estimates[key] for key in known),
+        n_scaled=len(needed - known),
+        scaled=fsum(estimates[key] for key in needed - known),
+        machines=frozenset(one.hardware for _, one in basis),
     )
 
 
-def _by_group(each: Sequence[tuple[Group, Provenance]]) -> dict[str, tuple[Group, Provenance]]:
-    return {group.key: (group, one) for group, one in each}
+def _known(
+    experiment: Experiment, profile: str, stores: Sequence[RecordStore]
+) -> dict[str, tuple[Group, Provenance]]:
+    found = computed(stores, [experiment], profile)
+    return {group.key: (group, one) for group, one in found}
+
+
+def _basis(
+    experiment: Experiment, profile: str, stores: Sequence[RecordStore]
+) -> list[tuple[Group, Provenance]]:
+    """Return the groups to estimate from: of the same profile or, without any, of another.
+
+    The larger of the others comes first, whose overheads weigh less.
+    """
+    for one in (profile, *(p for p in reversed(PROFILES) if p != profile)):
+        found = list(_known(experiment, one, stores).values())
+        if sum(group.weight for group, _ in found):
+            return found
+    return []
+
+
+def _rate(experiment: Experiment, profile: str, stores: Sequence[RecordStore]) -> float:
+    basis = _basis(experiment, profile, stores)
+    weight = fsum(group.weight for group, _ in basis)
+    return fsum(one.cpu_s for _, one in basis) / weight if weight else 1.0
 
 
 def _groups(n: int) -> str:

@@ -50,7 +50,13 @@ class Page:
         """
         gaps = incomplete(self.store, self.experiments.values(), self.profile)
         if gaps and not self.store.frozen:
-            sweeps.compute(self.experiments.values(), self.profile, self.store, device=self.device)
+            sweeps.compute(
+                self.experiments.values(),
+                self.profile,
+                self.store,
+                device=self.device,
+                measured_before=RecordStore(self.project.frozen_records),
+            )
         self.__dict__.pop("rows", None)
         gaps = incomplete(self.store, self.experiments.values(), self.profile, ("stale",))
         if gaps:

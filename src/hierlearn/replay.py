@@ -58,7 +58,11 @@ def choose(
     Raises RunError that lists damaged groups, stale ones where they are refused, or says that
     there is nothing to replay.
     """
-    found = [(Unit(one, s.group), s) for one in experiments for s in store.states(one, profile)]
+    found = [
+        (Unit(one, s.group, s.provenance.cpu_s if s.provenance else 0.0), s)
+        for one in experiments
+        for s in store.states(one, profile)
+    ]
     damaged = [str(s.problem) for _, s in found if s.status == "damaged"]
     if damaged:
         raise RunError("damaged records are not replayed:\n  " + "\n  ".join(damaged))
@@ -112,7 +116,7 @@ def replay(
 ) -> Iterator[Replayed]:
     """Measure the chosen groups once more and give each, compared, as it is finished."""
     states = {unit.group.key: state for unit, state in chosen}
-    units = sorted((unit for unit, _ in chosen), key=lambda unit: -unit.group.weight)
+    units = sorted((unit for unit, _ in chosen), key=lambda unit: -unit.seconds)
     for unit, result in sweeps.measured(units, executor, label="replay", progress=progress):
         yield _compared(states[unit.group.key], unit, result)
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from hierlearn import costs
 from hierlearn.executors import Executor, LocalPool
 from hierlearn.experiments.base import Experiment
 from hierlearn.records import Provenance, RecordError, RecordStore, fingerprint, sole_writer
@@ -41,13 +42,15 @@ def compute(
     device: str = "auto",
     workers: int | None = None,
     executor: Executor | None = None,
+    measured_before: RecordStore | None = None,
     progress: bool = True,
 ) -> Summary:
     """Compute what `store` lacks of `experiments` at `profile`: missing, stale and damaged groups.
 
     `workers` is the number of single-threaded processes: one a core unless given, one on CUDA.
-    `executor`, if given, measures instead of them, on its own devices. With `progress`, a bar and a
-    closing line appear on stderr. Two processes never compute the same folder at once: the second
+    `executor`, if given, measures instead of them, on its own devices. The groups that take longest
+    start first, as far as the records in `store` and in `measured_before` tell. With `progress`, a
+    bar of expected seconds and a closing line appear on stderr. Two processes never compute the same folder at once: the second
     waits, and then finds the records there.
 
     Raises SweepError that names the groups whose measurement failed, after all others are recorded;
@@ -59,12 +62,13 @@ def compute(
     refuse_in_worker()
     executor = executor or LocalPool.on(device, workers)
     experiments = list(experiments)
-    missing, n_groups = _missing(experiments, profile, store)
+    stores = [store, measured_before] if measured_before else [store]
+    missing, n_groups = _missing(experiments, profile, stores)
     n_computed = 0
     if missing:
         with sole_writer(store.folder, tell=progress):
             store.tidy()
-            missing, n_groups = _missing(experiments, profile, store, tell=True)
+            missing, n_groups = _missing(experiments, profile, stores, tell=True)
             n_computed = _compute(missing, store, executor, label=profile, progress=progress)
     summary = Summary(n_computed, n_groups - len(missing), time.perf_counter() - start)
     if progress:
@@ -77,14 +81,23 @@ def compute(
 
 
 def _missing(
-    experiments: list[Experiment], profile: str, store: RecordStore, *, tell: bool = False
+    experiments: list[Experiment],
+    profile: str,
+    stores: Sequence[RecordStore],
+    *,
+    tell: bool = False,
 ) -> tuple[list[Unit], int]:
-    """Return the units to compute, heaviest first, and the number of all groups.
+    """Return the units that the first store lacks, longest first, and the number of all groups.
 
     With `tell`, damage is reported on stderr. Raises RecordError where a frozen store lacks a unit.
     """
+    store = stores[0]
     states = [(one, state) for one in experiments for state in store.states(one, profile)]
-    units = {s.group.key: Unit(one, s.group) for one, s in states if s.status != "present"}
+    lacking = [(one, s.group) for one, s in states if s.status != "present"]
+    expected: dict[str, float] = {}
+    for one in {one.name: one for one, _ in lacking}.values():
+        expected |= costs.seconds(one, profile, stores)
+    units = {group.key: Unit(one, group, expected[group.key]) for one, group in lacking}
     if units and store.frozen:
         problems = (f"  {s.status}: {s.problem}" for _, s in states if s.status != "present")
         lines = "\n".join(dict.fromkeys(problems))
@@ -94,7 +107,7 @@ def _missing(
         )
     for problem in (s.problem for _, s in states if tell and s.status == "damaged"):
         print(f"computed again: {problem}", file=sys.stderr)
-    return sorted(units.values(), key=lambda unit: -unit.group.weight), len(states)
+    return sorted(units.values(), key=lambda unit: -unit.seconds), len(states)
 
 
 def _compute(
@@ -132,13 +145,13 @@ def _compute(
 def measured(
     units: Sequence[Unit], executor: Executor, *, label: str, progress: bool
 ) -> Iterator[tuple[Unit, Result]]:
-    """Give each of `units` with its result, in any order, under a progress bar.
+    """Give each of `units` with its result, in any order, under a bar of their expected seconds.
 
     A failed one is told on stderr and given, too. Raises SweepError when a worker ran other code
     than this process holds, and what the executor raises.
     """
     codes = {unit.experiment.name: fingerprint(unit.experiment) for unit in units}
-    total = sum(unit.group.weight for unit in units)
+    total = sum(unit.seconds for unit in units)
     form = "{desc} {percentage:3.0f}%|{bar}| {elapsed}<{remaining}"
     n_done = 0
     with (
@@ -163,7 +176,7 @@ def measured(
             yield unit, result
             n_done += not result.error
             bar.set_description_str(f"{label}: {n_done}/{len(units)} groups", refresh=False)
-            bar.update(min(unit.group.weight, total - bar.n))  # never past the end by rounding
+            bar.update(min(unit.seconds, total - bar.n))  # never past the end by rounding
 
 
 def git_state() -> tuple[str, bool | None]:

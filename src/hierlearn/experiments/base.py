@@ -36,7 +36,8 @@ class Run:
 class Group:
     """The runs of one shape that train together; recorded whole or not at all.
 
-    `weight` is the expected cost relative to other groups: the scheduler starts the heaviest first.
+    `weight` is the expected cost in CPU seconds, as far as one can tell before it is measured: the
+    scheduler starts the heaviest first, and the progress bar counts them.
     """
 
     runs: tuple[Run, ...]

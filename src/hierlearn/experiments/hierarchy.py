@@ -106,7 +106,7 @@ def group(experiment: str, arms: Iterable[HierarchyConfig], seeds: Sequence[int]
         (a.n_steps + a.lower_steps * a.n_levels + a.after_steps) * a.width * 2**a.n_levels
         for a in arms
     )
-    return Group(runs, 1e-6 * weight * len(seeds))
+    return Group(runs, 1.5e-7 * weight * len(seeds))
 
 
 @dataclass(frozen=True)

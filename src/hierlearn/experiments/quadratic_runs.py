@@ -114,5 +114,5 @@ def group(experiment: str, arms: Iterable[QuadraticConfig], seeds: Sequence[int]
         raise ValueError("the arms of a group must agree in everything that shapes a batch")
     runs = tuple(Run(experiment, arm.as_dict(), seed) for seed in seeds for arm in arms)
     size = sum(arms[0].learner_widths or arms[0].widths) * (arms[0].dim + 40)
-    weight = arms[0].n_steps * (0.3 + 1e-8 * len(runs) * arms[0].batch * size * 4)
-    return Group(runs, weight)
+    seconds = arms[0].n_steps * (4e-4 + 5e-11 * len(runs) * arms[0].batch * size)
+    return Group(runs, seconds)

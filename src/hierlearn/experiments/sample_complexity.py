@@ -75,7 +75,7 @@ def kernel_groups(profile: str) -> list[Group]:
             n_samples = round(factor * n_monomials(dim))
             config = {"dim": dim, "n_samples": n_samples}
             runs = tuple(Run("kernel_samples", config, seed) for seed in SEEDS[profile])
-            groups.append(Group(runs, weight=1e-6 * n_samples**2.5))
+            groups.append(Group(runs, weight=2e-8 * n_samples**2.5))
     return groups
 
 

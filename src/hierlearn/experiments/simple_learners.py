@@ -91,7 +91,7 @@ def group(experiment: str, config: SimpleConfig, seeds: Sequence[int]) -> Group:
         "feature machine": 2e-10 * config.n_samples**3 * 4,
         "two-layer": 2e-3 * config.n_steps,
     }
-    return Group(runs, weight=len(runs) * cost.get(config.learner, 1.0))
+    return Group(runs, weight=0.3 * len(runs) * cost.get(config.learner, 1.0))
 
 
 def measure(work: Group, device: torch.device) -> list[dict[str, Any]]:
