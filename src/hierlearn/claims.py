@@ -20,7 +20,7 @@ from hierlearn.declarations import (
     load_claims,
     parse_rule,
 )
-from hierlearn.experiments.base import PROFILES, Experiment
+from hierlearn.experiments.base import PROFILES, Experiment, Runs
 from hierlearn.measure.intervals import Interval, IntervalError, IntervalKind, interval
 from hierlearn.records import groups_of
 from hierlearn.resampling import rate
@@ -61,10 +61,10 @@ class Evidence:
         if profile not in PROFILES:
             raise ClaimError(f"unknown profile {profile!r}; valid: {', '.join(PROFILES)}")
         self.store, self.profile, self.experiments = store, profile, experiments
-        self._records: dict[str, Sequence[Any]] = {}
+        self._records: dict[str, Runs] = {}
         self._stale: dict[str, bool] = {}
 
-    def records(self, name: str) -> Sequence[Any]:
+    def records(self, name: str) -> Runs:
         """The records of an experiment; none where it has no groups at this profile."""
         if name not in self._records:
             experiment = self.experiments[name]
@@ -77,7 +77,7 @@ class Evidence:
                     f"{self.profile!r} are missing; compute them with "
                     f"`python -m hierlearn run {experiment.chapter} --profile {self.profile}`"
                 )
-            self._records[name] = found
+            self._records[name] = experiment.runs(self.profile, found)
             self._stale[name] = bool(keys) and self.store.stale(experiment, self.profile)
         return self._records[name]
 

@@ -13,6 +13,7 @@ import torch
 
 from hierlearn import cards, claims, devices, sweeps
 from hierlearn.experiments import EXPERIMENTS, Experiment
+from hierlearn.experiments.base import Runs
 from hierlearn.project import (
     Project,
     RunError,
@@ -21,7 +22,7 @@ from hierlearn.project import (
     find_project,
 )
 from hierlearn.published import chapter_profiles, experiments_read, load_claims
-from hierlearn.records import GroupState, Record, RecordStore
+from hierlearn.records import GroupState, RecordStore
 
 PARAMETERS = ("profile", "device", "records")
 
@@ -42,7 +43,7 @@ class Page:
     shown: list[claims.Claim]
     glued: dict[str, str] = field(default_factory=dict)
 
-    def compute(self) -> dict[str, list[Record]]:
+    def compute(self) -> dict[str, Runs]:
         """Return the records of each experiment, computing what the records folder lacks.
 
         A frozen folder is only read: records of other code than today's are kept (provenance
@@ -66,9 +67,12 @@ class Page:
             )
         return self.records()
 
-    def records(self) -> dict[str, list[Record]]:
+    def records(self) -> dict[str, Runs]:
         """Return the records that are there, by experiment; nothing is computed."""
-        return {name: self.store.read(one, self.profile) for name, one in self.experiments.items()}
+        return {
+            name: one.runs(self.profile, self.store.read(one, self.profile))
+            for name, one in self.experiments.items()
+        }
 
     @cached_property
     def rows(self) -> list[claims.Row]:

@@ -77,9 +77,7 @@ def compute(
     committed = RecordStore(project.frozen_records)
     say(costs.cost(experiments, profile, store, committed).sentences())
     try:
-        sweeps.compute(
-            experiments, profile, store, executor=executor, measured_before=committed
-        )
+        sweeps.compute(experiments, profile, store, executor=executor, measured_before=committed)
     except sweeps.SweepError as error:
         say(f"Error: {error}")
 

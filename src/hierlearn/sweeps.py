@@ -50,8 +50,8 @@ def compute(
     `workers` is the number of single-threaded processes: one a core unless given, one on CUDA.
     `executor`, if given, measures instead of them, on its own devices. The groups that take longest
     start first, as far as the records in `store` and in `measured_before` tell. With `progress`, a
-    bar of expected seconds and a closing line appear on stderr. Two processes never compute the same folder at once: the second
-    waits, and then finds the records there.
+    bar of expected seconds and a closing line appear on stderr. Two processes never compute the
+    same folder at once: the second waits, and then finds the records there.
 
     Raises SweepError that names the groups whose measurement failed, after all others are recorded;
     RecordError when the store is frozen and lacks something, or cannot be written; DeviceError when

@@ -1,11 +1,15 @@
-"""What an experiment is: runs, the groups they train in, and statistics of their records."""
+"""What an experiment is: named arms, the groups of runs they train in, statistics of their records.
+
+An arm is a configuration, or several that differ in one dial, under the name by which statistics,
+figures and notebooks ask for it. The name is not part of what is recorded.
+"""
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
-from typing import Any, Protocol, runtime_checkable
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import MISSING, dataclass, field, fields
+from functools import cache, cached_property
+from typing import Any, ClassVar, NamedTuple, Protocol, Self, overload, runtime_checkable
 
 import torch
 
@@ -16,6 +20,46 @@ def digest(value: Any) -> str:
     """Return the first 16 hex digits of the SHA-256 of `value` written as canonical JSON."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Config:
+    """What is run: the fields that decide the numbers, and nothing else.
+
+    A configuration is stored without its defaults, so that a new option does not change the
+    identity of the runs that came before it. `CHOICES` lists the valid values of some fields.
+    """
+
+    CHOICES: ClassVar[Mapping[str, Sequence[Any]]] = {}
+
+    def __post_init__(self) -> None:
+        """Turn lists, as JSON has them, into tuples; ValueError for a value that is no choice."""
+        for one in fields(self):
+            if isinstance(value := getattr(self, one.name), list):
+                object.__setattr__(self, one.name, tuple(value))
+        for name, valid in self.CHOICES.items():
+            if (value := getattr(self, name)) not in valid:
+                known = ", ".join(map(repr, valid))
+                raise ValueError(f"{type(self).__name__}.{name} is {value!r}; valid: {known}")
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields as JSON: those without a default, and those that differ from it."""
+        values = {one.name: getattr(self, one.name) for one in fields(self)}
+        kept = {
+            one.name
+            for one in fields(self)
+            if one.default is MISSING or values[one.name] != one.default
+        }
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items() if k in kept}
+
+    @property
+    def shape(self) -> tuple[Any, ...]:
+        """What the runs of one group must share."""
+        return ()
+
+    def seconds(self, n_runs: int) -> float:
+        """Return the expected CPU seconds of a group of `n_runs` runs of this shape."""
+        return float(n_runs)
 
 
 @dataclass(frozen=True)
@@ -42,6 +86,21 @@ class Group:
 
     runs: tuple[Run, ...]
     weight: float = 1.0
+
+    @classmethod
+    def of(cls, experiment: str, arms: Iterable[Config], seeds: Iterable[int]) -> Self:
+        """Make the group that runs every configuration with every seed; the seed varies slowest.
+
+        Raises ValueError when the configurations do not agree in their shape.
+        """
+        arms, seeds = list(arms), list(seeds)
+        if len({arm.shape for arm in arms}) > 1:
+            shapes = ", ".join(dict.fromkeys(str(arm.shape) for arm in arms))
+            raise ValueError(
+                f"the arms of a group of {experiment} must share a shape; got {shapes}"
+            )
+        runs = tuple(Run(experiment, arm.as_dict(), seed) for seed in seeds for arm in arms)
+        return cls(runs, sum(arm.seconds(len(runs)) for arm in arms) / max(len(arms), 1))
 
     @property
     def experiment(self) -> str:
@@ -71,7 +130,83 @@ class Measured(Protocol):
         """What came out."""
 
 
-Statistic = Callable[[Sequence[Measured]], dict[int, float]]
+class Result(NamedTuple):
+    """A run's configuration and what was measured."""
+
+    config: Any
+    measurement: dict[str, Any]
+
+
+Arms = Mapping[str, Config | Sequence[Config]]
+
+
+class Runs(Sequence[Measured]):
+    """The records of an experiment at a profile; `runs.of("staged")` are those of an arm.
+
+    `arms` has the configurations of every arm that the experiment has at any profile, without any
+    where this profile has none. Raises ValueError for a record that belongs to no arm.
+    """
+
+    def __init__(self, name: str, arms: Arms, records: Iterable[Measured]) -> None:
+        self.name, self._records = name, tuple(records)
+        self.arms = {k: (v,) if isinstance(v, Config) else tuple(v) for k, v in arms.items()}
+        known: dict[str, tuple[Config, set[str]]] = {}
+        for arm, configs in self.arms.items():
+            for config in configs:
+                known.setdefault(digest(config.as_dict()), (config, set()))[1].add(arm)
+        self._known = [known.get(digest(record.config)) for record in self._records]
+        if arms and None in self._known:
+            stray = self._records[self._known.index(None)]
+            raise ValueError(f"{name}: the run {stray.config} belongs to no arm")
+
+    @overload
+    def __getitem__(self, place: int) -> Measured: ...
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[Measured]: ...
+    def __getitem__(self, place: int | slice) -> Measured | Sequence[Measured]:
+        return self._records[place]
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def of(self, *names: str) -> dict[int, list[Result]]:
+        """Return, for each seed, the runs of these arms, in the order of the records.
+
+        There are none where the profile lacks the arms. KeyError lists the valid names.
+        """
+        if unknown := set(names) - set(self.arms):
+            valid = ", ".join(self.arms)
+            raise KeyError(f"{self.name} has no arm {unknown.pop()!r}; valid: {valid}")
+        found: dict[int, list[Result]] = {}
+        for record, known in zip(self._records, self._known, strict=True):
+            if known and not known[1].isdisjoint(names):
+                found.setdefault(record.seed, []).append(Result(known[0], record.measurement))
+        return found
+
+    def points(
+        self, x: Callable[[Any], Any], value: Callable[[Any, dict[str, Any]], float], *names: str
+    ) -> dict[Any, list[float]]:
+        """Return `value` of the runs of these arms at each `x(config)`, sorted: one a seed."""
+        found: dict[Any, list[float]] = {}
+        for results in self.of(*names).values():
+            for config, measurement in results:
+                found.setdefault(x(config), []).append(value(config, measurement))
+        return dict(sorted(found.items()))
+
+    def _repr_html_(self) -> str:
+        """Show the arms: how many runs they have, and what the first of them is."""
+        head = "<tr><th>arm</th><th>runs</th><th>seeds</th><th>configuration</th></tr>"
+        rows = [(name, self.of(name)) for name in self.arms]
+        lines = [
+            f"<tr><td>{name}</td><td>{sum(map(len, found.values()))}</td><td>{len(found)}</td>"
+            f"<td>{'; '.join(str(c.as_dict()) for c in self.arms[name][:1])}</td></tr>"
+            for name, found in rows
+            if found
+        ]
+        return f"<table><caption>{self.name}</caption>{head}{''.join(lines)}</table>"
+
+
+Statistic = Callable[[Any], dict[int, float]]
 """Maps the records of one experiment and profile to one value a seed."""
 
 
@@ -81,7 +216,8 @@ class Experiment:
 
     `groups(profile)` lists the runs of a profile (empty where the experiment is not part of it);
     `measure(group, device)` computes one JSON-able measurement a run, in the order of the runs;
-    `statistics` are the functions that `book/claims.yml` refers to by name.
+    `statistics` are the functions that a claim refers to by name; `arms(profile)` has the
+    configurations of that profile by name.
     """
 
     name: str
@@ -89,3 +225,15 @@ class Experiment:
     groups: Callable[[str], list[Group]]
     measure: Callable[[Group, torch.device], list[dict[str, Any]]]
     statistics: Mapping[str, Statistic] = field(default_factory=dict)
+    arms: Callable[[str], Arms] = lambda profile: {}
+
+    def runs(self, profile: str, records: Iterable[Measured]) -> Runs:
+        """Return the records of `profile`, with the names of its arms."""
+        here = self.arms(profile)
+        elsewhere = {name: () for name in _names(self.arms) if name not in here}
+        return Runs(self.name, {**here, **elsewhere}, records)
+
+
+@cache
+def _names(arms: Callable[[str], Arms]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name for profile in PROFILES for name in arms(profile)))

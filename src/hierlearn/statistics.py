@@ -1,0 +1,139 @@
+"""The algebra of statistics: from the runs of an experiment to one number a seed.
+
+A value reads a number off one run, `value(config, measurement)`; an arm, or a tuple of arms, says
+which runs; the functions here combine the two into a `Statistic`.
+
+    "correction": ratio(each(before(3, "gram2"), "reference"), each(final("gram2"), "reference"))
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from hierlearn.experiments.base import Result, Runs, Statistic
+from hierlearn.measure.intervals import fit_slope
+
+Value = Callable[[Any, dict[str, Any]], float]
+"""A number of one run."""
+
+Arm = str | tuple[str, ...]
+"""The name of an arm, or the names of several."""
+
+
+def number(*path: str | int) -> Value:
+    """Read what stands under these keys of a measurement; None, of a diverged run, becomes nan."""
+
+    def value(config: Any, measurement: dict[str, Any]) -> float:
+        found: Any = measurement
+        for key in path:
+            found = found[key]
+        return math.nan if found is None else float(found)
+
+    return value
+
+
+def only(values: Sequence[float]) -> float:
+    """Return the one value there is; ValueError where an arm has several runs a seed."""
+    if len(values) != 1:
+        raise ValueError(f"expected one run a seed, got {len(values)}: say how they combine")
+    return values[0]
+
+
+def mean(values: Sequence[float]) -> float:
+    """Average over the runs of a seed."""
+    return sum(values) / len(values)
+
+
+def geometric_mean(values: Sequence[float]) -> float:
+    """Average the logarithms over the runs of a seed."""
+    return math.exp(mean([math.log(value) for value in values]))
+
+
+def runs_of(runs: Runs, arm: Arm) -> dict[int, list[Result]]:
+    """Return the runs of an arm, or of several, by seed."""
+    return runs.of(*((arm,) if isinstance(arm, str) else arm))
+
+
+def each(
+    value: Value,
+    arm: Arm,
+    combine: Callable[[list[float]], float] = only,
+    *,
+    complete: bool = False,
+) -> Statistic:
+    """Make the statistic that combines `value` over the runs of an arm, seed by seed.
+
+    With `complete`, only the seeds count that have as many runs as any: costly arms have fewer.
+    """
+
+    def statistic(runs: Runs) -> dict[int, float]:
+        found = runs_of(runs, arm)
+        most = max(map(len, found.values()), default=0)
+        return {
+            seed: combine([value(config, measurement) for config, measurement in own])
+            for seed, own in found.items()
+            if len(own) == most or not complete
+        }
+
+    return statistic
+
+
+def ratio(above: Statistic, below: Statistic) -> Statistic:
+    """Make the statistic that divides two others, seed by seed."""
+
+    def statistic(runs: Runs) -> dict[int, float]:
+        top, bottom = above(runs), below(runs)
+        return {seed: top[seed] / bottom[seed] for seed in top if seed in bottom}
+
+    return statistic
+
+
+def difference(left: Statistic, right: Statistic) -> Statistic:
+    """Make the statistic that subtracts two others, seed by seed."""
+
+    def statistic(runs: Runs) -> dict[int, float]:
+        one, other = left(runs), right(runs)
+        return {seed: one[seed] - other[seed] for seed in one if seed in other}
+
+    return statistic
+
+
+def slope(
+    x: Callable[[Any], float], value: Value, arm: Arm, *, complete: bool = False
+) -> Statistic:
+    """Make the statistic that fits, seed by seed, the exponent of `value` in `x(config)`.
+
+    It is not a number where one of the values is not; see `each` for `complete`.
+    """
+
+    def statistic(runs: Runs) -> dict[int, float]:
+        found = runs_of(runs, arm)
+        most = max(map(len, found.values()), default=0)
+        return {
+            seed: exponent([(x(config), value(config, m)) for config, m in own])
+            for seed, own in found.items()
+            if len(own) == most or not complete
+        }
+
+    return statistic
+
+
+def exponent(points: Sequence[tuple[float, float]]) -> float:
+    """Return the exponent of a power law through points (x, y); nan where a y is not a number."""
+    if any(math.isnan(y) for _, y in points):
+        return math.nan
+    return fit_slope([x for x, _ in points], [y for _, y in points])
+
+
+def crossing(sizes: Sequence[float], errors: Sequence[float], level: float) -> float:
+    """Return the first size at which the error is at most `level`, interpolated log-log.
+
+    Not a number when the error is never, or already at the smallest size, below `level`.
+    """
+    points = sorted(zip(sizes, errors, strict=True))
+    for (n0, e0), (n1, e1) in zip(points, points[1:], strict=False):
+        if e0 > level >= e1:
+            e1 = max(e1, 1e-15)
+            share = math.log(e0 / level) / math.log(e0 / e1)
+            return float(n0 * (n1 / n0) ** share)
+    return math.nan
