@@ -140,7 +140,7 @@ class Result(NamedTuple):
 Arms = Mapping[str, Config | Sequence[Config]]
 
 
-class Runs(Sequence[Measured]):
+class Runs(Sequence[Any]):
     """The records of an experiment at a profile; `runs.of("staged")` are those of an arm.
 
     `arms` has the configurations of every arm that the experiment has at any profile, without any
@@ -160,10 +160,10 @@ class Runs(Sequence[Measured]):
             raise ValueError(f"{name}: the run {stray.config} belongs to no arm")
 
     @overload
-    def __getitem__(self, place: int) -> Measured: ...
+    def __getitem__(self, place: int) -> Any: ...
     @overload
-    def __getitem__(self, place: slice) -> Sequence[Measured]: ...
-    def __getitem__(self, place: int | slice) -> Measured | Sequence[Measured]:
+    def __getitem__(self, place: slice) -> Sequence[Any]: ...
+    def __getitem__(self, place: int | slice) -> Any:
         return self._records[place]
 
     def __len__(self) -> int:
