@@ -1,15 +1,18 @@
 """Figures that follow the page's theme: drawn with matplotlib, shown as inline SVG with alt text.
 
-Draw inside `style()`, end with `show`; the helpers below draw what several chapters need.
+A figure of the book is a function: its parameters are named after the experiments that it draws
+and take their runs; it returns a `Drawing`. `Series` is what it draws and says; `log_axes` and the
+other helpers are what several chapters need.
 """
 
 import html
+import math
 import re
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -22,15 +25,17 @@ from matplotlib.ticker import FuncFormatter, LogFormatterMathtext, LogLocator, N
 from numpy.typing import ArrayLike, NDArray
 
 from hierlearn import narrow
+from hierlearn.cards import format_interval, format_number
 from hierlearn.measure.intervals import interval
 from hierlearn.svg import COLORS, INK, NEUTRAL, PAPER, save, to_svg
 
 __all__ = [
-    "COLORS", "DASHES", "INK", "MARKERS", "NEUTRAL", "PAPER", "RC", "WIDTH",
-    "band", "level_color", "log_axes", "log_interval", "mark_steps", "save", "series", "show",
-    "style", "to_html", "to_svg",
+    "COLORS", "DASHES", "INK", "MARKERS", "NEUTRAL", "PAPER", "RC", "WIDTH", "Drawing", "Series",
+    "band", "level_color", "log_axes", "log_interval", "mark_steps", "over_seeds", "save", "series",
+    "show", "style", "to_html", "to_svg",
 ]  # fmt: skip
 
+Kind = Literal["line", "points", "bound"]
 MARKERS = ("o", "s", "^", "D", "v", "P")
 DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (6, 1.5, 1.5, 1.5)), "-", "--")
 
@@ -38,6 +43,7 @@ DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (6, 1.5, 1.5
 _MATH = re.compile(r"\$([^$]+)\$")
 _SPAN = r'<span class="math notranslate nohighlight">\\(\1\\)</span>'
 
+_SPARSE = 12  # a line with more points than that has a marker at some of them
 WIDTH = 7.2  # inches; the text column of the site
 
 RC: dict[Any, Any] = {
@@ -93,6 +99,116 @@ class Shown:
 
     def __repr__(self) -> str:
         return self.text
+
+
+@dataclass(frozen=True)
+class Series:
+    """One series: a line with its band, single points with error bars, or a bound (no interval).
+
+    `index` picks color, dash and marker together, so that series differ by more than color; a
+    series has the same label and index in every state of a steered figure. `seeds` holds the
+    values of every seed, where all have all points.
+    """
+
+    label: str
+    x: tuple[float, ...]
+    y: tuple[float, ...]
+    low: tuple[float, ...] = ()
+    high: tuple[float, ...] = ()
+    index: int = 0
+    kind: Kind = "line"
+    seeds: tuple[tuple[float, ...], ...] = ()
+
+    def at(self, place: int = -1) -> str:
+        """Return the value at a place, as prose has it: "estimate [low, high]"."""
+        if not self.low:
+            return format_number(self.y[place])
+        return format_interval(self.y[place], (self.low[place], self.high[place]))
+
+    def draw(
+        self, ax: Axes, *, color: str | None = None, marker: bool = True, every_seed: bool = True
+    ) -> None:
+        """Draw every seed thin, their mean thick with its band, or single points with error bars.
+
+        A line with many points has a marker at some of them only, and none without `marker`.
+        """
+        color = color or COLORS[self.index % len(COLORS)]
+        if self.kind == "bound":
+            ax.plot(self.x, self.y, color=color, linestyle=":", label=self.label)
+            return
+        line = self.kind == "line"
+        if line and every_seed and self.seeds:
+            ax.plot(self.x, np.array(self.seeds).T, color=color, linewidth=0.6, alpha=0.45)
+        if line and self.low:
+            band(ax, *map(np.array, (self.x, self.low, self.high)), color=color)
+        elif self.low:
+            ax.vlines(self.x, self.low, self.high, color=color, linewidth=1.2)
+        ax.plot(
+            self.x,
+            self.y,
+            color=color,
+            label=self.label,
+            linestyle=DASHES[self.index % len(DASHES)] if line else "",
+            marker=MARKERS[self.index % len(MARKERS)] if marker or not line else "",
+            markevery=math.ceil(len(self.x) / _SPARSE),
+        )
+
+
+def over_seeds(
+    label: str,
+    points: Mapping[float, ArrayLike],
+    *,
+    index: int = 0,
+    kind: Kind = "line",
+    geometric: bool = True,
+    floor: float | None = None,
+) -> Series:
+    """Return the series of means over seeds with 95 % intervals.
+
+    `points` holds at each x the values of the seeds, as many as there are; the mean is geometric
+    and the interval that of `log_interval` (values below `floor` are raised to it), or the mean is
+    arithmetic with a t interval. Raises IntervalError as these do.
+    """
+    x = sorted(points)
+    columns = [np.asarray(points[place], dtype=np.float64) for place in x]
+    if geometric:
+        found = [log_interval(c[:, None], floor=floor) for c in columns]
+        rows = [tuple(float(part[0]) for part in one) for one in found]
+    else:
+        means = [interval(c, "t" if len(c) > 1 else "range") for c in columns]
+        rows = [(one.estimate, one.low, one.high) for one in means]
+    y, low, high = (tuple(row[i] for row in rows) for i in range(3))
+    alone = kind == "line" and len(x) == 1
+    whole = len({len(column) for column in columns}) == 1
+    seeds = _raised(np.array(columns).T, floor).tolist() if whole else []
+    return Series(
+        label, tuple(x), y, low, high, index, "points" if alone else kind,
+        tuple(tuple(one) for one in seeds),
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """What a figure function returns: the figure, what it says, and the line below it.
+
+    `alt` is computed from what is drawn and holds its numbers, unless the figure is `qualitative`;
+    `caption` is plain text with formulas between dollar signs; `numbers` are formatted texts for
+    the prose around it, by the key under which it glues them. `other_colors` as in `to_html`.
+    """
+
+    fig: Figure
+    alt: str
+    caption: str = ""
+    qualitative: bool = False
+    other_colors: bool = False
+    numbers: Mapping[str, str] = field(default_factory=dict)
+
+    def show(self, name: str, command: str = "", cost: str = "") -> str:
+        """Display it as `show` does, under a name; see `to_html` for `command` and `cost`."""
+        return show(
+            self.fig, name=name, alt=self.alt, caption=self.caption, command=command, cost=cost,
+            qualitative=self.qualitative, other_colors=self.other_colors,
+        )  # fmt: skip
 
 
 def style() -> AbstractContextManager[None]:

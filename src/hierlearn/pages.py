@@ -1,9 +1,10 @@
 """What a notebook of the book calls: compute or read its records, show verdicts and provenance."""
 
 import ast
+import inspect
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from html import escape
@@ -136,6 +137,38 @@ class Page:
     def states(self) -> list[GroupState]:
         """Return the state of every group that this page reads."""
         return [s for one in self.experiments.values() for s in self._states(one)]
+
+    def show(self, figure: Callable[..., Any]) -> None:
+        """Draw a figure: a function whose parameters are named after experiments, for their runs.
+
+        It is called `steer_gap` where the page has the figure steer-gap. Where the profile has no
+        runs of an experiment, a line says so in its place; a parameter with a default may lack.
+        """
+        from hierlearn import figures
+
+        parameters = inspect.signature(figure).parameters
+        runs = {name: self._runs(name) for name in parameters}
+        lacking = [n for n, p in parameters.items() if p.default is p.empty and not runs[n]]
+        name = figure.__name__.replace("_", "-")
+        if lacking:
+            _show(
+                f'<p class="hl-absent" id="fig-{name}">Profile {self.profile} does not run '
+                f"{' and '.join(lacking)}, which the figure {name} would draw.</p>"
+            )
+            return
+        drawn = {name: found for name, found in runs.items() if found}
+        with figures.style():
+            drawing = figure(**drawn)
+        for key, text in drawing.numbers.items():
+            self.glue(key, text)
+        drawing.show(name, **self.recompute(*drawn))
+
+    def _runs(self, name: str) -> Runs:
+        if name not in self.experiments:
+            valid = ", ".join(self.experiments)
+            raise RunError(f"no experiment {name!r} on page {self.name}; valid: {valid}")
+        experiment = self.experiments[name]
+        return experiment.runs(self.profile, self.store.read(experiment, self.profile))
 
     def recompute(self, *names: str) -> dict[str, str]:
         """Return `command` and `cost` of a figure that draws these experiments, for `figures.show`.

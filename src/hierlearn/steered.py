@@ -9,25 +9,20 @@ import html
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import product
-from typing import Any, Literal
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 from IPython.display import display
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator
-from numpy.typing import ArrayLike
 
 from hierlearn import figures
-from hierlearn.cards import format_interval, format_number
-from hierlearn.measure.intervals import interval
+from hierlearn.cards import format_number
+from hierlearn.figures import Series, over_seeds
 from hierlearn.svg import check_alt
-
-Kind = Literal["line", "points", "bound"]
-_SPARSE = 12  # a line with more points than that has a marker at some of them
 
 
 @dataclass(frozen=True)
@@ -40,29 +35,6 @@ class Axis:
 
 
 @dataclass(frozen=True)
-class Series:
-    """One series: a line with its band, single points with error bars, or a bound (no interval).
-
-    `index` picks color, dash and marker together, as in `figures.series`; a series has the same
-    label and index in every state.
-    """
-
-    label: str
-    x: tuple[float, ...]
-    y: tuple[float, ...]
-    low: tuple[float, ...] = ()
-    high: tuple[float, ...] = ()
-    index: int = 0
-    kind: Kind = "line"
-
-    def at(self, place: int = -1) -> str:
-        """Return the value at a place, as prose has it: "estimate [low, high]"."""
-        if not self.low:
-            return format_number(self.y[place])
-        return format_interval(self.y[place], (self.low[place], self.high[place]))
-
-
-@dataclass(frozen=True)
 class State:
     """What is drawn for one setting of the controls, and the sentence that says it in numbers."""
 
@@ -70,36 +42,10 @@ class State:
     text: str
 
 
+__all__ = ["Axis", "Series", "State", "Steered", "over_seeds", "steer"]
+
 Controls = Mapping[str, Mapping[Any, str]]
 States = Mapping[tuple[Any, ...], State]
-
-
-def over_seeds(
-    label: str,
-    points: Mapping[float, ArrayLike],
-    *,
-    index: int = 0,
-    kind: Kind = "line",
-    geometric: bool = True,
-    floor: float | None = None,
-) -> Series:
-    """Return the series of means and 95 % intervals over seeds, as the static figures have them.
-
-    `points` holds at each x the values of the seeds, as many as there are; the mean is geometric
-    and the interval that of `figures.log_interval` (values below `floor` are raised to it), or the
-    mean is arithmetic with a t interval. Raises IntervalError as these do.
-    """
-    x = sorted(points)
-    columns = [np.asarray(points[place], dtype=np.float64) for place in x]
-    if geometric:
-        found = [figures.log_interval(c[:, None], floor=floor) for c in columns]
-        rows = [tuple(float(part[0]) for part in one) for one in found]
-    else:
-        means = [interval(c, "t" if len(c) > 1 else "range") for c in columns]
-        rows = [(one.estimate, one.low, one.high) for one in means]
-    y, low, high = (tuple(row[i] for row in rows) for i in range(3))
-    alone = kind == "line" and len(x) == 1
-    return Series(label, tuple(x), y, low, high, index, "points" if alone else kind)
 
 
 def steer(
@@ -148,6 +94,31 @@ def steer(
     )
     display(figures.Shown(markup, f"Figure {name}: {states[start].text}"))
     return markup
+
+
+@dataclass(frozen=True)
+class Steered:
+    """What the function of a steered figure returns; see `steer` for the fields."""
+
+    controls: Controls
+    states: States
+    start: tuple[Any, ...]
+    axes: tuple[Axis, Axis]
+    caption: str
+    steps: Mapping[str, float] | None = None
+    numbers: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def alt(self) -> str:
+        """What the first state says."""
+        return self.states[self.start].text
+
+    def show(self, name: str, command: str = "", cost: str = "") -> str:
+        """Display it as `steer` does, under a name."""
+        return steer(
+            name=name, controls=self.controls, states=self.states, start=self.start,
+            axes=self.axes, caption=self.caption, command=command, cost=cost, steps=self.steps,
+        )  # fmt: skip
 
 
 def _check(name: str, controls: Controls, states: States, start: tuple[Any, ...]) -> None:
@@ -294,7 +265,7 @@ def _static(
     with figures.style():
         fig, ax = plt.subplots(figsize=(figures.WIDTH, 3.4))
         for one in state.series:
-            _draw(ax, one)
+            one.draw(ax, every_seed=False)
         x, y = axes
         for which, axis in {"x": x, "y": y}.items():
             ax.set(**{f"{which}scale": "log" if axis["log"] else "linear"})
@@ -307,23 +278,3 @@ def _static(
         figures.mark_steps(ax, steps)
         ax.legend()
     return fig
-
-
-def _draw(ax: Axes, one: Series) -> None:
-    color = figures.COLORS[one.index % len(figures.COLORS)]
-    if one.low and one.kind == "points":
-        ax.vlines(one.x, one.low, one.high, color=color, linewidth=1.2)
-    elif one.low:
-        figures.band(ax, *map(np.array, (one.x, one.low, one.high)), color=color)
-    if one.kind == "bound":
-        ax.plot(one.x, one.y, color=color, linestyle=":", label=one.label)
-        return
-    ax.plot(
-        one.x,
-        one.y,
-        color=color,
-        label=one.label,
-        linestyle=figures.DASHES[one.index % len(figures.DASHES)] if one.kind == "line" else "",
-        marker=figures.MARKERS[one.index % len(figures.MARKERS)],
-        markevery=math.ceil(len(one.x) / _SPARSE),
-    )

@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from functools import cache, cached_property
-from typing import Any, ClassVar, NamedTuple, Protocol, Self, overload, runtime_checkable
+from typing import Any, ClassVar, NamedTuple, Protocol, overload, runtime_checkable
 
 import torch
 
@@ -88,7 +88,7 @@ class Group:
     weight: float = 1.0
 
     @classmethod
-    def of(cls, experiment: str, arms: Iterable[Config], seeds: Iterable[int]) -> Self:
+    def of(cls, experiment: str, arms: Iterable[Config], seeds: Iterable[int]) -> "Group":
         """Make the group that runs every configuration with every seed; the seed varies slowest.
 
         Raises ValueError when the configurations do not agree in their shape.
