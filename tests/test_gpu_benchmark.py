@@ -16,7 +16,7 @@ def engines(monkeypatch):
     import engines
 
     yield engines
-    for name in ("engines", "gpu", "breakdown"):
+    for name in ("engines", "gpu"):
         sys.modules.pop(name, None)
 
 
@@ -72,16 +72,3 @@ def test_a_core_is_timed_on_the_step_of_the_table(engines):
     import gpu
 
     assert 0 < gpu.cpu_step_seconds("one hidden layer (ch. 5)", [0], 1, True) < 2
-
-
-def test_a_breakdown_adds_up(engines):
-    import breakdown
-
-    group, _ = breakdown.representative("network_samples", "laptop", 0.0)
-    machine = engines.Machine.measure(CPU, torch.float32, small=True)
-    short = [
-        type(run)(run.experiment, {**run.config, "n_steps": 5}, run.seed) for run in group.runs[:2]
-    ]
-    found = breakdown.shares(type(group)(tuple(short)), {torch.float32: machine})
-    parts = sum(found[c] for c in (*breakdown.KINDS, "Python", "rest"))
-    assert parts == pytest.approx(found["whole"]) and found["floor"] > 0

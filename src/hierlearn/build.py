@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from hierlearn import cards, claims, scaling
+from hierlearn import cards, claims
 from hierlearn.experiments.base import PROFILES, Experiment
 from hierlearn.notebooks import not_ready, runs, write_text
 from hierlearn.project import Project, RunError, UsageError, experiments_of
@@ -129,9 +129,6 @@ def write_fragments(project: Project, experiments: dict[str, Experiment]) -> Non
     frozen = store if is_frozen else RecordStore(project.frozen_records)
     stores = [store] if is_frozen or not project.frozen_records.is_dir() else [store, frozen]
     write_text(target / "costs.md", costs_table(project, stores, experiments) + "\n")
-    dispatch = project.book / "dispatch.json"
-    scale = scaling.scale_text(frozen, experiments, dispatch)
-    write_text(target / "scale.md", scale + "\n")
 
 
 def _differ(one: dict[str, Any], other: dict[str, Any]) -> bool:
