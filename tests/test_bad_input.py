@@ -21,9 +21,9 @@ from jaxtyping import TypeCheckError
 from hierlearn import cli, pages, sweeps
 from hierlearn.claims import ClaimError, load_claims
 from hierlearn.devices import DeviceError
+from hierlearn.errors import RunError, UsageError
 from hierlearn.experiments import EXPERIMENTS
 from hierlearn.memory import TooLargeError
-from hierlearn.project import RunError, UsageError
 from hierlearn.records import RecordStore, freeze
 from hierlearn.targets import balls, derivations, dials, hypercube
 from hierlearn.targets.hierarchy import RandomHierarchy

@@ -11,8 +11,9 @@ import toy_book
 from click.testing import CliRunner
 
 from hierlearn import cli
+from hierlearn.errors import UsageError
 from hierlearn.experiments import EXPERIMENTS
-from hierlearn.project import UsageError, find_experiments
+from hierlearn.project import find_experiments
 from hierlearn.records import RecordStore
 
 ROOT = Path(__file__).parents[1]

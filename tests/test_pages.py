@@ -8,7 +8,7 @@ import toy_book
 
 from hierlearn import pages, records
 from hierlearn.devices import DeviceError
-from hierlearn.project import RunError, UsageError
+from hierlearn.errors import RunError, UsageError
 
 
 @pytest.fixture(autouse=True)

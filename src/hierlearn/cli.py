@@ -12,10 +12,11 @@ import click
 # What needs the packages of the book (papermill, matplotlib, ...) is imported where it is used:
 # computing records must not need them.
 from hierlearn import claims, costs, devices, replay, sweeps, tables
+from hierlearn.errors import RunError, UsageError
 from hierlearn.executors import ExecutorError
 from hierlearn.experiments import EXPERIMENTS, PROFILES
 from hierlearn.options import WHERE, executor_for, options, readable_store, store_at, wanted
-from hierlearn.project import Project, RunError, UsageError, find_experiments, find_project
+from hierlearn.project import Project, find_experiments, find_project
 from hierlearn.published import DEFAULT_PROFILE, load_claims, shown_profiles
 from hierlearn.records import RecordError, RecordStore, finish, freeze
 from hierlearn.records import archive as archives

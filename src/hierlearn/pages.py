@@ -12,14 +12,9 @@ from typing import Any
 import torch
 
 from hierlearn import cards, claims, devices, sweeps
+from hierlearn.errors import RunError
 from hierlearn.experiments import EXPERIMENTS, Experiment
-from hierlearn.project import (
-    Project,
-    RunError,
-    check_choice,
-    check_profile,
-    find_project,
-)
+from hierlearn.project import Project, check_choice, check_profile, find_project
 from hierlearn.published import chapter_profiles, experiments_read, load_claims
 from hierlearn.records import GroupState, Record, RecordStore
 

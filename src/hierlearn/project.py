@@ -9,16 +9,10 @@ from typing import TYPE_CHECKING
 
 import yaml
 
+from hierlearn.errors import UsageError
+
 if TYPE_CHECKING:  # it brings torch, which a process that executes notebooks does without
     from hierlearn.experiments import Experiment
-
-
-class UsageError(ValueError):
-    """The user asked for something that does not exist or cannot be; nothing was written."""
-
-
-class RunError(RuntimeError):
-    """Something that was attempted did not work out; the message says what and what to do."""
 
 
 def check_choice(what: str, value: object, valid: tuple[str, ...]) -> str:

@@ -7,8 +7,9 @@ import click
 from pydantic import TypeAdapter, ValidationError
 
 from hierlearn import cards, claims, costs
+from hierlearn.errors import UsageError
 from hierlearn.experiments import EXPERIMENTS
-from hierlearn.project import Project, UsageError
+from hierlearn.project import Project
 from hierlearn.records import RecordStore
 from hierlearn.replay import Replayed
 
