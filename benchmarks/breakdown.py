@@ -19,7 +19,8 @@ import torch
 from engines import Machine, counted, profiled, watching
 
 from hierlearn import devices
-from hierlearn.experiments import EXPERIMENTS, Group
+from hierlearn.experiments import EXPERIMENTS
+from hierlearn.experiments.base import Group
 
 RECORDS = Path(__file__).parents[1] / "book" / "records"
 CHOSEN = (

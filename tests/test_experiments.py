@@ -4,8 +4,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from hierlearn.experiments import EXPERIMENTS, PROFILES
-from hierlearn.experiments.base import Group, Run
+from hierlearn.experiments import EXPERIMENTS
+from hierlearn.experiments.base import PROFILES, Group, Run
 from hierlearn.experiments.quadratic import QuadraticConfig, group, measure
 from hierlearn.experiments.reading import crossing, each, final, ratio
 from hierlearn.experiments.ridge import measure_kernel

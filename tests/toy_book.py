@@ -11,7 +11,8 @@ import nbformat
 import pytest
 import torch
 
-from hierlearn.experiments import EXPERIMENTS, Experiment, Group, Measured, Run
+from hierlearn.experiments import EXPERIMENTS
+from hierlearn.experiments.base import Experiment, Group, Measured, Run
 
 CHAPTER = "01_toy_chapter"
 LEDGER = "ledger"

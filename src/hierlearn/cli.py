@@ -14,7 +14,8 @@ import click
 from hierlearn import claims, costs, devices, replay, sweeps, tables
 from hierlearn.errors import RunError, UsageError
 from hierlearn.executors import ExecutorError
-from hierlearn.experiments import EXPERIMENTS, PROFILES
+from hierlearn.experiments import EXPERIMENTS
+from hierlearn.experiments.base import PROFILES
 from hierlearn.options import WHERE, executor_for, options, readable_store, store_at, wanted
 from hierlearn.project import Project, find_experiments, find_project
 from hierlearn.published import DEFAULT_PROFILE, load_claims, shown_profiles

@@ -13,7 +13,8 @@ import torch
 
 from hierlearn import cards, claims, devices, sweeps
 from hierlearn.errors import RunError
-from hierlearn.experiments import EXPERIMENTS, Experiment
+from hierlearn.experiments import EXPERIMENTS
+from hierlearn.experiments.base import Experiment
 from hierlearn.project import Project, check_choice, check_profile, find_project
 from hierlearn.published import chapter_profiles, experiments_read, load_claims
 from hierlearn.records import GroupState, Record, RecordStore

@@ -12,7 +12,7 @@ import yaml
 from hierlearn.errors import UsageError
 
 if TYPE_CHECKING:  # it brings torch, which a process that executes notebooks does without
-    from hierlearn.experiments import Experiment
+    from hierlearn.experiments.base import Experiment
 
 
 def check_choice(what: str, value: object, valid: tuple[str, ...]) -> str:
@@ -164,7 +164,7 @@ def execution_order(project: Project, experiments: "dict[str, Experiment]") -> l
 
 def check_profile(profile: object) -> str:
     """Return `profile` when there is one of that name, else raise `UsageError`."""
-    from hierlearn.experiments import PROFILES
+    from hierlearn.experiments.base import PROFILES
 
     return check_choice("profile", profile, PROFILES)
 

@@ -6,7 +6,7 @@ from hierlearn import costs, notebooks, pages, sweeps
 from hierlearn.devices import available_cores
 from hierlearn.errors import RunError
 from hierlearn.executors import Executor, LocalPool
-from hierlearn.experiments import Experiment
+from hierlearn.experiments.base import Experiment
 from hierlearn.project import Project
 from hierlearn.published import experiments_read, load_claims
 from hierlearn.records import RecordStore
