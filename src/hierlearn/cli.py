@@ -16,12 +16,12 @@ from hierlearn.errors import RunError, UsageError
 from hierlearn.executors import ExecutorError
 from hierlearn.experiments import EXPERIMENTS
 from hierlearn.experiments.base import PROFILES
+from hierlearn.formatting import say
 from hierlearn.options import WHERE, executor_for, options, readable_store, store_at, wanted
 from hierlearn.project import Project, find_experiments, find_project
 from hierlearn.published import DEFAULT_PROFILE, load_claims, shown_profiles
 from hierlearn.records import RecordError, RecordStore, finish, freeze
 from hierlearn.records import archive as archives
-from hierlearn.tables import say
 
 USAGE = (UsageError, devices.DeviceError)
 FAILURES = (RunError, claims.ClaimError, RecordError, sweeps.SweepError, ExecutorError, OSError)

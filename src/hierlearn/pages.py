@@ -15,6 +15,7 @@ from hierlearn import cards, claims, devices, sweeps
 from hierlearn.errors import RunError
 from hierlearn.experiments import EXPERIMENTS
 from hierlearn.experiments.base import Experiment
+from hierlearn.formatting import format_interval, format_number
 from hierlearn.project import Project, check_choice, check_profile, find_project
 from hierlearn.published import chapter_profiles, experiments_read, load_claims
 from hierlearn.records import GroupState, Record, RecordStore
@@ -101,14 +102,14 @@ class Page:
         """
         row = self.row(claim_id)
         control, ends = row.control, row.interval
-        self.glue(claim_id, cards.format_interval(row.estimate, ends))
+        self.glue(claim_id, format_interval(row.estimate, ends))
         fields = {
-            "estimate": cards.format_number(row.estimate),
-            "interval": "—" if ends is None else f"[{', '.join(map(cards.format_number, ends))}]",
+            "estimate": format_number(row.estimate),
+            "interval": "—" if ends is None else f"[{', '.join(map(format_number, ends))}]",
             "verdict": row.verdict,
             "n": str(row.n_seeds),
             "rule": row.rule or "—",
-            "control": cards.format_interval(control.estimate, control.interval),
+            "control": format_interval(control.estimate, control.interval),
             "control.outcome": control.outcome,
         }
         for name, text in fields.items():

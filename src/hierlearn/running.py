@@ -7,10 +7,10 @@ from hierlearn.devices import available_cores
 from hierlearn.errors import RunError
 from hierlearn.executors import Executor, LocalPool
 from hierlearn.experiments.base import Experiment
+from hierlearn.formatting import say
 from hierlearn.project import Project
 from hierlearn.published import experiments_read, load_claims
 from hierlearn.records import RecordStore
-from hierlearn.tables import say
 
 
 def execute(

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from hierlearn import costs
-from hierlearn.cards import format_number
 from hierlearn.experiments.base import PROFILES, Experiment
+from hierlearn.formatting import format_number
 from hierlearn.records import Provenance, RecordStore, computed, groups_of
 
 FACTORS = (1, 10, 1000)

@@ -22,7 +22,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator
 from numpy.typing import ArrayLike
 
 from hierlearn import figures
-from hierlearn.cards import format_interval, format_number
+from hierlearn.formatting import format_interval, format_number
 from hierlearn.measure.intervals import interval
 from hierlearn.svg import check_alt
 
