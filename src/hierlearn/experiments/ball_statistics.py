@@ -13,13 +13,13 @@ from hierlearn.experiments.ball_reading import (
     floor_1,
     fraction,
     number,
-    ratio,
     rows,
     slope,
     where,
 )
 from hierlearn.experiments.balls import BallConfig
 from hierlearn.experiments.base import Measured, Statistic
+from hierlearn.statistics import ratio
 
 # --- the sum of two unit vectors --------------------------------------------------------------
 
