@@ -52,14 +52,18 @@ def book(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         toy_book.isolate(patch)
         patch.chdir(root)
-        measuring = ("sweeps.compute", "sweeps.measured", "notebooks.execute")
+        measuring = (
+            "hierlearn.sweeps.compute",
+            "hierlearn.sweeps.measured",
+            "hierlearn.notebooks.execute",
+        )
         for name in (
             *measuring,
-            "cluster.local_cluster",
-            "records.archive.write_file",
-            "cli.freeze",
+            "hierlearn.cluster.local_cluster",
+            "hierlearn.records.archive.write_file",
+            "hierlearn.cli.freeze",
         ):
-            patch.setattr(f"hierlearn.{name}", refuse)
+            patch.setattr(name, refuse)
         yield root
 
 

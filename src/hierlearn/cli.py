@@ -197,8 +197,8 @@ def freeze_records(names: tuple[str, ...], profile: str, records: str | None) ->
     working = store_at(project, records)
     if working.frozen:
         raise UsageError(f"{project.relative(working.folder)} holds frozen records already")
-    some = chosen.values() if names else None
-    manifest = freeze(working, project.frozen_records, profile, some)
+    frozen = project.frozen_records
+    manifest = freeze(working, frozen, profile, chosen.values(), whole=not names)
     n_groups = sum(one.n_groups for name, one in manifest[profile].items() if name in chosen)
     say(f"froze {n_groups} groups of profile {profile}")
     _update_readme(project)
