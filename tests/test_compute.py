@@ -69,7 +69,7 @@ def test_a_command_that_needs_a_missing_package_says_which_and_how_to_get_it(bar
     toy_book.make_project(tmp_path / "here" / "toy").rename(tmp_path / "here" / "project")
     for name in ("book", "_toc.yml", "README.md"):
         (tmp_path / "here" / "project" / name).rename(tmp_path / "here" / name)
-    (tmp_path / "here" / "book" / "claims.yml").write_text("[]\n")
+    (tmp_path / "here" / "book" / "claims" / "01.yml").write_text("[]\n")
     done = bare("run", "--profile", "smoke")
     assert done.returncode == 1
     assert "Traceback" not in done.stderr

@@ -63,7 +63,7 @@ class Page:
 
     @cached_property
     def rows(self) -> list[claims.Row]:
-        """The evaluated claims of this page, in the order of `claims.yml`."""
+        """The evaluated claims of this page, in the order of `book/claims/`."""
         return claims.evaluate_all(self.shown, self.store, self.profile, EXPERIMENTS)
 
     def row(self, claim_id: str) -> claims.Row:

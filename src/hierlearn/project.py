@@ -35,8 +35,8 @@ class Project:
 
     @property
     def claims(self) -> Path:
-        """The claims, as data."""
-        return self.book / "claims.yml"
+        """The claims, as data: one file a chapter."""
+        return self.book / "claims"
 
     @property
     def frozen_records(self) -> Path:
@@ -117,12 +117,12 @@ def find_project(start: Path | None = None, *, need_book: bool = True) -> Projec
     """
     here = (start or Path.cwd()).resolve()
     for folder in (here, *here.parents, *Path(__file__).resolve().parents):
-        if (folder / "_toc.yml").is_file() and (folder / "book" / "claims.yml").is_file():
+        if (folder / "_toc.yml").is_file() and (folder / "book" / "claims").is_dir():
             return Project(folder)
     if not need_book:
         return Project(here)
     raise UsageError(
-        f"no book around {here}: expected a folder with _toc.yml and book/claims.yml; "
+        f"no book around {here}: expected a folder with _toc.yml and book/claims; "
         "change into a clone of the repository"
     )
 

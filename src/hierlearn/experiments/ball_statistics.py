@@ -1,4 +1,4 @@
-r"""Chapter 5: the statistics that `book/claims.yml` reads off runs on ball indicators."""
+r"""Chapter 5: the statistics that `book/claims/05.yml` reads off runs on ball indicators."""
 
 import math
 from collections.abc import Sequence

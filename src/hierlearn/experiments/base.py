@@ -80,7 +80,7 @@ class Experiment:
 
     `groups(profile)` lists the runs of a profile (empty where the experiment is not part of it);
     `measure(group, device)` computes one JSON-able measurement a run, in the order of the runs;
-    `statistics` are the functions that `book/claims.yml` refers to by name.
+    `statistics` are the functions that `book/claims/` refers to by name.
     """
 
     name: str
