@@ -22,9 +22,19 @@ from torch.utils.flop_counter import flop_registry
 
 from hierlearn import capture
 
-MODULES = ("training.loop", "training.pooled", "training.sigmoid", "learners.two_layer",
-           "learners.convolution")  # fmt: skip
-DRAWING = ("training.loop", "training.pooled", "learners.two_layer", "experiments.ball_runs")
+MODULES = (
+    "hierlearn.training.loop",
+    "hierlearn.training.pooled",
+    "hierlearn.training.sigmoid",
+    "hierlearn.learners.two_layer",
+    "hierlearn.learners.convolution",
+)
+DRAWING = (
+    "hierlearn.training.loop",
+    "hierlearn.training.pooled",
+    "hierlearn.learners.two_layer",
+    "hierlearn.experiments.ball_runs",
+)
 MATMUL = ("mm", "addmm", "bmm", "baddbmm", "addbmm")
 SOLVES = ("linalg_eigh", "_linalg_eigh", "linalg_cholesky_ex", "cholesky_solve",
           "cholesky_inverse", "linalg_solve", "_linalg_solve_ex", "linalg_qr")  # fmt: skip
@@ -232,7 +242,7 @@ def watching() -> Iterator[Watch]:
     stand_ins = [(n, "captured", captured) for n in MODULES] + [
         (n, "ahead", ahead) for n in DRAWING
     ]
-    modules = [(importlib.import_module(f"hierlearn.{n}"), name, f) for n, name, f in stand_ins]
+    modules = [(importlib.import_module(n), name, f) for n, name, f in stand_ins]
     before = [getattr(module, name) for module, name, _ in modules]
     try:
         for module, name, stand_in in modules:

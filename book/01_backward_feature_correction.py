@@ -1,7 +1,7 @@
 # ---
 # jupyter:
 #   jupytext:
-#     cell_metadata_filter: tags,mystnb,-all
+#     cell_metadata_filter: tags,mystnb,jupyter,cellView,-all
 #     formats: ipynb,py:percent
 #     notebook_metadata_filter: kernelspec,jupytext,-jupytext.text_representation.jupytext_version
 #     text_representation:
@@ -68,10 +68,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from hierlearn import figures, pages, steered
-from hierlearn.cards import format_interval, format_number
 from hierlearn.experiments import backward_correction as regression
 from hierlearn.experiments import classification, sample_complexity
 from hierlearn.experiments.reading import rows
+from hierlearn.formatting import format_interval, format_number
 from hierlearn.measure.intervals import fit_slope, interval
 
 chapter = pages.open_chapter(

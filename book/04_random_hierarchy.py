@@ -1,7 +1,7 @@
 # ---
 # jupyter:
 #   jupytext:
-#     cell_metadata_filter: tags,mystnb,-all
+#     cell_metadata_filter: tags,mystnb,jupyter,cellView,-all
 #     formats: ipynb,py:percent
 #     notebook_metadata_filter: kernelspec,jupytext,-jupytext.text_representation.jupytext_version
 #     text_representation:
@@ -71,7 +71,6 @@ import numpy as np
 import torch
 
 from hierlearn import figures, pages, steered
-from hierlearn.cards import format_interval
 from hierlearn.experiments import (
     hierarchy_layers as layers,
 )
@@ -82,6 +81,7 @@ from hierlearn.experiments import (
     rescue,
 )
 from hierlearn.experiments.hierarchy_reading import error, needed, rows, sensitivity_of
+from hierlearn.formatting import format_interval
 from hierlearn.measure.intervals import interval
 from hierlearn.randomness import stream
 from hierlearn.targets.hierarchy import RandomHierarchy

@@ -17,7 +17,7 @@
 #
 # Every claim of the book on one page: its verdict, the measured statistic with its interval over seeds,
 # the control, and where the records come from. How a verdict comes about is told in the
-# [introduction](intro.md). The rules are data, `book/claims.yml`; none of the verdicts is written by
+# [introduction](intro.md). The rules are data, `book/claims/`; none of the verdicts is written by
 # hand.
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["remove-cell"]

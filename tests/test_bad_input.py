@@ -21,9 +21,9 @@ from jaxtyping import TypeCheckError
 from hierlearn import cli, pages, sweeps
 from hierlearn.claims import ClaimError, load_claims
 from hierlearn.devices import DeviceError
+from hierlearn.errors import RunError, UsageError
 from hierlearn.experiments import EXPERIMENTS
 from hierlearn.memory import TooLargeError
-from hierlearn.project import RunError, UsageError
 from hierlearn.records import RecordStore, freeze
 from hierlearn.targets import balls, derivations, dials, hypercube
 from hierlearn.targets.hierarchy import RandomHierarchy
@@ -52,14 +52,18 @@ def book(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         toy_book.isolate(patch)
         patch.chdir(root)
-        measuring = ("sweeps.compute", "sweeps.measured", "notebooks.execute")
+        measuring = (
+            "hierlearn.sweeps.compute",
+            "hierlearn.sweeps.measured",
+            "hierlearn.notebooks.execute",
+        )
         for name in (
             *measuring,
-            "cluster.local_cluster",
-            "records.archive.write_file",
-            "cli.freeze",
+            "hierlearn.cluster.local_cluster",
+            "hierlearn.records.archive.write_file",
+            "hierlearn.cli.freeze",
         ):
-            patch.setattr(f"hierlearn.{name}", refuse)
+            patch.setattr(name, refuse)
         yield root
 
 
@@ -135,9 +139,10 @@ def test_a_page_opens_or_names_the_parameter_and_its_valid_values(
     assert listing(book) == before
 
 
-# --- claims.yml -------------------------------------------------------------------------------
+# --- claims -----------------------------------------------------------------------------------
 
-REAL = yaml.safe_load((ROOT / "book" / "claims.yml").read_text(encoding="utf-8"))
+FILES = sorted((ROOT / "book" / "claims").glob("*.yml"))
+REAL = [one for path in FILES for one in yaml.safe_load(path.read_text(encoding="utf-8"))]
 ALL = dict(EXPERIMENTS)  # the toy book replaces the registry
 plain = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9)
 junk = plain | st.lists(plain, max_size=3) | st.dictionaries(st.text(max_size=9), plain, max_size=3)
@@ -175,7 +180,7 @@ def loads_or_explains(path: Path, content: str) -> None:
     path.write_text(content, encoding="utf-8")
     before = listing(path.parent)
     try:
-        load_claims(path, ALL)
+        load_claims(path.parent, ALL)
     except ClaimError as error:
         assert str(path) in str(error)
         assert not re.search(r"Traceback|Error:", str(error))
@@ -187,7 +192,7 @@ def loads_or_explains(path: Path, content: str) -> None:
 def test_a_changed_entry_of_the_book_loads_or_is_named_with_its_field(tmp_path_factory, entry):
     folder = tmp_path_factory.getbasetemp() / "entries" / "claims"
     folder.mkdir(parents=True, exist_ok=True)
-    loads_or_explains(folder / "claims.yml", yaml.safe_dump([entry]))
+    loads_or_explains(folder / "01.yml", yaml.safe_dump([entry]))
 
 
 @settings(max_examples=300)
@@ -198,7 +203,7 @@ def test_a_damaged_text_of_claims_loads_or_is_refused(tmp_path_factory, entry, a
     folder = tmp_path_factory.getbasetemp() / "texts" / "claims"
     folder.mkdir(parents=True, exist_ok=True)
     insert = insert.encode("utf-8", "ignore").decode()
-    loads_or_explains(folder / "claims.yml", whole[:at] + insert + whole[at + cut :])
+    loads_or_explains(folder / "01.yml", whole[:at] + insert + whole[at + cut :])
 
 
 # --- targets ----------------------------------------------------------------------------------

@@ -2,7 +2,8 @@ import pytest
 import toy_book
 
 from hierlearn import build
-from hierlearn.project import UsageError, find_project
+from hierlearn.errors import UsageError
+from hierlearn.project import find_project
 
 
 @pytest.mark.parametrize(

@@ -23,9 +23,13 @@ from hierlearn.experiments.quadratic_runs import QuadraticConfig
 
 CPU = torch.device("cpu")
 ENGINES = (
-    "training.loop", "training.pooled", "training.sigmoid", "learners.two_layer",
-    "learners.convolution", "experiments.ball_runs",
-)  # fmt: skip
+    "hierlearn.training.loop",
+    "hierlearn.training.pooled",
+    "hierlearn.training.sigmoid",
+    "hierlearn.learners.two_layer",
+    "hierlearn.learners.convolution",
+    "hierlearn.experiments.ball_runs",
+)
 
 SMALL = QuadraticConfig(
     dim=8, widths=(3, 2), gaps=(1, 0.2), opens=(0, 8), n_steps=24, n_test=50, batch=32
@@ -96,7 +100,7 @@ def play_graphs(monkeypatch):
         return made[-1]
 
     for name in ENGINES:
-        module = importlib.import_module(f"hierlearn.{name}")
+        module = importlib.import_module(name)
         for old, new in (("captured", counted), ("ahead", recorded.ahead)):
             if hasattr(module, old):
                 monkeypatch.setattr(module, old, new)

@@ -14,13 +14,12 @@ from toy_claims import ENTRY, ONES, ZEROS, ToyStore, row_of
 from hierlearn.cards import (
     SHAPES,
     chapter_html,
-    format_interval,
-    format_number,
     ledger_csv,
     ledger_html,
     readme_table,
     theorem_html,
 )
+from hierlearn.formatting import format_interval, format_number
 
 settings.register_profile("hierlearn", deadline=None, derandomize=True, database=None)
 settings.load_profile("hierlearn")

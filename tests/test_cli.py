@@ -152,7 +152,7 @@ def test_claims_are_listed_with_every_key_that_a_program_needs(ran):
 
 
 def test_a_claim_that_comes_out_otherwise_than_declared_is_named_and_exits_1(ran):
-    claims = ran / "book" / "claims.yml"
+    claims = ran / "book" / "claims" / "01.yml"
     claims.write_text(claims.read_text().replace("expected: supported", "expected: refuted"))
     result = call("claims", "--profile", "smoke")
     assert result.exit_code == 1
@@ -287,11 +287,11 @@ def test_a_notebook_that_changed_since_it_was_executed_is_not_published(ran):
 
 
 def test_a_broken_claims_file_is_reported_without_a_traceback(ran):
-    (ran / "book" / "claims.yml").write_text("- id: nonsense\n")
+    (ran / "book" / "claims" / "01.yml").write_text("- id: nonsense\n")
     for command in (["run"], ["claims"], ["build"]):
         result = call(*command)
         assert result.exit_code == 1
-        assert "claims.yml" in result.stderr
+        assert "01.yml" in result.stderr
         assert "Traceback" not in result.stderr
 
 

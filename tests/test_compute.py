@@ -11,8 +11,9 @@ import toy_book
 from click.testing import CliRunner
 
 from hierlearn import cli
+from hierlearn.errors import UsageError
 from hierlearn.experiments import EXPERIMENTS
-from hierlearn.project import UsageError, find_experiments
+from hierlearn.project import find_experiments
 from hierlearn.records import RecordStore
 
 ROOT = Path(__file__).parents[1]
@@ -68,7 +69,7 @@ def test_a_command_that_needs_a_missing_package_says_which_and_how_to_get_it(bar
     toy_book.make_project(tmp_path / "here" / "toy").rename(tmp_path / "here" / "project")
     for name in ("book", "_toc.yml", "README.md"):
         (tmp_path / "here" / "project" / name).rename(tmp_path / "here" / name)
-    (tmp_path / "here" / "book" / "claims.yml").write_text("[]\n")
+    (tmp_path / "here" / "book" / "claims" / "01.yml").write_text("[]\n")
     done = bare("run", "--profile", "smoke")
     assert done.returncode == 1
     assert "Traceback" not in done.stderr

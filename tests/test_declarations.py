@@ -90,7 +90,7 @@ STATISTIC, CONTROL = ENTRY["statistic"], ENTRY["control"]
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"id": "B1"}, r"\(B1\): id: .*pattern.*bfc"),
+        ({"id": "B1"}, r"\(B1\): id: .*pattern"),
         ({"paper": "nobody"}, "paper: 'nobody' is not in references.bib; valid: toy2020"),
         ({"source": "guess"}, "source: .*'proved', 'stated', .*got 'guess'"),
         ({"locus": ...}, "locus: missing field; valid: id, "),
@@ -123,7 +123,7 @@ def test_a_schema_error_names_the_entry_and_the_field(tmp_path, changes, message
     changed = entry(**changes)
     with pytest.raises(ClaimError, match=message) as caught:
         load(tmp_path, entry(id="bfc.B0"), changed)
-    assert f"claims.yml, entry 2 ({changed['id']})" in str(caught.value)
+    assert f"claims/01.yml, entry 2 ({changed['id']})" in str(caught.value)
     assert "entry 1" not in str(caught.value)
 
 
@@ -137,12 +137,25 @@ def test_every_problem_is_listed_at_once(tmp_path) -> None:
 
 @pytest.mark.parametrize("text", ["a: [", "a: 1", "", "!!python/object:os.system {}"])
 def test_a_file_that_is_no_list_of_claims_is_refused(tmp_path, text) -> None:
-    path = tmp_path / "claims.yml"
+    path = tmp_path / "01.yml"
     path.write_text(text)
-    with pytest.raises(ClaimError, match="claims.yml"):
-        load_claims(path, EXPERIMENTS)
-    with pytest.raises(ClaimError, match="cannot be read"):
-        load_claims(tmp_path / "none.yml", EXPERIMENTS)
+    with pytest.raises(ClaimError, match="01.yml"):
+        load_claims(tmp_path, EXPERIMENTS)
+    with pytest.raises(ClaimError, match="none cannot be read: valid is a folder"):
+        load_claims(tmp_path / "none", EXPERIMENTS)
+
+
+def test_claims_stand_in_the_file_of_their_chapter_under_its_prefix(tmp_path) -> None:
+    several = entry(id="new.B1"), entry(id="new.B2")
+    assert [claim.id for claim in load(tmp_path, *several)] == ["new.B1", "new.B2"]
+    with pytest.raises(ClaimError, match=r"entry 3 \(nwe.B3\): id: .* valid: new\.\{name\}"):
+        load(tmp_path, *several, entry(id="nwe.B3"))
+    (tmp_path / "claims" / "01.yml").rename(tmp_path / "claims" / "02.yml")
+    with pytest.raises(ClaimError, match="chapter: '01_toy' is not that of 02.yml"):
+        load_claims(tmp_path / "claims", EXPERIMENTS)
+    (tmp_path / "claims" / "02.yml").rename(tmp_path / "claims" / "two.yml")
+    with pytest.raises(ClaimError, match="two.yml: valid names"):
+        load_claims(tmp_path / "claims", EXPERIMENTS)
 
 
 plain = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=9)
@@ -152,10 +165,10 @@ junk = plain | st.lists(plain, max_size=3) | st.dictionaries(st.text(max_size=9)
 @settings(max_examples=300)
 @given(st.sampled_from([*ENTRY, "note", "extra"]), junk)
 def test_any_value_in_any_field_loads_or_is_refused_by_name(tmp_path_factory, field, value) -> None:
-    path = tmp_path_factory.mktemp("claims") / "claims.yml"
+    path = tmp_path_factory.mktemp("claims") / "01.yml"
     path.write_text(yaml.safe_dump([entry(**{field: value})]))
     try:
-        assert len(load_claims(path, EXPERIMENTS)) == 1
+        assert len(load_claims(path.parent, EXPERIMENTS)) == 1
     except ClaimError as error:
         assert "entry 1" in str(error)
 
@@ -179,4 +192,4 @@ def test_a_bibliography_that_cannot_be_read_is_named(tmp_path) -> None:
     load(tmp_path, entry())
     (tmp_path / "references.bib").write_text("@article{toy2020, title = {")
     with pytest.raises(ClaimError, match="references.bib cannot be read as BibTeX"):
-        load_claims(tmp_path / "claims.yml", EXPERIMENTS)
+        load_claims(tmp_path / "claims", EXPERIMENTS)

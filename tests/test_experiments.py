@@ -4,11 +4,12 @@ from dataclasses import replace
 import pytest
 import torch
 
-from hierlearn.experiments import EXPERIMENTS, PROFILES
-from hierlearn.experiments.base import Group, Run
+from hierlearn.experiments import EXPERIMENTS
+from hierlearn.experiments.base import PROFILES, Group, Run
 from hierlearn.experiments.quadratic import QuadraticConfig, group, measure
-from hierlearn.experiments.reading import crossing, each, final, ratio
+from hierlearn.experiments.reading import each, final
 from hierlearn.experiments.ridge import measure_kernel
+from hierlearn.statistics import crossing, ratio
 
 SMALL = QuadraticConfig(
     dim=8, widths=(3, 2), gaps=(1, 0.2), opens=(0, 40), n_steps=120, n_test=300, curve=True

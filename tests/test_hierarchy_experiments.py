@@ -5,7 +5,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from hierlearn.experiments import EXPERIMENTS, PROFILES
+from hierlearn.experiments import EXPERIMENTS
+from hierlearn.experiments.base import PROFILES
 from hierlearn.experiments.hierarchy import HierarchyConfig, draw_problem, group
 from hierlearn.experiments.hierarchy_networks import measure_networks
 from hierlearn.experiments.hierarchy_reading import at_least, needed, sample_size

@@ -8,7 +8,7 @@ import toy_book
 
 from hierlearn import pages, records
 from hierlearn.devices import DeviceError
-from hierlearn.project import RunError, UsageError
+from hierlearn.errors import RunError, UsageError
 
 
 @pytest.fixture(autouse=True)
@@ -137,7 +137,7 @@ def test_the_cost_counts_each_group_once_and_each_machine_for_itself(chapter):
 
 
 def test_stale_frozen_records_are_kept_and_flagged(chapter, project, monkeypatch):
-    records.freeze(chapter.store, project / "book" / "records", "smoke")
+    records.freeze(chapter.store, project / "book" / "records", "smoke", [toy_book.TOY])
     monkeypatch.setattr("hierlearn.records.store.fingerprint", lambda _: "other code")
     frozen = open_toy(records="book/records")
     assert len(frozen.compute()["toy"]) == 6
@@ -149,7 +149,7 @@ def test_stale_frozen_records_are_kept_and_flagged(chapter, project, monkeypatch
 
 
 def test_frozen_records_that_are_missing_are_an_error_and_not_computed(chapter, project):
-    records.freeze(chapter.store, project / "book" / "records", "smoke")
+    records.freeze(chapter.store, project / "book" / "records", "smoke", [toy_book.TOY])
     frozen = open_toy(records="book/records", profile="laptop")
     with pytest.raises(RunError, match="toy: 2 missing of 2 groups"):
         frozen.compute()

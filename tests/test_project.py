@@ -7,7 +7,8 @@ import toy_book
 import yaml
 from packaging.requirements import Requirement
 
-from hierlearn.project import UsageError, check_profile, find_project
+from hierlearn.errors import UsageError
+from hierlearn.project import check_profile, find_project
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]

@@ -7,7 +7,7 @@ import toy_book
 from click.testing import CliRunner, Result
 
 from hierlearn import cli, pages
-from hierlearn.project import RunError
+from hierlearn.errors import RunError
 from hierlearn.published import published
 from hierlearn.records import FrozenFile, RecordStore
 

@@ -3,8 +3,9 @@ from pathlib import Path
 import pytest
 
 from hierlearn import claims, readme
+from hierlearn.errors import RunError
 from hierlearn.experiments import EXPERIMENTS
-from hierlearn.project import RunError, find_project
+from hierlearn.project import find_project
 from hierlearn.published import chapter_profiles, load_claims
 from hierlearn.records import RecordStore
 

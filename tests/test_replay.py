@@ -118,7 +118,7 @@ def test_on_another_machine_a_group_that_no_claim_reads_is_named(records, comput
 
     rewrite(records, elsewhere)
     assert "in form only" not in gate(records).stderr
-    entries = Path("book/claims.yml")
+    entries = Path("book/claims/01.yml")
     entries.write_text("[]\n")
     result = gate(records)
     assert result.exit_code == 0

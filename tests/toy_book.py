@@ -11,7 +11,8 @@ import nbformat
 import pytest
 import torch
 
-from hierlearn.experiments import EXPERIMENTS, Experiment, Group, Measured, Run
+from hierlearn.experiments import EXPERIMENTS
+from hierlearn.experiments.base import Experiment, Group, Measured, Run
 
 CHAPTER = "01_toy_chapter"
 LEDGER = "ledger"
@@ -131,11 +132,11 @@ def write_notebook(root: Path, name: str, *sources: str, parameters: str = PARAM
 
 def make_project(root: Path, expected: str = "supported") -> Path:
     """Write the toy book into `root`; return it."""
-    (root / "book").mkdir(parents=True)
+    (root / "book" / "claims").mkdir(parents=True)
     (root / "_toc.yml").write_text(TOC)
     (root / "_config.yml").write_text(CONFIG)
     (root / "README.md").write_text("# Toy\n\n<!-- verdicts -->\nold\n<!-- /verdicts -->\n\nEnd.\n")
-    (root / "book" / "claims.yml").write_text(CLAIMS.replace("EXPECTED", expected))
+    (root / "book" / "claims" / "01.yml").write_text(CLAIMS.replace("EXPECTED", expected))
     (root / "book" / "intro.md").write_text(INTRO)
     head = "import toy_book\ntoy_book.register()\nfrom hierlearn import pages"
     show = "chapter.verdicts()\nchapter.provenance()\nchapter.glue_claim('bfc.T1')"
@@ -149,8 +150,7 @@ def add_twin(root: Path, patch: pytest.MonkeyPatch) -> None:
     """Add the second chapter to a project, with the claim `bfc.T2`."""
     patch.setitem(EXPERIMENTS, "twin", TWIN)
     second = CLAIMS.replace("bfc.T1", "bfc.T2").replace("experiment: toy", "experiment: twin")
-    with (root / "book" / "claims.yml").open("a") as file:
-        file.write(second.replace("EXPECTED", "supported"))
+    (root / "book" / "claims" / "02.yml").write_text(second.replace("EXPECTED", "supported"))
     toc = TOC.replace(f"{CHAPTER}\n", f"{CHAPTER}\n  - file: book/{TWIN.chapter}\n")
     (root / "_toc.yml").write_text(toc)
     text = (root / "book" / f"{CHAPTER}.ipynb").read_text()

@@ -89,7 +89,8 @@ def row_of(store: ToyStore, profile: str = "laptop", experiments=EXPERIMENTS, **
 
 
 def load(folder, *entries) -> list[Claim]:
-    """Load entries from a file in `folder`, beside which a bibliography stands."""
+    """Load entries from a chapter's file in `folder`, with a bibliography beside."""
     (folder / "references.bib").write_text("@article{toy2020,\n title={Toy}}\n")
-    (folder / "claims.yml").write_text(yaml.safe_dump(list(entries), sort_keys=False))
-    return load_claims(folder / "claims.yml", EXPERIMENTS)
+    (folder / "claims").mkdir(exist_ok=True)
+    (folder / "claims" / "01.yml").write_text(yaml.safe_dump(list(entries), sort_keys=False))
+    return load_claims(folder / "claims", EXPERIMENTS)

@@ -13,9 +13,10 @@ from typing import Any
 import yaml
 
 from hierlearn import cards, claims
+from hierlearn.errors import RunError, UsageError
 from hierlearn.experiments.base import PROFILES, Experiment
 from hierlearn.notebooks import not_ready, runs, write_text
-from hierlearn.project import Project, RunError, UsageError, experiments_of
+from hierlearn.project import Project, experiments_of
 from hierlearn.published import chapter_profiles
 from hierlearn.records import Provenance, RecordStore, computed
 from hierlearn.site_files import dead_links, drop_templates, pack

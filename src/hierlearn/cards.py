@@ -6,15 +6,15 @@ that begin with `hl-`; a verdict is told by word and shape, never by colour alon
 
 import csv
 import io
-import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from html import escape
 from urllib.parse import quote
 
 from hierlearn.claims import ControlRow, Row
 from hierlearn.experiments.base import PROFILES
+from hierlearn.formatting import format_interval, percent
 from hierlearn.resampling import N_RESAMPLES, SEED
 
 SHAPES = {
@@ -27,32 +27,7 @@ SHAPES = {
 }
 _KINDS = {"thm": "theorem", "rem": "remark"}
 _INTERVALS = {"t": "95 % t interval", "log-t": "95 % t interval of the log"}
-_SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _MATH = re.compile(r"(?<!\\)\$(.+?)(?<!\\)\$", re.DOTALL)
-
-
-def format_number(value: float | int | None) -> str:
-    """Return a number at 3 significant digits: 0.982, 1230, 1.2×10⁻⁷; a dash where there is none.
-
-    Whole numbers below a million are exact; others below 0.001 or from 10⁴ on are scientific.
-    """
-    if value is None or not math.isfinite(value):
-        return "—"
-    if value == int(value) and abs(value) < 1e6:
-        return str(int(value)).replace("-", "−")
-    if not 1e-3 <= abs(value) < 1e4:
-        mantissa, exponent = f"{value:.2e}".split("e")
-        return f"{mantissa}×10{str(int(exponent)).translate(_SUPERSCRIPTS)}".replace("-", "−")
-    digits = max(0, 2 - math.floor(math.log10(abs(float(f"{value:.3g}")))))
-    return f"{float(f'{value:.3g}'):.{digits}f}".replace("-", "−")
-
-
-def format_interval(estimate: float | None, interval: Sequence[float] | None) -> str:
-    """Return "estimate [low, high]", the form in which prose is glued; a dash without a number."""
-    if estimate is None or interval is None:
-        return "—"
-    low, high = interval
-    return f"{format_number(estimate)} [{format_number(low)}, {format_number(high)}]"
 
 
 def _prose(text: str | float) -> str:
@@ -89,11 +64,6 @@ def _measured(row: Row | ControlRow) -> str:
         return "—"
     value = f'<span class="hl-number">{format_interval(row.estimate, row.interval)}</span>'
     return f'{value} <span class="hl-how">{how(row.interval_kind, row.n_seeds)}</span>'
-
-
-def percent(share: float | None) -> str:
-    """Return a share as a percentage at the resolution of the resamplings; a dash for None."""
-    return "—" if share is None else f"{100 * share:.2f}".rstrip("0").rstrip(".") + " %"
 
 
 def _false_positives(row: Row) -> str:

@@ -1,4 +1,4 @@
-"""Verdicts: what the records of a profile say about the claims of `book/claims.yml`.
+"""Verdicts: what the records of a profile say about the claims of `book/claims/`.
 
 A claim is supported iff its whole interval satisfies its rule and the whole interval of its
 control satisfies the control's rule; refuted iff its whole interval violates its rule; not run

@@ -12,14 +12,16 @@ import click
 # What needs the packages of the book (papermill, matplotlib, ...) is imported where it is used:
 # computing records must not need them.
 from hierlearn import claims, costs, devices, replay, sweeps, tables
+from hierlearn.errors import RunError, UsageError
 from hierlearn.executors import ExecutorError
-from hierlearn.experiments import EXPERIMENTS, PROFILES
+from hierlearn.experiments import EXPERIMENTS
+from hierlearn.experiments.base import PROFILES
+from hierlearn.formatting import say
 from hierlearn.options import WHERE, executor_for, options, readable_store, store_at, wanted
-from hierlearn.project import Project, RunError, UsageError, find_experiments, find_project
+from hierlearn.project import Project, find_experiments, find_project
 from hierlearn.published import DEFAULT_PROFILE, load_claims, shown_profiles
 from hierlearn.records import RecordError, RecordStore, finish, freeze
 from hierlearn.records import archive as archives
-from hierlearn.tables import say
 
 USAGE = (UsageError, devices.DeviceError)
 FAILURES = (RunError, claims.ClaimError, RecordError, sweeps.SweepError, ExecutorError, OSError)
@@ -195,8 +197,8 @@ def freeze_records(names: tuple[str, ...], profile: str, records: str | None) ->
     working = store_at(project, records)
     if working.frozen:
         raise UsageError(f"{project.relative(working.folder)} holds frozen records already")
-    some = chosen.values() if names else None
-    manifest = freeze(working, project.frozen_records, profile, some)
+    frozen = project.frozen_records
+    manifest = freeze(working, frozen, profile, chosen.values(), whole=not names)
     n_groups = sum(one.n_groups for name, one in manifest[profile].items() if name in chosen)
     say(f"froze {n_groups} groups of profile {profile}")
     _update_readme(project)

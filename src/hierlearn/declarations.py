@@ -1,4 +1,4 @@
-"""What a claim declares: its decision rules, and the schema of `book/claims.yml`."""
+"""What a claim declares: its decision rules, and the schema of `book/claims/NN.yml`."""
 
 import math
 import re
@@ -25,7 +25,6 @@ from hierlearn.citations import labels
 from hierlearn.experiments.base import PROFILES, Experiment
 from hierlearn.measure.intervals import Array, IntervalKind
 
-PREFIXES = ("bfc", "kernel", "layerwise", "rhm", "ball", "simpler")
 Source = Literal["proved", "stated", "conjectured", "ours"]
 Expected = Literal["supported", "refuted", "inconclusive", "reported"]
 Text = Annotated[str, Field(min_length=1)]
@@ -150,13 +149,13 @@ class Control(Reference):
 
 
 class Claim(_Model):
-    """One entry of `book/claims.yml`; `load_claims` fills in `chapter` and `cited`.
+    """One entry of `book/claims/NN.yml`; `load_claims` fills in `chapter` and `cited`.
 
     `theorems` are labels of the chapter's theorems that the claim bears on, `cited` is the paper as
     a reader knows it.
     """
 
-    id: Annotated[str, Field(pattern=rf"^({'|'.join(PREFIXES)})\.[A-Za-z][A-Za-z0-9_]*$")]
+    id: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*\.[A-Za-z][A-Za-z0-9_]*$")]
     chapter: str = ""
     headline: bool = False
     paper: Text
@@ -216,14 +215,60 @@ def _check_expected(claim: Claim) -> None:
         raise ValueError("expected: 'reported' belongs to the rule 'report', and only to it")
 
 
-def load_claims(path: Path | str, experiments: Mapping[str, Experiment]) -> list[Claim]:
-    """Return the claims of the YAML file `path`, in its order.
+def load_claims(folder: Path | str, experiments: Mapping[str, Experiment]) -> list[Claim]:
+    """Return the claims of the YAML files in `folder`, one a chapter, in the chapters' order.
 
-    Checked against the schema, the experiments and their statistics, and what lies beside the file:
-    `references.bib`, where there is one, and the theorems of the claim's chapter. Raises ClaimError
-    that lists every problem by entry and field.
+    Checked against the schema, the experiments and their statistics, the chapter whose number is
+    the file's name, and what lies beside the folder: `references.bib`, where there is one, and the
+    theorems of the claim's chapter. Raises ClaimError that lists every problem by file, entry and
+    field.
     """
-    path = Path(path)
+    folder = Path(folder)
+    bib = folder.parent / "references.bib"
+    try:
+        papers = labels(bib) if bib.exists() else None
+    except ValueError as error:
+        raise ClaimError(str(error)) from error
+    claims, problems = [], []
+    for path in _files(folder):
+        entries = _entries(path)
+        prefix = _prefix(entries)
+        for number, entry in enumerate(entries, start=1):
+            name = entry.get("id", "no id") if isinstance(entry, dict) else "not a mapping"
+            found: list[str] = []
+            try:
+                claim = Claim.model_validate(entry)
+                found = list(_bad_references(claim, experiments, papers))
+                if not found:
+                    chapter = claim.chapter or experiments[claim.statistic.experiment].chapter
+                    cited = (papers or {}).get(claim.paper, claim.paper)
+                    claim = claim.model_copy(update={"chapter": chapter, "cited": cited})
+                    found = list(_misplaced(claim, path.stem, prefix))
+                    found += _unknown_theorems(claim, folder.parent / f"{chapter}.py")
+            except ValidationError as error:
+                found = [_explain(detail) for detail in error.errors()]
+            problems += [f"{path}, entry {number} ({name}): {problem}" for problem in found]
+            if not found:
+                claims.append(claim)
+    counts = Counter(claim.id for claim in claims)
+    problems += [f"{folder}: id {key} is given {n} times" for key, n in counts.items() if n > 1]
+    if problems:
+        raise ClaimError("\n".join(problems))
+    return claims
+
+
+def _files(folder: Path) -> list[Path]:
+    """Return the files of claims in the chapters' order; an error where one is no chapter's."""
+    paths = sorted(folder.glob("*.yml"))
+    if not paths:
+        raise ClaimError(f"{folder} cannot be read: valid is a folder with claims, e.g. 01.yml")
+    for path in paths:
+        if not re.fullmatch(r"[0-9]{2}", path.stem):
+            raise ClaimError(f"{path}: valid names are those of chapters' numbers, e.g. 01.yml")
+    return paths
+
+
+def _entries(path: Path) -> list[Any]:
     try:
         loader = yaml.CSafeLoader(path.read_text(encoding="utf-8"))  # tenfold safe_load's speed
         entries = loader.get_single_data()
@@ -231,32 +276,22 @@ def load_claims(path: Path | str, experiments: Mapping[str, Experiment]) -> list
         raise ClaimError(f"{path} cannot be read as YAML: {error}") from error
     if not isinstance(entries, list):
         raise ClaimError(f"{path}: expected a list of claims, got {type(entries).__name__}")
-    bib = path.parent / "references.bib"
-    try:
-        papers = labels(bib) if bib.exists() else None
-    except ValueError as error:
-        raise ClaimError(str(error)) from error
-    claims, problems = [], []
-    for number, entry in enumerate(entries, start=1):
-        name = entry.get("id", "no id") if isinstance(entry, dict) else "not a mapping"
-        found: list[str] = []
-        try:
-            claim = Claim.model_validate(entry)
-            found = list(_bad_references(claim, experiments, papers))
-            if not found:
-                chapter = claim.chapter or experiments[claim.statistic.experiment].chapter
-                found = list(_unknown_theorems(claim, path.parent / f"{chapter}.py"))
-        except ValidationError as error:
-            found = [_explain(detail) for detail in error.errors()]
-        problems += [f"{path}, entry {number} ({name}): {problem}" for problem in found]
-        if not found:
-            cited = (papers or {}).get(claim.paper, claim.paper)
-            claims.append(claim.model_copy(update={"chapter": chapter, "cited": cited}))
-    counts = Counter(claim.id for claim in claims)
-    problems += [f"{path}: id {key} is given {n} times" for key, n in counts.items() if n > 1]
-    if problems:
-        raise ClaimError("\n".join(problems))
-    return claims
+    return entries
+
+
+def _prefix(entries: Iterable[Any]) -> str:
+    """Return what most ids of a file begin with: what stands for its chapter."""
+    ids = [entry.get("id") for entry in entries if isinstance(entry, dict)]
+    counts = Counter(key.partition(".")[0] for key in ids if isinstance(key, str))
+    return counts.most_common(1)[0][0] if counts else ""
+
+
+def _misplaced(claim: Claim, number: str, prefix: str) -> Iterable[str]:
+    """Yield what in a claim is of another chapter than its file."""
+    if claim.chapter.partition("_")[0] != number:
+        yield f"chapter: {claim.chapter!r} is not that of {number}.yml"
+    if claim.id.partition(".")[0] != prefix:
+        yield f"id: {claim.id!r} begins otherwise than those beside it; valid: {prefix}.{{name}}"
 
 
 def _explain(detail: Any) -> str:

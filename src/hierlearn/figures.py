@@ -25,7 +25,7 @@ from matplotlib.ticker import FuncFormatter, LogFormatterMathtext, LogLocator, N
 from numpy.typing import ArrayLike, NDArray
 
 from hierlearn import narrow
-from hierlearn.cards import format_interval, format_number
+from hierlearn.formatting import format_interval, format_number
 from hierlearn.measure.intervals import interval
 from hierlearn.svg import COLORS, INK, NEUTRAL, PAPER, save, to_svg
 

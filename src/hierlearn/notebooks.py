@@ -17,8 +17,9 @@ import nbformat
 import papermill
 from papermill.engines import NBClientEngine, NotebookExecutionManager, papermill_engines
 
+from hierlearn.errors import RunError, UsageError
 from hierlearn.pools import worker_pool
-from hierlearn.project import Project, RunError, UsageError
+from hierlearn.project import Project
 
 # What goes wrong in a cell comes back as its output; what the kernel itself logs (that it listens
 # on loopback without encryption, a trace when it is interrupted) helps nobody.

@@ -6,9 +6,11 @@ from contextlib import contextmanager
 import click
 
 from hierlearn import devices
+from hierlearn.errors import UsageError
 from hierlearn.executors import Executor, LocalPool
-from hierlearn.experiments import EXPERIMENTS, PROFILES
-from hierlearn.project import Project, UsageError, execution_order
+from hierlearn.experiments import EXPERIMENTS
+from hierlearn.experiments.base import PROFILES
+from hierlearn.project import Project, execution_order
 from hierlearn.records import RecordStore
 
 WHERE = ("workers", "scheduler", "local-workers")

@@ -13,15 +13,11 @@ from typing import Any
 import torch
 
 from hierlearn import cards, claims, devices, sweeps
-from hierlearn.experiments import EXPERIMENTS, Experiment
-from hierlearn.experiments.base import Runs
-from hierlearn.project import (
-    Project,
-    RunError,
-    check_choice,
-    check_profile,
-    find_project,
-)
+from hierlearn.errors import RunError
+from hierlearn.experiments import EXPERIMENTS
+from hierlearn.experiments.base import Experiment, Runs
+from hierlearn.formatting import format_interval, format_number
+from hierlearn.project import Project, check_choice, check_profile, find_project
 from hierlearn.published import chapter_profiles, experiments_read, load_claims
 from hierlearn.records import GroupState, RecordStore
 
@@ -77,7 +73,7 @@ class Page:
 
     @cached_property
     def rows(self) -> list[claims.Row]:
-        """The evaluated claims of this page, in the order of `claims.yml`."""
+        """The evaluated claims of this page, in the order of `book/claims/`."""
         return claims.evaluate_all(self.shown, self.store, self.profile, EXPERIMENTS)
 
     def row(self, claim_id: str) -> claims.Row:
@@ -116,14 +112,14 @@ class Page:
         """
         row = self.row(claim_id)
         control, ends = row.control, row.interval
-        self.glue(claim_id, cards.format_interval(row.estimate, ends))
+        self.glue(claim_id, format_interval(row.estimate, ends))
         fields = {
-            "estimate": cards.format_number(row.estimate),
-            "interval": "—" if ends is None else f"[{', '.join(map(cards.format_number, ends))}]",
+            "estimate": format_number(row.estimate),
+            "interval": "—" if ends is None else f"[{', '.join(map(format_number, ends))}]",
             "verdict": row.verdict,
             "n": str(row.n_seeds),
             "rule": row.rule or "—",
-            "control": cards.format_interval(control.estimate, control.interval),
+            "control": format_interval(control.estimate, control.interval),
             "control.outcome": control.outcome,
         }
         for name, text in fields.items():

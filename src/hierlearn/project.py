@@ -9,16 +9,10 @@ from typing import TYPE_CHECKING
 
 import yaml
 
+from hierlearn.errors import UsageError
+
 if TYPE_CHECKING:  # it brings torch, which a process that executes notebooks does without
-    from hierlearn.experiments import Experiment
-
-
-class UsageError(ValueError):
-    """The user asked for something that does not exist or cannot be; nothing was written."""
-
-
-class RunError(RuntimeError):
-    """Something that was attempted did not work out; the message says what and what to do."""
+    from hierlearn.experiments.base import Experiment
 
 
 def check_choice(what: str, value: object, valid: tuple[str, ...]) -> str:
@@ -41,8 +35,8 @@ class Project:
 
     @property
     def claims(self) -> Path:
-        """The claims, as data."""
-        return self.book / "claims.yml"
+        """The claims, as data: one file a chapter."""
+        return self.book / "claims"
 
     @property
     def frozen_records(self) -> Path:
@@ -123,12 +117,12 @@ def find_project(start: Path | None = None, *, need_book: bool = True) -> Projec
     """
     here = (start or Path.cwd()).resolve()
     for folder in (here, *here.parents, *Path(__file__).resolve().parents):
-        if (folder / "_toc.yml").is_file() and (folder / "book" / "claims.yml").is_file():
+        if (folder / "_toc.yml").is_file() and (folder / "book" / "claims").is_dir():
             return Project(folder)
     if not need_book:
         return Project(here)
     raise UsageError(
-        f"no book around {here}: expected a folder with _toc.yml and book/claims.yml; "
+        f"no book around {here}: expected a folder with _toc.yml and book/claims; "
         "change into a clone of the repository"
     )
 
@@ -170,7 +164,7 @@ def execution_order(project: Project, experiments: "dict[str, Experiment]") -> l
 
 def check_profile(profile: object) -> str:
     """Return `profile` when there is one of that name, else raise `UsageError`."""
-    from hierlearn.experiments import PROFILES
+    from hierlearn.experiments.base import PROFILES
 
     return check_choice("profile", profile, PROFILES)
 

@@ -3,8 +3,10 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 from hierlearn import claims
-from hierlearn.experiments import EXPERIMENTS, PROFILES, Experiment
-from hierlearn.project import Project, RunError, experiments_of
+from hierlearn.errors import RunError
+from hierlearn.experiments import EXPERIMENTS
+from hierlearn.experiments.base import PROFILES, Experiment
+from hierlearn.project import Project, experiments_of
 from hierlearn.records import RecordStore, groups_of
 
 DEFAULT_PROFILE = "laptop"

@@ -7,11 +7,12 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from hierlearn import cards, claims, figures
+from hierlearn.errors import RunError
 from hierlearn.experiments import EXPERIMENTS
 from hierlearn.experiments.backward_correction import at_depth_gap
 from hierlearn.experiments.reading import rows as runs_by_seed
 from hierlearn.notebooks import write_text
-from hierlearn.project import Project, RunError
+from hierlearn.project import Project
 from hierlearn.published import chapter_profiles, load_claims
 from hierlearn.records import Record, RecordStore
 

@@ -12,9 +12,9 @@ from typing import Any, Literal
 import numpy as np
 
 from hierlearn import claims, devices, sweeps
+from hierlearn.errors import RunError, UsageError
 from hierlearn.executors import Executor
 from hierlearn.experiments.base import Experiment
-from hierlearn.project import RunError, UsageError
 from hierlearn.records import GroupState, Record, RecordStore, fingerprint, restamp
 from hierlearn.records.schema import canonical
 from hierlearn.workers import Result, Unit

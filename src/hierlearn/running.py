@@ -4,12 +4,13 @@ from collections.abc import Collection, Iterable
 
 from hierlearn import costs, notebooks, pages, sweeps
 from hierlearn.devices import available_cores
+from hierlearn.errors import RunError
 from hierlearn.executors import Executor, LocalPool
-from hierlearn.experiments import Experiment
-from hierlearn.project import Project, RunError
+from hierlearn.experiments.base import Experiment
+from hierlearn.formatting import say
+from hierlearn.project import Project
 from hierlearn.published import experiments_read, load_claims
 from hierlearn.records import RecordStore
-from hierlearn.tables import say
 
 
 def execute(

@@ -20,8 +20,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator
 
 from hierlearn import figures
-from hierlearn.cards import format_number
 from hierlearn.figures import Series, over_seeds
+from hierlearn.formatting import format_number
 from hierlearn.svg import check_alt
 
 

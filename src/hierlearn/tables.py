@@ -1,23 +1,19 @@
-"""What the command line prints: its tables, and lines for the user."""
+"""What the command line prints: its tables."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
-import click
 from pydantic import TypeAdapter, ValidationError
 
 from hierlearn import cards, claims, costs
+from hierlearn.errors import UsageError
 from hierlearn.experiments import EXPERIMENTS
-from hierlearn.project import Project, UsageError
+from hierlearn.formatting import format_interval, percent
+from hierlearn.project import Project
 from hierlearn.records import RecordStore
 from hierlearn.replay import Replayed
 
 STATUSES = ("present", "missing", "stale", "damaged")
-
-
-def say(text: str) -> None:
-    """Write a line for the user, not for a pipe."""
-    click.echo(text, err=True)
 
 
 def claims_table(rows: Iterable[claims.Row]) -> str:
@@ -29,12 +25,12 @@ def claims_table(rows: Iterable[claims.Row]) -> str:
             row.id,
             row.verdict + (" (stale)" if row.stale else ""),
             row.expected + ("" if row.as_expected else " (!)"),
-            cards.format_interval(row.estimate, row.interval),
+            format_interval(row.estimate, row.interval),
             cards.how(row.interval_kind, row.n_seeds) if row.interval else "—",
             row.rule or "—",
             f"{row.control.outcome}: "
-            + cards.format_interval(row.control.estimate, row.control.interval),
-            cards.percent(row.false_positive_rate),
+            + format_interval(row.control.estimate, row.control.interval),
+            percent(row.false_positive_rate),
         ]
         for row in rows
     ]
@@ -91,7 +87,7 @@ def _verdict(row: claims.Row | None) -> str:
     if row is None:
         return "—"
     surprise = "" if row.as_expected else ", not as declared"
-    return f"{row.verdict}{surprise}: {cards.format_interval(row.estimate, row.interval)}"
+    return f"{row.verdict}{surprise}: {format_interval(row.estimate, row.interval)}"
 
 
 def status_table(project: Project, store: RecordStore, profiles: Mapping[str, str]) -> str:

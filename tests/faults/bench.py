@@ -9,7 +9,8 @@ from functools import cached_property
 from pathlib import Path
 
 from hierlearn import pools, sweeps
-from hierlearn.experiments import EXPERIMENTS, Experiment, Run
+from hierlearn.experiments import EXPERIMENTS
+from hierlearn.experiments.base import Experiment, Run
 from hierlearn.records import Record, RecordError, RecordStore, freeze
 from hierlearn.sweeps import compute
 

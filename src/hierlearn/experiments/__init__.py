@@ -15,7 +15,7 @@ from hierlearn.experiments import (
     sample_complexity,
     simpler_algorithms,
 )
-from hierlearn.experiments.base import PROFILES, Experiment, Group, Measured, Run
+from hierlearn.experiments.base import Experiment
 
 _MODULES = (
     *(backward_correction, sample_complexity, classification),
@@ -28,5 +28,3 @@ _MODULES = (
 
 EXPERIMENTS: dict[str, Experiment] = {e.name: e for m in _MODULES for e in m.EXPERIMENTS}
 """All experiments by name."""
-
-__all__ = ["EXPERIMENTS", "PROFILES", "Experiment", "Group", "Measured", "Run"]

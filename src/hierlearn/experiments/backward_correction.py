@@ -18,10 +18,9 @@ from hierlearn.experiments.reading import (
     final,
     is_greedy,
     is_staged,
-    mean,
-    ratio,
     slope,
 )
+from hierlearn.statistics import mean, ratio
 
 CHAPTER = "01_backward_feature_correction"
 SEEDS = {"smoke": range(4), "laptop": range(8), "paper": range(32)}

@@ -63,16 +63,6 @@ def each(value: Value, choice: Choice, combine: Callable[[list[float]], float] =
     return statistic
 
 
-def ratio(above: Statistic, below: Statistic) -> Statistic:
-    """Make the statistic that divides two others seed by seed."""
-
-    def statistic(records: Sequence[Measured]) -> dict[int, float]:
-        top, bottom = above(records), below(records)
-        return {seed: top[seed] / bottom[seed] for seed in top if seed in bottom}
-
-    return statistic
-
-
 def at_widest(value: Value, choice: Choice, rank: int = -1) -> Statistic:
     """Make the statistic that reads `value` of the widest (rank -1) or narrowest (0) chosen run."""
 

@@ -1,4 +1,4 @@
-r"""Chapter 5: the statistics that `book/claims.yml` reads off runs on ball indicators."""
+r"""Chapter 5: the statistics that `book/claims/05.yml` reads off runs on ball indicators."""
 
 import math
 from collections.abc import Sequence
@@ -13,13 +13,13 @@ from hierlearn.experiments.ball_reading import (
     floor_1,
     fraction,
     number,
-    ratio,
     rows,
     slope,
     where,
 )
 from hierlearn.experiments.balls import BallConfig
 from hierlearn.experiments.base import Measured, Statistic
+from hierlearn.statistics import ratio
 
 # --- the sum of two unit vectors --------------------------------------------------------------
 

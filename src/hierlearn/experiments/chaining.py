@@ -7,16 +7,7 @@ from hierlearn.experiments.base import Experiment, Group
 from hierlearn.experiments.hierarchy import HierarchyConfig, group
 from hierlearn.experiments.hierarchy_closed import measure_closed_form
 from hierlearn.experiments.hierarchy_networks import measure_networks
-from hierlearn.experiments.hierarchy_reading import (
-    Choice,
-    Value,
-    difference,
-    each,
-    error,
-    mean,
-    ratio,
-    sample_size,
-)
+from hierlearn.experiments.hierarchy_reading import Choice, Value, each, error, sample_size
 from hierlearn.experiments.hierarchy_signals import measure_conditions
 from hierlearn.experiments.random_hierarchy import CHAPTER, FEWER, MAIN, SEEDS, arms
 from hierlearn.experiments.rescue import (
@@ -34,6 +25,7 @@ from hierlearn.experiments.rescue import (
     thawed,
     turned,
 )
+from hierlearn.statistics import difference, mean, ratio
 
 # --- the conditions, read off the data --------------------------------------------------------
 

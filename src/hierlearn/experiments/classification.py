@@ -19,10 +19,9 @@ from hierlearn.experiments.reading import (
     is_greedy,
     is_staged,
     level_3_shut,
-    mean,
-    ratio,
     slope,
 )
+from hierlearn.statistics import mean, ratio
 
 SEEDS = {"smoke": range(4), "laptop": range(8), "paper": range(32)}
 GAPS = {"smoke": (0.4,), "laptop": (0.4, 0.2, 0.1), "paper": (0.4, 0.2, 0.1, 0.05)}

@@ -9,8 +9,8 @@ from hierlearn.experiments.base import Experiment, Group, Measured, Statistic
 from hierlearn.experiments.configs import from_json
 from hierlearn.experiments.kernel_lower_bounds import CHAPTER, FEWER_SEEDS, SEEDS
 from hierlearn.experiments.parity_networks import NetworkConfig, group, measure
-from hierlearn.experiments.reading import crossing
 from hierlearn.measure.intervals import fit_slope
+from hierlearn.statistics import crossing
 from hierlearn.targets.hypercube import ParityClass, hierarchy_class
 
 PARITY_4, PARITY_8 = (0.0, 1.0), (0.0, 0.0, 1.0)

@@ -12,7 +12,6 @@ from hierlearn.experiments.hierarchy_reading import (
     at_least,
     each,
     error,
-    ratio,
     sample_size,
 )
 from hierlearn.experiments.random_hierarchy import (
@@ -33,6 +32,7 @@ from hierlearn.experiments.random_hierarchy import (
     scale_of,
     strings_of,
 )
+from hierlearn.statistics import ratio
 
 # --- layer by layer ---------------------------------------------------------------------------
 

@@ -6,11 +6,8 @@ from typing import Any
 
 from hierlearn.experiments.base import Measured, Statistic
 from hierlearn.experiments.hierarchy import HierarchyConfig
-from hierlearn.experiments.reading import crossing, ratio
 from hierlearn.measure.intervals import fit_slope
-
-__all__ = ["at_least", "crossing", "difference", "each", "error", "mean", "needed", "ratio", "rows",
-           "sample_size", "sensitivity_of", "size_slope"]  # fmt: skip
+from hierlearn.statistics import crossing, mean
 
 Value = Callable[[HierarchyConfig, dict[str, Any]], float]
 Choice = Callable[[HierarchyConfig], bool]
@@ -29,27 +26,12 @@ def rows(
     return chosen
 
 
-def mean(values: list[float]) -> float:
-    """Average over the runs of a seed."""
-    return sum(values) / len(values)
-
-
 def each(value: Value, choice: Choice, combine: Callable[[list[float]], float] = max) -> Statistic:
     """Make the statistic that combines `value` over the chosen runs of each seed."""
 
     def statistic(records: Sequence[Measured]) -> dict[int, float]:
         chosen = rows(records, choice)
         return {seed: combine([value(c, m) for c, m in runs]) for seed, runs in chosen.items()}
-
-    return statistic
-
-
-def difference(left: Statistic, right: Statistic) -> Statistic:
-    """Make the statistic that subtracts two others seed by seed."""
-
-    def statistic(records: Sequence[Measured]) -> dict[int, float]:
-        one, other = left(records), right(records)
-        return {seed: one[seed] - other[seed] for seed in one if seed in other}
 
     return statistic
 

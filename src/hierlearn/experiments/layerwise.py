@@ -20,10 +20,9 @@ from hierlearn.experiments.reading import (
     final,
     is_greedy,
     is_staged,
-    mean,
-    ratio,
     slope,
 )
+from hierlearn.statistics import mean, ratio
 
 CHAPTER = "03_layerwise_failure"
 SEEDS = {"smoke": range(4), "laptop": range(8), "paper": range(32)}

@@ -16,7 +16,8 @@ from hierlearn.experiments.layerwise import (
     three_levels,
 )
 from hierlearn.experiments.quadratic_runs import group
-from hierlearn.experiments.reading import Choice, each, final, ratio, rows
+from hierlearn.experiments.reading import Choice, each, final, rows
+from hierlearn.statistics import ratio
 
 WIDTHS = {
     "smoke": ((4, 3), (8, 6)),

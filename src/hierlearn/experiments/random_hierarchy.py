@@ -15,13 +15,13 @@ from hierlearn.experiments.hierarchy_reading import (
     Value,
     each,
     error,
-    mean,
     rows,
     sample_size,
     sensitivity_of,
     size_slope,
 )
 from hierlearn.experiments.hierarchy_signals import measure_detectability, measure_exactness
+from hierlearn.statistics import mean
 
 CHAPTER = "04_random_hierarchy"
 Parameters = tuple[int, int, int, int]

@@ -56,16 +56,6 @@ def slope(x: Callable[[QuadraticConfig], float], value: Value, choice: Choice) -
     return statistic
 
 
-def ratio(above: Statistic, below: Statistic) -> Statistic:
-    """Make the statistic that divides two others seed by seed."""
-
-    def statistic(records: Sequence[Measured]) -> dict[int, float]:
-        top, bottom = above(records), below(records)
-        return {seed: top[seed] / bottom[seed] for seed in top if seed in bottom}
-
-    return statistic
-
-
 def final(name: str) -> Value:
     """Read an error at the end of training."""
     return lambda c, m: _number(m["final"][name])
@@ -79,11 +69,6 @@ def before(stage: int, name: str) -> Value:
 def _number(value: float | None) -> float:
     """A diverged run's error is recorded as None and read as not a number."""
     return math.nan if value is None else value
-
-
-def mean(values: list[float]) -> float:
-    """Average over the runs of a seed."""
-    return sum(values) / len(values)
 
 
 def is_staged(config: QuadraticConfig) -> bool:
@@ -106,17 +91,3 @@ def is_greedy(config: QuadraticConfig) -> bool:
 def level_3_shut(config: QuadraticConfig) -> bool:
     """Say whether level 3 exists in the target but never opens in the network."""
     return config.target == "full" and config.opens[1] is None and config.gaps[1] > 0
-
-
-def crossing(sizes: Sequence[float], errors: Sequence[float], level: float) -> float:
-    """Return the first size at which the error is at most `level`, interpolated log-log.
-
-    Not a number when the error is never, or already at the smallest size, below `level`.
-    """
-    points = sorted(zip(sizes, errors, strict=True))
-    for (n0, e0), (n1, e1) in zip(points, points[1:], strict=False):
-        if e0 > level >= e1:
-            e1 = max(e1, 1e-15)
-            share = math.log(e0 / level) / math.log(e0 / e1)
-            return float(n0 * (n1 / n0) ** share)
-    return math.nan

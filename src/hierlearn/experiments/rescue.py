@@ -9,16 +9,9 @@ from typing import Any
 from hierlearn.experiments.base import Experiment, Group
 from hierlearn.experiments.hierarchy import HierarchyConfig, group
 from hierlearn.experiments.hierarchy_networks import measure_networks
-from hierlearn.experiments.hierarchy_reading import (
-    Choice,
-    Value,
-    difference,
-    each,
-    error,
-    ratio,
-    sensitivity_of,
-)
+from hierlearn.experiments.hierarchy_reading import Choice, Value, each, error, sensitivity_of
 from hierlearn.experiments.random_hierarchy import CHAPTER, FEWER, MAIN, SEEDS, SMALL, arms
+from hierlearn.statistics import difference, ratio
 
 TURNS = {"smoke": (0.0, 1.0), "laptop": (0.0, 0.75, 1.0), "paper": (0.0, 0.25, 0.5, 0.75, 0.9, 1.0)}  # fmt: skip  # noqa: E501
 MULTIPLE = {"corr": 16, "ident4": 8, "hint": 6, "skip": 6, "skipxor": 16, "shared": 6}

@@ -13,9 +13,10 @@ from typing import Any
 from hierlearn.experiments.backward_correction import CHAPTER, GAP_3, SEEDS
 from hierlearn.experiments.base import Experiment, Group, Measured, Run, Statistic
 from hierlearn.experiments.quadratic import QuadraticConfig, group, measure
-from hierlearn.experiments.reading import crossing, each, final
+from hierlearn.experiments.reading import each, final
 from hierlearn.experiments.ridge import measure_kernel
 from hierlearn.measure.intervals import fit_slope
+from hierlearn.statistics import crossing
 
 Choice = Callable[[dict[str, Any]], bool]
 ERROR = 1e-4

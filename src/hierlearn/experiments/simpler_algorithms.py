@@ -13,8 +13,9 @@ from hierlearn.experiments import quadratic, simple_learners
 from hierlearn.experiments.base import Experiment, Group, Measured, Statistic
 from hierlearn.experiments.quadratic_runs import QuadraticConfig
 from hierlearn.experiments.quadratic_runs import group as deep_group
-from hierlearn.experiments.reading import each, final, ratio, rows
+from hierlearn.experiments.reading import each, final, rows
 from hierlearn.experiments.simple_learners import ALL_KERNELS, SimpleConfig, group
+from hierlearn.statistics import ratio
 
 CHAPTER = "06_simpler_algorithms"
 SEEDS = {"smoke": range(4), "laptop": range(8), "paper": range(16)}

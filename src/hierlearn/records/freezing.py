@@ -24,17 +24,17 @@ def freeze(
     working: RecordStore,
     frozen_root: Path | str,
     profile: str,
-    experiments: Iterable[Experiment] | None = None,
+    experiments: Iterable[Experiment],
+    *,
+    whole: bool = False,
 ) -> Manifest:
     """Copy the records of `profile` from `working` into `frozen_root`; return the new manifest.
 
-    All experiments of the book are frozen, replacing the whole profile, or only those given. The
-    result depends on nothing but the records. Raises RecordError that lists every group that is
-    missing, stale or damaged; nothing is written then.
+    Those of other experiments stay, unless `experiments` are the `whole` profile. The result
+    depends on nothing but the records. Raises RecordError that lists every group that is missing,
+    stale or damaged; nothing is written then.
     """
-    from hierlearn.experiments import EXPERIMENTS
-
-    chosen = list(EXPERIMENTS.values() if experiments is None else experiments)
+    chosen = list(experiments)
     states = {one.name: found for one in chosen if (found := working.states(one, profile))}
     bad = [s for found in states.values() for s in found if s.status != "present"]
     if bad or not states:
@@ -44,7 +44,7 @@ def freeze(
     if root.resolve() == working.folder.resolve():
         raise RecordError(f"{root} holds the working records: freeze into another folder")
     with _writing_frozen(root):
-        return _freeze(states, root, profile, chosen, replace_all=experiments is None)
+        return _freeze(states, root, profile, chosen, replace_all=whole)
 
 
 def _freeze(

@@ -1,0 +1,42 @@
+"""Numbers, intervals and shares as text, and lines for the user."""
+
+import math
+from collections.abc import Sequence
+
+import click
+
+_SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def format_number(value: float | int | None) -> str:
+    """Return a number at 3 significant digits: 0.982, 1230, 1.2×10⁻⁷; a dash where there is none.
+
+    Whole numbers below a million are exact; others below 0.001 or from 10⁴ on are scientific.
+    """
+    if value is None or not math.isfinite(value):
+        return "—"
+    if value == int(value) and abs(value) < 1e6:
+        return str(int(value)).replace("-", "−")
+    if not 1e-3 <= abs(value) < 1e4:
+        mantissa, exponent = f"{value:.2e}".split("e")
+        return f"{mantissa}×10{str(int(exponent)).translate(_SUPERSCRIPTS)}".replace("-", "−")
+    digits = max(0, 2 - math.floor(math.log10(abs(float(f"{value:.3g}")))))
+    return f"{float(f'{value:.3g}'):.{digits}f}".replace("-", "−")
+
+
+def format_interval(estimate: float | None, interval: Sequence[float] | None) -> str:
+    """Return "estimate [low, high]", the form in which prose is glued; a dash without a number."""
+    if estimate is None or interval is None:
+        return "—"
+    low, high = interval
+    return f"{format_number(estimate)} [{format_number(low)}, {format_number(high)}]"
+
+
+def percent(share: float | None) -> str:
+    """Return a share as a percentage at the resolution of the resamplings; a dash for None."""
+    return "—" if share is None else f"{100 * share:.2f}".rstrip("0").rstrip(".") + " %"
+
+
+def say(text: str) -> None:
+    """Write a line for the user, not for a pipe."""
+    click.echo(text, err=True)
