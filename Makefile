@@ -52,9 +52,10 @@ freeze: $(STAMP)  ## copy the working records of a profile into book/records
 links: site  ## check that what the site links to elsewhere still exists (needs the network)
 	$(BIN)/jupyter-book build _build/stage --path-output _build/links --all --builder linkcheck
 
-lint: $(STAMP)  ## check style and types
+lint: $(STAMP)  ## check style, types and which way imports go
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 clean:  ## remove what was built; computed records stay (they are in _build/records)
 	rm -rf _build/stage _build/html _build/.doctrees _build/run.json

@@ -20,20 +20,20 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
-from hierlearn import capture
+from hierlearn.engine import capture
 
 MODULES = (
-    "hierlearn.training.loop",
-    "hierlearn.training.pooled",
-    "hierlearn.training.sigmoid",
-    "hierlearn.learners.two_layer",
-    "hierlearn.learners.convolution",
+    "hierlearn.quadratic.training",
+    "hierlearn.cube.training",
+    "hierlearn.ball.training",
+    "hierlearn.quadratic.simpler.two_layer",
+    "hierlearn.grammar.networks",
 )
 DRAWING = (
-    "hierlearn.training.loop",
-    "hierlearn.training.pooled",
-    "hierlearn.learners.two_layer",
-    "hierlearn.experiments.ball_runs",
+    "hierlearn.quadratic.training",
+    "hierlearn.cube.training",
+    "hierlearn.quadratic.simpler.two_layer",
+    "hierlearn.ball.runs",
 )
 MATMUL = ("mm", "addmm", "bmm", "baddbmm", "addbmm")
 SOLVES = ("linalg_eigh", "_linalg_eigh", "linalg_cholesky_ex", "cholesky_solve",

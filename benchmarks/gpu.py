@@ -19,22 +19,20 @@ from multiprocessing import get_context
 import torch
 from engines import Machine, Work, counted, seconds, watching
 
-from hierlearn import capture, devices
-from hierlearn.experiments import (
-    ball_runs,
-    hierarchy,
-    hierarchy_networks,
-    parity_networks,
-    quadratic,
-    simple_learners,
-)
-from hierlearn.experiments.balls import BallConfig
-from hierlearn.experiments.balls import group as ball_group
-from hierlearn.experiments.base import Group
-from hierlearn.learners.cube_ridge import CubeKernel, Factorization
-from hierlearn.learners.dot_product_kernels import ZOO
-from hierlearn.learners.kernels import polynomial_kernel, ridge_predictions
-from hierlearn.targets.hypercube import ParityClass, draw_points, hamming
+from hierlearn.ball import runs as ball_runs
+from hierlearn.ball.config import BallConfig
+from hierlearn.ball.config import group as ball_group
+from hierlearn.cube import runs as parity_networks
+from hierlearn.cube.exact_error import CubeKernel, Factorization
+from hierlearn.cube.kernels import ZOO
+from hierlearn.cube.target import ParityClass, draw_points, hamming
+from hierlearn.engine import capture, devices
+from hierlearn.engine.kernels import polynomial_kernel, ridge_predictions
+from hierlearn.experiment import Group
+from hierlearn.grammar import config as hierarchy
+from hierlearn.grammar import runs as hierarchy_networks
+from hierlearn.quadratic import runs as quadratic
+from hierlearn.quadratic.simpler import runs as simple_learners
 
 STEPS = 5
 Make = Callable[[Sequence[int], int, bool], Group]

@@ -32,10 +32,10 @@ import sklearn
 import torch
 from sklearn.kernel_ridge import KernelRidge
 
-from hierlearn.learners.cube_ridge import CubeKernel, Factorization
-from hierlearn.learners.dot_product_kernels import ZOO
-from hierlearn.randomness import stream
-from hierlearn.targets.hypercube import ParityClass, draw_points, hamming
+from hierlearn.cube.exact_error import CubeKernel, Factorization
+from hierlearn.cube.kernels import ZOO
+from hierlearn.cube.target import ParityClass, draw_points, hamming
+from hierlearn.engine.seeds import stream
 
 KERNEL = "ntk2"
 RIDGES = [10.0**p for p in range(-6, 2)]

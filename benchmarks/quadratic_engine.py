@@ -15,11 +15,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from hierlearn.learners.quadratic import QuadraticNetworks
-from hierlearn.randomness import stream
-from hierlearn.targets.quadratic import QuadraticTeachers
-from hierlearn.training.loop import Batches, Loop, Task
-from hierlearn.training.protocols import Protocol, compile_plan
+from hierlearn.engine.seeds import stream
+from hierlearn.quadratic.networks import QuadraticNetworks
+from hierlearn.quadratic.protocols import Protocol, compile_plan
+from hierlearn.quadratic.target import QuadraticTeachers
+from hierlearn.quadratic.training import Batches, Loop, Task
 
 DIM, WIDTHS, GAPS, BATCH = 20, (4, 3, 2), (1.0, 0.2, 0.04), 256
 

@@ -20,9 +20,9 @@ from typing import Any
 
 import torch
 
-from hierlearn.learners.convolution import BATCH, PatchNetworks, Shape, TrainingSets
-from hierlearn.targets.derivations import distinct_integers
-from hierlearn.targets.hierarchy import RandomHierarchy
+from hierlearn.grammar.derivations import distinct_integers
+from hierlearn.grammar.networks import BATCH, PatchNetworks, Shape, TrainingSets
+from hierlearn.grammar.target import RandomHierarchy
 
 GRAMMARS = ((8, 8, 4, 3), (16, 16, 8, 4), (8, 8, 8, 3))
 N_STRINGS, REPEATS = 50_000, 9

@@ -67,12 +67,14 @@ records = "_build/records"
 import matplotlib.pyplot as plt
 import numpy as np
 
-from hierlearn import figures, pages, steered
-from hierlearn.experiments import backward_correction as regression
-from hierlearn.experiments import classification, sample_complexity
-from hierlearn.experiments.reading import rows
+from hierlearn.book import pages
+from hierlearn.drawing import figures, steered
 from hierlearn.formatting import format_interval, format_number
-from hierlearn.measure.intervals import fit_slope, interval
+from hierlearn.intervals import fit_slope, interval
+from hierlearn.quadratic.backward_correction import experiments as regression
+from hierlearn.quadratic.backward_correction import labels as classification
+from hierlearn.quadratic.backward_correction import samples as sample_complexity
+from hierlearn.quadratic.reading import rows
 
 chapter = pages.open_chapter(
     "01_backward_feature_correction", profile=profile, device=device, records=records
@@ -110,7 +112,7 @@ plt.rcParams.update(figures.RC)
 # %%
 import torch
 
-from hierlearn.targets.quadratic import QuadraticTeachers
+from hierlearn.quadratic.target import QuadraticTeachers
 
 teacher = QuadraticTeachers.draw([0], dim=20, widths=(4, 3), skip=0.8)
 a2, a3 = teacher.amplitudes(torch.tensor([[[1.0, 0.2]]]))[0, 0]
@@ -731,8 +733,8 @@ chapter.verdicts()
 #
 # ~~~python
 # import torch
-# from hierlearn.measure.features import first_level_errors, plateau_gram
-# from hierlearn.targets.quadratic import QuadraticTeachers
+# from hierlearn.quadratic.measures import first_level_errors, plateau_gram
+# from hierlearn.quadratic.target import QuadraticTeachers
 #
 # for skip in (0.8, 0.0):
 #     teacher = QuadraticTeachers.draw([1], dim=20, widths=(4, 3), skip=skip)
@@ -754,7 +756,7 @@ chapter.verdicts()
 # :class: dropdown
 # ~~~python
 # import torch
-# from hierlearn.experiments.quadratic import QuadraticConfig, group, measure
+# from hierlearn.quadratic.runs import QuadraticConfig, group, measure
 #
 # found = []
 # for batch in (128, 512):

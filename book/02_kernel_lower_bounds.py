@@ -81,9 +81,10 @@ import math
 import matplotlib.pyplot as plt
 import numpy as np
 
-from hierlearn import bounds, figures, pages, steered
-from hierlearn.experiments import deep_on_cube as deep
-from hierlearn.experiments import kernel_lower_bounds as exact
+from hierlearn.book import pages
+from hierlearn.cube import bounds, deep
+from hierlearn.cube import experiments as exact
+from hierlearn.drawing import figures, steered
 
 chapter = pages.open_chapter(
     "02_kernel_lower_bounds", profile=profile, device=device, records=records
@@ -163,13 +164,9 @@ for name, h in kernels.items():
 # %%
 from textwrap import fill
 
-from hierlearn.learners.cube_ridge import (
-    CubeKernel,
-    NotPositiveError,
-    class_average_errors,
-)
-from hierlearn.learners.cube_walsh import any_kernel_errors
-from hierlearn.targets.hypercube import ParityClass, draw_points, hamming
+from hierlearn.cube.exact_error import CubeKernel, NotPositiveError, class_average_errors
+from hierlearn.cube.target import ParityClass, draw_points, hamming
+from hierlearn.cube.walsh import any_kernel_errors
 
 target = ParityClass(dim=16, degrees=(2,), amplitudes=(1.0,))
 samples = draw_points(60, 16, torch.Generator().manual_seed(0))
@@ -722,10 +719,10 @@ chapter.verdicts()
 #
 # ~~~python
 # import torch
-# from hierlearn.bounds import water_filling
-# from hierlearn.learners.cube_ridge import CubeKernel, class_average_errors, harmonic
-# from hierlearn.learners.dot_product_kernels import power
-# from hierlearn.targets.hypercube import draw_points, hamming, hierarchy_class
+# from hierlearn.cube.bounds import water_filling
+# from hierlearn.cube.exact_error import CubeKernel, class_average_errors, harmonic
+# from hierlearn.cube.kernels import power
+# from hierlearn.cube.target import draw_points, hamming, hierarchy_class
 #
 # target = hierarchy_class(16, (1.0, 0.7))
 # x = draw_points(500, 16, torch.Generator().manual_seed(1))
@@ -753,7 +750,7 @@ chapter.verdicts()
 #
 # ~~~python
 # from math import comb
-# from hierlearn.bounds import orthonormal_floor
+# from hierlearn.cube.bounds import orthonormal_floor
 #
 # M, N = comb(16, 4), 100
 # plain, intercept, chosen = (orthonormal_floor(n, M) for n in (N, N + 1, 10 * N))
@@ -771,8 +768,8 @@ chapter.verdicts()
 # ```{solution} kernel-ex-wall
 # :class: dropdown
 # ~~~python
-# from hierlearn.bounds import samples_required
-# from hierlearn.targets.hypercube import hierarchy_class
+# from hierlearn.cube.bounds import samples_required
+# from hierlearn.cube.target import hierarchy_class
 #
 # def needed(d):
 #     target = hierarchy_class(d, (1.0, 0.8, 0.64))

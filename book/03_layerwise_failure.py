@@ -63,10 +63,12 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.patches import Rectangle
 
-from hierlearn import figures, pages, steered
-from hierlearn.experiments import layerwise, layerwise_limits
-from hierlearn.experiments.layerwise import at, looks, mse, rel
-from hierlearn.experiments.reading import is_greedy, is_staged, rows
+from hierlearn.book import pages
+from hierlearn.drawing import figures, steered
+from hierlearn.quadratic.layerwise import experiments as layerwise
+from hierlearn.quadratic.layerwise import limits as layerwise_limits
+from hierlearn.quadratic.layerwise.experiments import at, looks, mse, rel
+from hierlearn.quadratic.reading import is_greedy, is_staged, rows
 
 chapter = pages.open_chapter(
     "03_layerwise_failure", profile=profile, device=device, records=records
@@ -83,7 +85,7 @@ plt.rcParams.update(figures.RC)
 # %%
 import torch
 
-from hierlearn.targets.quadratic import QuadraticTeachers
+from hierlearn.quadratic.target import QuadraticTeachers
 
 teacher = QuadraticTeachers.draw([0], dim=20, widths=(4, 3), skip=0.8)
 a2, a3 = teacher.amplitudes(torch.tensor([[[1.0, 0.2]]]))[0, 0]
@@ -502,9 +504,9 @@ chapter.verdicts()
 # :class: dropdown
 # ~~~python
 # import torch
-# from hierlearn.measure.features import plateau_gram
-# from hierlearn.measure.floors import greedy_floor, target_forms
-# from hierlearn.targets.quadratic import QuadraticTeachers
+# from hierlearn.quadratic.measures import plateau_gram
+# from hierlearn.quadratic.layerwise.floors import greedy_floor, target_forms
+# from hierlearn.quadratic.target import QuadraticTeachers
 #
 # teacher = QuadraticTeachers.draw([1], dim=20, widths=(4, 3), skip=0.8, dtype=torch.float64)
 # floors = []
@@ -530,8 +532,8 @@ chapter.verdicts()
 #
 # ~~~python
 # import torch
-# from hierlearn.measure.floors import target_forms
-# from hierlearn.targets.quadratic import QuadraticTeachers
+# from hierlearn.quadratic.layerwise.floors import target_forms
+# from hierlearn.quadratic.target import QuadraticTeachers
 #
 # teacher = QuadraticTeachers.draw([1], dim=20, widths=(4, 3), skip=0.8, dtype=torch.float64)
 # losses = []
@@ -559,7 +561,7 @@ chapter.verdicts()
 # ~~~python
 # import torch
 # from dataclasses import replace
-# from hierlearn.experiments.quadratic import QuadraticConfig, group, measure
+# from hierlearn.quadratic.runs import QuadraticConfig, group, measure
 #
 # base = QuadraticConfig(dim=10, widths=(3, 2), gaps=(1, 0.2), opens=(0, 200), n_steps=600, batch=64)
 # arms = [replace(base, look_back=k) for k in (1, 2, None)]

@@ -70,21 +70,16 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 
-from hierlearn import figures, pages, steered
-from hierlearn.experiments import (
-    hierarchy_layers as layers,
-)
-from hierlearn.experiments import (
-    random_hierarchy as rhm,
-)
-from hierlearn.experiments import (
-    rescue,
-)
-from hierlearn.experiments.hierarchy_reading import error, needed, rows, sensitivity_of
+from hierlearn.book import pages
+from hierlearn.drawing import figures, steered
+from hierlearn.engine.seeds import stream
 from hierlearn.formatting import format_interval
-from hierlearn.measure.intervals import interval
-from hierlearn.randomness import stream
-from hierlearn.targets.hierarchy import RandomHierarchy
+from hierlearn.grammar import experiments as rhm
+from hierlearn.grammar import layerwise as layers
+from hierlearn.grammar import rescue
+from hierlearn.grammar.reading import error, needed, rows, sensitivity_of
+from hierlearn.grammar.target import RandomHierarchy
+from hierlearn.intervals import interval
 
 chapter = pages.open_chapter("04_random_hierarchy", profile=profile, device=device, records=records)
 plt.rcParams.update(figures.RC)
@@ -853,7 +848,7 @@ chapter.verdicts()
 # There are $2^5-1=31$ rule choices, so $32\cdot8^{31}$ strings, far beyond $2^{63}$.
 #
 # ~~~python
-# from hierlearn.targets.hierarchy import RandomHierarchy
+# from hierlearn.grammar.target import RandomHierarchy
 #
 # grammar = RandomHierarchy.draw(0, vocab_size=32, n_classes=32, n_synonyms=8, n_levels=5)
 # index = grammar.n_strings // 32 * 31
@@ -875,7 +870,7 @@ chapter.verdicts()
 #
 # ~~~python
 # import torch
-# from hierlearn.targets.dials import DialedHierarchy
+# from hierlearn.grammar.dials import DialedHierarchy
 #
 # law = DialedHierarchy.draw(
 #     0, vocab_size=4, n_classes=4, n_synonyms=2, n_levels=2, dial="corr", t=1.0
@@ -902,7 +897,7 @@ chapter.verdicts()
 #
 # ~~~python
 # import torch
-# from hierlearn.targets.hierarchy import RandomHierarchy
+# from hierlearn.grammar.target import RandomHierarchy
 #
 # grammar = RandomHierarchy.draw(1, vocab_size=4, n_classes=4, n_synonyms=2, n_levels=3)
 # strings, labels = grammar.data_at(torch.arange(grammar.n_strings))

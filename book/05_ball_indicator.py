@@ -93,11 +93,12 @@ records = "_build/records"
 import matplotlib.pyplot as plt
 import numpy as np
 
-from hierlearn import figures, pages, steered
-from hierlearn.experiments import ball_indicator
-from hierlearn.experiments.ball_reading import rows, where
-from hierlearn.measure.radial import polynomial_floor
-from hierlearn.targets import balls
+from hierlearn.ball import experiments as ball_indicator
+from hierlearn.ball import target as balls
+from hierlearn.ball.measures import polynomial_floor
+from hierlearn.ball.reading import rows, where
+from hierlearn.book import pages
+from hierlearn.drawing import figures, steered
 
 chapter = pages.open_chapter("05_ball_indicator", profile=profile, device=device, records=records)
 plt.rcParams.update(figures.RC)
@@ -651,7 +652,7 @@ chapter.verdicts()
 #
 # ~~~python
 # import math
-# from hierlearn.measure.radial import polynomial_floor
+# from hierlearn.ball.measures import polynomial_floor
 #
 # limit = (1 - 2 / math.pi) / 4
 # print(limit, polynomial_floor(1000, math.sqrt(2), 1))
@@ -671,7 +672,7 @@ chapter.verdicts()
 #
 # ~~~python
 # import math
-# from hierlearn.measure.radial import n_harmonics, polynomial_floor
+# from hierlearn.ball.measures import n_harmonics, polynomial_floor
 #
 # needed = {
 #     d: math.sqrt(polynomial_floor(d, math.sqrt(2), 2) * n_harmonics(d, 3)) for d in (10, 20, 40)
@@ -694,8 +695,8 @@ chapter.verdicts()
 #
 # ~~~python
 # import torch
-# from hierlearn.learners.sigmoid import FrozenFeatures
-# from hierlearn.targets.balls import sample
+# from hierlearn.ball.networks import FrozenFeatures
+# from hierlearn.ball.target import sample
 #
 # shares = {}
 # for width in (100, 2000):

@@ -59,9 +59,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.patches import Rectangle
 
-from hierlearn import figures, pages, steered
-from hierlearn.experiments import simpler_algorithms as simpler
-from hierlearn.experiments.reading import rows
+from hierlearn.book import pages
+from hierlearn.drawing import figures, steered
+from hierlearn.quadratic.reading import rows
+from hierlearn.quadratic.simpler import experiments as simpler
 
 chapter = pages.open_chapter(
     "06_simpler_algorithms", profile=profile, device=device, records=records
@@ -79,7 +80,7 @@ plt.rcParams.update(figures.RC)
 # %%
 import torch
 
-from hierlearn.targets.quadratic import QuadraticTeachers
+from hierlearn.quadratic.target import QuadraticTeachers
 
 teacher = QuadraticTeachers.draw([0], dim=20, widths=(4, 3), skip=0.8, dtype=torch.float64)
 amplitudes = teacher.amplitudes(torch.tensor([[[1, 0.2]]]).double())[0, 0]
@@ -411,9 +412,9 @@ chapter.verdicts()
 # :class: dropdown
 # ~~~python
 # import torch
-# from hierlearn.experiments.simple_learners import SimpleConfig, draw
-# from hierlearn.learners.feature_machine import feature_machine
-# from hierlearn.targets.quadratic import QuadraticTeachers
+# from hierlearn.quadratic.simpler.runs import SimpleConfig, draw
+# from hierlearn.quadratic.simpler.feature_machine import feature_machine
+# from hierlearn.quadratic.target import QuadraticTeachers
 #
 # sample = draw(SimpleConfig("feature machine", 800), 1, torch.device("cpu"))
 # metrics = [r.metric for r in feature_machine(sample, degree=4, n_updates=2)]
@@ -436,10 +437,10 @@ chapter.verdicts()
 #
 # ~~~python
 # import torch
-# from hierlearn.experiments.simple_learners import SimpleConfig, draw
-# from hierlearn.learners.sequential import fit_quadratic
-# from hierlearn.measure.features import unexplained
-# from hierlearn.targets.quadratic import QuadraticTeachers
+# from hierlearn.quadratic.simpler.runs import SimpleConfig, draw
+# from hierlearn.quadratic.simpler.sequential import fit_quadratic
+# from hierlearn.quadratic.measures import unexplained
+# from hierlearn.quadratic.target import QuadraticTeachers
 #
 # sample = draw(SimpleConfig("predictions", 2000), 1, torch.device("cpu"))
 # teacher = QuadraticTeachers.draw([1], dim=20, widths=(4, 3), skip=0.8, dtype=torch.float64)

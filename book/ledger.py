@@ -46,7 +46,7 @@ device = "auto"
 records = "_build/records"
 
 # %% tags=["remove-input"]
-from hierlearn import pages
+from hierlearn.book import pages
 
 ledger = pages.open_ledger(profile=profile, device=device, records=records)
 ledger.compute()

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map_only
 
-from hierlearn.capture import WARM_UP, in_thread
+from hierlearn.engine.capture import WARM_UP, in_thread
 
 FORBIDDEN = {
     torch.Tag.nondeterministic_seeded: "draws random numbers",
@@ -117,10 +117,10 @@ class _Replay:
 
 
 def recorded(step: Callable[..., None], device: torch.device) -> Callable[..., None]:
-    """Stand in for `hierlearn.capture.captured`."""
+    """Stand in for `hierlearn.engine.capture.captured`."""
     return _Replay(step)
 
 
 def ahead(draw, n_draws, device):  # type: ignore[no-untyped-def]
-    """Stand in for `hierlearn.capture.ahead`: drawn ahead in a thread, as on CUDA."""
+    """Stand in for `hierlearn.engine.capture.ahead`: drawn ahead in a thread, as on CUDA."""
     return in_thread(lambda: tuple(one.clone() for one in draw()), n_draws)

@@ -18,16 +18,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jaxtyping import TypeCheckError
 
-from hierlearn import cli, pages, sweeps
-from hierlearn.claims import ClaimError, load_claims
-from hierlearn.devices import DeviceError
+from hierlearn.ball import target as balls
+from hierlearn.book import pages
+from hierlearn.claims.verdicts import ClaimError, load_claims
+from hierlearn.cli import commands as cli
+from hierlearn.cube import target as hypercube
+from hierlearn.engine.devices import DeviceError
+from hierlearn.engine.memory import TooLargeError
 from hierlearn.errors import RunError, UsageError
-from hierlearn.experiments import EXPERIMENTS
-from hierlearn.memory import TooLargeError
+from hierlearn.grammar import derivations, dials
+from hierlearn.grammar.target import RandomHierarchy
+from hierlearn.quadratic.target import QuadraticTeachers
 from hierlearn.records import RecordStore, freeze
-from hierlearn.targets import balls, derivations, dials, hypercube
-from hierlearn.targets.hierarchy import RandomHierarchy
-from hierlearn.targets.quadratic import QuadraticTeachers
+from hierlearn.registry import EXPERIMENTS
+from hierlearn.sweeps import sweep
 
 settings.register_profile("hierlearn", deadline=None, derandomize=True, database=None)
 settings.load_profile("hierlearn")
@@ -47,21 +51,21 @@ def book(tmp_path_factory):
     root = toy_book.make_project(tmp_path_factory.mktemp("bad") / "project")
     working = RecordStore(root / "_build/records")
     for profile in ("smoke", "laptop"):
-        sweeps.compute([toy_book.TOY], profile, working, executor=toy.Inline(), progress=False)
+        sweep.compute([toy_book.TOY], profile, working, executor=toy.Inline(), progress=False)
     freeze(working, root / "book/records", "smoke", [toy_book.TOY])
     with pytest.MonkeyPatch.context() as patch:
         toy_book.isolate(patch)
         patch.chdir(root)
         measuring = (
-            "hierlearn.sweeps.compute",
-            "hierlearn.sweeps.measured",
-            "hierlearn.notebooks.execute",
+            "hierlearn.sweeps.sweep.compute",
+            "hierlearn.sweeps.sweep.measured",
+            "hierlearn.book.notebooks.execute",
         )
         for name in (
             *measuring,
-            "hierlearn.cluster.local_cluster",
+            "hierlearn.sweeps.cluster.local_cluster",
             "hierlearn.records.archive.write_file",
-            "hierlearn.cli.freeze",
+            "hierlearn.cli.commands.freeze",
         ):
             patch.setattr(name, refuse)
         yield root

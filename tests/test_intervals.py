@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hierlearn.measure.intervals import IntervalError, fit_slope, interval
+from hierlearn.intervals import IntervalError, fit_slope, interval
 
 N_EXPERIMENTS = 4000
 # Machines differ in pace and CI must not differ in what it tries.

@@ -8,9 +8,9 @@ import pytest
 import toy
 import toy_book
 
+from hierlearn.book.project import Project
 from hierlearn.errors import UsageError
-from hierlearn.experiments.base import Group, Run
-from hierlearn.project import Project
+from hierlearn.experiment import Group, Run
 from hierlearn.records import RecordError, RecordStore, finish, freeze
 
 SOURCES = sorted((Path(__file__).parents[1] / "src").rglob("*.py"))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from hierlearn.cli import cli
+from hierlearn.cli.commands import cli
 
 ROOT = Path(__file__).parents[1]
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))

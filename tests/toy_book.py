@@ -11,8 +11,8 @@ import nbformat
 import pytest
 import torch
 
-from hierlearn.experiments import EXPERIMENTS
-from hierlearn.experiments.base import Experiment, Group, Measured, Run
+from hierlearn.experiment import Experiment, Group, Measured, Run
+from hierlearn.registry import EXPERIMENTS
 
 CHAPTER = "01_toy_chapter"
 LEDGER = "ledger"
@@ -138,7 +138,7 @@ def make_project(root: Path, expected: str = "supported") -> Path:
     (root / "README.md").write_text("# Toy\n\n<!-- verdicts -->\nold\n<!-- /verdicts -->\n\nEnd.\n")
     (root / "book" / "claims" / "01.yml").write_text(CLAIMS.replace("EXPECTED", expected))
     (root / "book" / "intro.md").write_text(INTRO)
-    head = "import toy_book\ntoy_book.register()\nfrom hierlearn import pages"
+    head = "import toy_book\ntoy_book.register()\nfrom hierlearn.book import pages"
     show = "chapter.verdicts()\nchapter.provenance()\nchapter.glue_claim('bfc.T1')"
     write_notebook(root, CHAPTER, head, OPEN, "runs = chapter.compute()\nprint(len(runs))", show)
     ledger = "pages.open_ledger(profile=profile, device=device, records=records).table()"

@@ -5,9 +5,9 @@ from types import SimpleNamespace
 
 import yaml
 
-from hierlearn.claims import Evidence, Row, evaluate, load_claims
-from hierlearn.declarations import Claim
-from hierlearn.experiments.base import Experiment, Group, Run
+from hierlearn.claims.declarations import Claim
+from hierlearn.claims.verdicts import Evidence, Row, evaluate, load_claims
+from hierlearn.experiment import Experiment, Group, Run
 
 SEEDS = range(5)
 

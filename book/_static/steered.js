@@ -1,4 +1,4 @@
-// Figures that the reader steers: src/hierlearn/steered.py writes a static figure and a table of all
+// Figures that the reader steers: src/hierlearn/drawing/steered.py writes a static figure and a table of all
 // states into the page; this draws the state that the controls ask for. It computes no statistic.
 (() => {
   const NAMESPACE = "http://www.w3.org/2000/svg";

@@ -10,8 +10,8 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from hierlearn.experiments.base import Result, Runs, Statistic
-from hierlearn.measure.intervals import fit_slope
+from hierlearn.experiment import Result, Runs, Statistic
+from hierlearn.intervals import fit_slope
 
 Value = Callable[[Any, dict[str, Any]], float]
 """A number of one run."""

@@ -8,11 +8,12 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from hierlearn import pools, sweeps
-from hierlearn.experiments import EXPERIMENTS
-from hierlearn.experiments.base import Experiment, Run
+from hierlearn.experiment import Experiment, Run
 from hierlearn.records import Record, RecordError, RecordStore, freeze
-from hierlearn.sweeps import compute
+from hierlearn.registry import EXPERIMENTS
+from hierlearn.sweeps import pools
+from hierlearn.sweeps import sweep as sweeps
+from hierlearn.sweeps.sweep import compute
 
 from .processes import Driver
 

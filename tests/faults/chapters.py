@@ -9,8 +9,9 @@ from pathlib import Path
 
 import psutil
 
-from hierlearn import cli, notebooks
-from hierlearn.project import Project
+from hierlearn.book import notebooks
+from hierlearn.book.project import Project
+from hierlearn.cli import commands
 
 from .processes import Driver
 
@@ -73,7 +74,7 @@ def _copy(root: Path) -> Project:
 def _running(project: Project, *arguments: str):
     def run() -> None:
         os.chdir(project.root)
-        cli.cli(arguments, prog_name="hierlearn")
+        commands.cli(arguments, prog_name="hierlearn")
 
     return run
 

@@ -7,8 +7,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hierlearn.executors import MAX_DEATHS
 from hierlearn.records import GroupState, RecordStore, files
+from hierlearn.sweeps.executors import MAX_DEATHS
 
 from .bench import Bench, as_other_code
 from .processes import Driver, die_at

@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from hierlearn.experiments.base import Experiment
+from hierlearn.experiment import Experiment
 from hierlearn.records import GroupState, RecordStore, freeze
 
 from .bench import Bench, plain

@@ -11,7 +11,7 @@ import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from hierlearn.experiments.base import PROFILES, Experiment
+from hierlearn.experiment import PROFILES, Experiment
 from hierlearn.records.files import read_lines, write_file, writing
 from hierlearn.records.freezing import freeze
 from hierlearn.records.schema import Manifest, RecordError, read_manifest

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from hierlearn.experiments.base import Group
+from hierlearn.experiment import Group
 from hierlearn.records.schema import Record, RecordError
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")

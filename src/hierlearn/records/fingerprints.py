@@ -17,7 +17,7 @@ from importlib.util import find_spec, resolve_name
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from hierlearn.experiments.base import Experiment, digest
+from hierlearn.experiment import Experiment, digest
 
 PACKAGE = __name__.partition(".")[0]
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from tempfile import gettempdir
 from typing import Any
 
-from hierlearn.experiments.base import Experiment, Run, digest
+from hierlearn.experiment import Experiment, Run, digest
 from hierlearn.records.files import inside, sole_writer, sorted_lines, write_file, writing
 from hierlearn.records.schema import FrozenFile, Manifest, Record, RecordError, read_manifest
 from hierlearn.records.store import GroupState, RecordStore

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
-from hierlearn.experiments.base import Group, Run, digest
+from hierlearn.experiment import Group, Run, digest
 
 
 class RecordError(ValueError):

@@ -9,7 +9,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
 
-from hierlearn.experiments.base import PROFILES, Experiment, Group
+from hierlearn.experiment import PROFILES, Experiment, Group
 from hierlearn.records.files import (
     Numbered,
     copy_to_free_name,

@@ -1,0 +1,1 @@
+"""Ball indicators (chapter 5): learned by gradient descent, out of reach of a linear output."""

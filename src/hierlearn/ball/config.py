@@ -1,0 +1,100 @@
+r"""What one run on a ball indicator is, and which runs form a group.
+
+A `BallConfig` describes a network trained in all its layers, one with a frozen hidden
+layer under gradient descent, or the oracle construction of Prop. 21 (Safran & Lee, 2022), which is
+not trained at all.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from hierlearn.ball import target as balls
+from hierlearn.ball.networks import ACTIVATIONS, check_width
+from hierlearn.experiment import Group, Run
+
+LEARNERS = ("trained", "frozen", "starts", "oracle")
+CLIPS = {"none": (-math.inf, math.inf), "unit": (0.0, 1.0), "wide": (-10.0, 11.0)}
+TARGETS = ("ball", "degree 1", "permuted")
+
+
+@dataclass(frozen=True)
+class BallConfig:
+    r"""One run on a ball indicator.
+
+    Attributes:
+        learner: "trained" in all layers by Adam on fresh batches; "frozen" hidden layer, output
+            weights by full-batch gradient descent on a fixed sample; "starts", the same from many
+            starts, of which only the share that dies is measured; "oracle" weights.
+        distribution, dim, radius: of the target, see `ball.target`; `radius` is $\lambda$.
+        width: hidden units r.
+        n_steps: T.
+        activation: of trained networks; the frozen features are erf.
+        clip: of the output: "none", "unit" [0, 1], or "wide" [-10, 11], which must change nothing.
+        target: "ball"; "degree 1", the ball's best affine function of $\lVert x\rVert^2$;
+            "permuted", the ball's labels of other points. Errors are measured against the ball,
+            for "degree 1" against that function.
+        batch: fresh samples a step of trained networks.
+        n_samples: n of the frozen ones.
+        rate: learning rate of Adam; for gradient descent in units of $1/\hat L$.
+        momentum: of gradient descent; 0 is the theorem's.
+        ridge: whether the best linear output on the same frozen features is measured as well.
+        n_test: number of test points.
+        curve: whether the error over training and the radial profiles are kept.
+    """
+
+    learner: str
+    distribution: str
+    dim: int
+    radius: float
+    width: int
+    n_steps: int = 0
+    activation: str = "erf"
+    clip: str = "none"
+    target: str = "ball"
+    batch: int = 256
+    n_samples: int = 0
+    rate: float = 5e-3
+    momentum: float = 0.0
+    ridge: bool = False
+    n_test: int = 10_000
+    curve: bool = False
+
+    def __post_init__(self) -> None:
+        for name, valid in (
+            ("learner", LEARNERS), ("clip", tuple(CLIPS)), ("target", TARGETS),
+            ("activation", ACTIVATIONS),
+        ):  # fmt: skip
+            if getattr(self, name) not in valid:
+                raise ValueError(f"{name} must be one of {valid}; got {getattr(self, name)!r}")
+        balls.find(self.distribution, self.dim, self.radius)
+        check_width(self.width)
+        if self.learner in ("frozen", "starts") and self.n_samples < 1:
+            raise ValueError(f"a frozen layer needs n_samples >= 1; got {self.n_samples}")
+        if self.target == "degree 1" and self.distribution != "sum":
+            raise ValueError("target 'degree 1' is defined for distribution 'sum' only")
+
+    @property
+    def shape(self) -> tuple[Any, ...]:
+        """What the runs of one group must share."""
+        free = ("radius", "clip", "target", "curve", "ridge")
+        return tuple(getattr(self, f.name) for f in fields(self) if f.name not in free)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields as JSON: those without a default, and those that differ from it."""
+        values = asdict(self)
+        return {f.name: values[f.name] for f in fields(self) if values[f.name] != f.default}
+
+
+def group(experiment: str, arms: Iterable[BallConfig], seeds: Sequence[int]) -> Group:
+    """Make the group that trains every arm with every seed; the seed varies slowest."""
+    arms = list(arms)
+    if len({arm.shape for arm in arms}) != 1:
+        raise ValueError("the arms of a group must agree in everything that shapes a batch")
+    runs = tuple(Run(experiment, arm.as_dict(), seed) for seed in seeds for arm in arms)
+    one = arms[0]
+    size = one.n_samples * one.width * 2e-10 * len(seeds) * (1 + 0.3 * len(arms))
+    if one.learner == "trained":
+        size = one.batch * one.width * len(runs) * 4e-9
+    return Group(runs, weight=max(one.n_steps, 10) * size)

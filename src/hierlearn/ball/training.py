@@ -1,0 +1,156 @@
+r"""Training of one-hidden-layer networks: Adam on fresh batches, and full-batch gradient descent.
+
+The second is the algorithm of Safran & Lee (2022, Thm. 8): the hidden layer is frozen, so that its
+features are computed once and a step is two matrix products with them.
+"""
+
+from collections.abc import Callable, Collection, Iterable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from hierlearn.ball.networks import TrainedNetworks
+from hierlearn.engine.capture import captured
+
+BETAS, EPSILON = (0.9, 0.999), 1e-8
+POWER_ITERATIONS = 15
+RIDGES = (1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3)
+_CHUNK = 2048
+
+
+def adam(
+    net: TrainedNetworks,
+    batches: Iterable[tuple[Tensor, Tensor]],
+    *,
+    n_steps: int,
+    rate: float,
+    low: Float[Tensor, "run 1"],
+    high: Float[Tensor, "run 1"],
+    at: Collection[int] = (),
+    observe: Callable[[int], None] = lambda step: None,
+) -> None:
+    """Train by Adam on `batches`, the inputs and labels of one step after another.
+
+    The rate rises over the first twentieth of the steps, so that the first ones do not push all
+    outputs out of a clip, and drops tenfold at 0.7 and again at 0.9 of the way.
+    `observe` is called before the steps in `at`, and at the end if `n_steps` is among them.
+    """
+    first, second = torch.zeros_like(net.theta), torch.zeros_like(net.theta)
+    b1, b2 = BETAS
+
+    def update(scales: Tensor, x: Tensor, labels: Tensor) -> None:
+        second_scale, size = scales.unbind()
+        net.step_gradient(x, labels, low=low, high=high)
+        first.lerp_(net.grad, 1 - b1)
+        second.mul_(b2).addcmul_(net.grad, net.grad, value=1 - b2)
+        scale = (second / second_scale).sqrt_().add_(EPSILON)
+        net.theta.addcdiv_(first * size, scale)
+
+    run = captured(update, net.theta.device)
+    rows = [_adam_scales(step, n_steps, rate) for step in range(n_steps)]
+    schedule = torch.tensor(rows, dtype=torch.float64).to(net.theta)
+    for step, (scales, batch) in enumerate(zip(schedule, batches, strict=True)):
+        if step in at:
+            observe(step)
+        run(scales, *batch)
+    if n_steps in at:
+        observe(n_steps)
+
+
+def _adam_scales(step: int, n_steps: int, rate: float) -> tuple[float, float]:
+    """Return the bias correction of the squares and the signed step size, bias corrected."""
+    b1, b2 = BETAS
+    drop = 1.0 if step < 0.7 * n_steps else 0.1 if step < 0.9 * n_steps else 0.01
+    drop = min(drop, (step + 1) / (0.05 * n_steps))
+    return 1 - b2 ** (step + 1), -rate * drop / (1 - b1 ** (step + 1))
+
+
+def smoothness(features: Float[Tensor, "n width"]) -> float:
+    r"""Estimate $\hat L=2\lambda_{\max}(\tilde X^\top\tilde X/n)$ by power iteration.
+
+    It is the smoothness of the squared loss without clipping, and bounds it with.
+    """
+    vector = features.sum(0)
+    size = vector.norm()
+    for _ in range(POWER_ITERATIONS):
+        vector = (features @ (vector / size)) @ features
+        size = vector.norm()
+    return 2 * float(size) / len(features)
+
+
+def descend(
+    features: Float[Tensor, "n width"],
+    labels: Float[Tensor, "arm n"],
+    start: Float[Tensor, "width"] | Float[Tensor, "arm width"],
+    *,
+    n_steps: int,
+    rate: float,
+    momentum: float,
+    low: Float[Tensor, "arm 1"],
+    high: Float[Tensor, "arm 1"],
+    at: Collection[int] = (),
+    observe: Callable[[int, Tensor], None] = lambda step, weights: None,
+) -> Float[Tensor, "arm width"]:
+    r"""Minimize $\hat F(w)=\frac1n\sum_i([w^\top\tilde x_i]_{low}^{high}-y_i)^2$ (Eq. 6).
+
+    Full-batch gradient descent, an arm for each row of labels. The step is `rate`
+    over `smoothness(features)`.
+
+    Args:
+        features: hidden features $\tilde x_i$.
+        labels: $y_i$.
+        start: $w_0$, one for all arms or one an arm.
+        n_steps: T.
+        rate: step size in units of $1/\hat L$.
+        momentum: 0 is plain gradient descent; else Nesterov's, at step t the smaller of this and
+            $t/(t+3)$, so that the first steps do not overshoot the clip, where gradients vanish.
+        low: lower end of the clip, one an arm.
+        high: its upper end.
+        at: steps before which `observe` is called; `n_steps` means the end.
+        observe: called with the step and the weights.
+    """
+    scale = rate / smoothness(features)
+    weights = start.expand(len(labels), -1).clone()
+    before = weights.clone()
+    for step in range(n_steps):
+        if step in at:
+            observe(step, weights)
+        ahead = torch.lerp(before, weights, 1 + min(momentum, step / (step + 3)))
+        raw = ahead @ features.T
+        slope = (raw - labels).mul_((raw > low) & (raw < high))
+        before = weights
+        weights = ahead.addmm_(slope, features, alpha=-2 * scale / features.shape[0])
+    if n_steps in at:
+        observe(n_steps, weights)
+    return weights
+
+
+def best_ridge_error(
+    features: Float[Tensor, "n width"],
+    labels: Float[Tensor, "arm n"],
+    test_features: Float[Tensor, "m width"],
+    test_labels: Float[Tensor, "arm m"],
+) -> Float[Tensor, "arm"]:
+    """Compute the smallest test error over `RIDGES` of a linear output on the same features.
+
+    The output has a constant; choosing the ridge on the test points favors it. In float64.
+    """
+    width = features.shape[1]
+    gram = torch.zeros(width + 1, width + 1, dtype=torch.float64, device=features.device)
+    cross = torch.zeros(len(labels), width + 1, dtype=torch.float64, device=features.device)
+    for rows, ys in zip(features.split(_CHUNK), labels.split(_CHUNK, 1), strict=True):
+        block = torch.nn.functional.pad(rows.double(), (0, 1), value=1.0)
+        gram.addmm_(block.T, block)
+        cross.addmm_(ys.double(), block)
+    gram /= len(features)
+    cross /= len(features)
+    errors = []
+    for ridge in RIDGES:
+        shifted = gram + ridge * torch.eye(width + 1, dtype=gram.dtype, device=gram.device)
+        factor, failed = torch.linalg.cholesky_ex(shifted)
+        solved = torch.cholesky_solve(cross.T, factor).T.float()
+        guess = solved[:, :-1] @ test_features.T + solved[:, -1:]
+        error = (guess - test_labels).double().square().mean(1)
+        errors.append(torch.full_like(error, torch.inf) if int(failed) else error)
+    return torch.stack(errors).min(0).values

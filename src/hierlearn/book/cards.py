@@ -1,0 +1,285 @@
+"""Verdicts made readable: cards for chapters, tables for ledger and README; nothing is computed.
+
+Every function takes the rows of `claims.evaluate_all` and returns text. HTML uses only classes
+that begin with `hl-`; a verdict is told by word and shape, never by colour alone.
+"""
+
+import csv
+import io
+import re
+from collections import Counter
+from collections.abc import Iterable
+from html import escape
+from urllib.parse import quote
+
+from hierlearn.claims.resampling import N_RESAMPLES, SEED
+from hierlearn.claims.verdicts import ControlRow, Row
+from hierlearn.experiment import PROFILES
+from hierlearn.formatting import format_interval, percent
+
+SHAPES = {
+    "supported": "●",
+    "refuted": "✕",
+    "inconclusive": "◐",
+    "reported": "◇",
+    "not run": "○",
+    "stale": "▲",
+}
+_KINDS = {"thm": "theorem", "rem": "remark"}
+_INTERVALS = {"t": "95 % t interval", "log-t": "95 % t interval of the log"}
+_MATH = re.compile(r"(?<!\\)\$(.+?)(?<!\\)\$", re.DOTALL)
+
+
+def _prose(text: str | float) -> str:
+    """Escape text for HTML and hand its $...$ to MathJax, as Sphinx does with inline math."""
+    if not isinstance(text, str):  # a prediction, shown as it was typed
+        return f"{text:g}".replace("-", "−")
+    span = r'<span class="math notranslate nohighlight">\\(\1\\)</span>'
+    return _MATH.sub(span, escape(text)).replace(r"\$", "$")
+
+
+def _badge(verdict: str) -> str:
+    name = verdict.replace(" ", "-")
+    shape = f'<span class="hl-shape" aria-hidden="true">{SHAPES[verdict]}</span>'
+    return f'<span class="hl-badge hl-verdict-{name}">{shape} {verdict}</span>'
+
+
+def _badges(row: Row) -> str:
+    text = _badge(row.verdict) + (" " + _badge("stale") if row.stale else "")
+    if not row.as_expected and not row.stale:
+        text += f' <span class="hl-unexpected">declared: {escape(row.expected)}</span>'
+    return text
+
+
+def how(kind: str | None, n: int) -> str:
+    """Return what an interval of `kind` over n seeds is: a confidence, or all of n seeds."""
+    if kind == "range":
+        return f"range: every one of n = {n}"
+    noun = "seed" if n == 1 else "seeds"
+    return f"{_INTERVALS.get(str(kind), kind)} over {n} {noun}"
+
+
+def _measured(row: Row | ControlRow) -> str:
+    if row.interval is None:
+        return "—"
+    value = f'<span class="hl-number">{format_interval(row.estimate, row.interval)}</span>'
+    return f'{value} <span class="hl-how">{how(row.interval_kind, row.n_seeds)}</span>'
+
+
+def _false_positives(row: Row) -> str:
+    """The rate, or a dash where the control is another quantity; how often its own rule fails."""
+    control = row.control
+    if control.failure_rate is None:
+        return "—"
+    fails = f"the control's rule fails in {percent(control.failure_rate)}"
+    why = "" if control.same_quantity else " (it measures another quantity)"
+    value = f'<span class="hl-number">{percent(row.false_positive_rate)}</span>'
+    return f'{value} <span class="hl-how">{fails}{why}</span>'
+
+
+def _control(row: Row) -> str:
+    control = row.control
+    if control.outcome == "none":
+        return f'{_prose(control.description)}; <span class="hl-outcome">no control</span>'
+    parts = [_prose(control.description)]
+    if control.interval:
+        parts.append(_measured(control))
+    if control.rule:
+        parts.append(f'rule: <span class="hl-rule">{escape(control.rule)}</span>')
+    if control.reason:
+        parts.append(_prose(control.reason))
+    name = control.outcome.replace(" ", "-")
+    parts.append(f'<span class="hl-outcome hl-outcome-{name}">{control.outcome}</span>')
+    return "; ".join(parts)
+
+
+def _card(row: Row, ledger: str) -> str:
+    facts = {"Predicted": _prose(row.predicted), "Measured": _measured(row)}
+    facts["Rule"] = escape(row.rule or "—")
+    facts["Control"] = _control(row)
+    facts["False positives"] = _false_positives(row)
+    for name, text in (("Why", row.reason), ("Note", row.note)):
+        if text:
+            facts[name] = _prose(text)
+    if row.interval is not None:
+        facts["Records"] = escape(f"{row.profile}, commit {row.commit}, {row.hardware}")
+    listed = "\n".join(f"<div><dt>{name}</dt><dd>{text}</dd></div>" for name, text in facts.items())
+    kind = "hl-card hl-card-headline" if row.headline else "hl-card"
+    verdict = row.verdict.replace(" ", "-")
+    key = escape(row.id)
+    return f"""<article class="{kind} hl-card-{verdict}" id="{key}" aria-label="Claim {key}">
+<p class="hl-card-head"><a class="hl-id" href="{escape(ledger)}#{key}">{key}</a> {_badges(row)}</p>
+<p class="hl-statement">{_prose(row.statement)}</p>
+<p class="hl-origin">{_origin(row)}{_bears_on(row)}</p>
+<dl class="hl-facts">
+{listed}
+</dl>
+</article>"""
+
+
+def _origin(row: Row) -> str:
+    source = f'<span class="hl-badge hl-source-{row.source}">{row.source}</span>'
+    cited = escape(row.cited or row.paper)
+    locus = "" if row.locus == row.source else f", {_prose(row.locus)}"
+    return f'<cite class="hl-paper">{cited}</cite>{locus} {source}'
+
+
+def _bears_on(row: Row) -> str:
+    """Link to the statements of this page that a claim bears on: thm-a is "theorem a"."""
+    links = []
+    for label in row.theorems:
+        kind, _, name = label.partition("-")
+        text = f"{_KINDS.get(kind, kind)} {name.replace('-', ' ')}"
+        links.append(f'<a href="#{escape(label)}">{escape(text)}</a>')
+    return f" Bears on {' and '.join(links)}." if links else ""
+
+
+def theorem_html(rows: Iterable[Row]) -> str:
+    """Return the line below a theorem: the claims of its chapter that bear on it, by verdict."""
+    by_verdict: dict[str, list[str]] = {}
+    for row in rows:
+        key = escape(row.id)
+        by_verdict.setdefault(_badges(row), []).append(f'<a href="#{key}">{key}</a>')
+    groups = "; ".join(f"{badge} {', '.join(links)}" for badge, links in by_verdict.items())
+    return f'<p class="hl-tested">Claims that bear on it: {groups}</p>' if groups else ""
+
+
+def chapter_html(rows: Iterable[Row], *, ledger: str = "ledger.html") -> str:
+    """Return a chapter's claims: headline claims as cards, the others folded below them.
+
+    Each card's id is the claim's, and its first link goes to the claim's row of the page `ledger`.
+    """
+    rows = list(rows)
+    first = [_card(row, ledger) for row in rows if row.headline]
+    others = [row for row in rows if not row.headline]
+    fold = ""
+    if others:
+        cards = "\n".join(_card(row, ledger) for row in others)
+        counts = Counter(str(row.verdict) for row in others)
+        counted = ", ".join(f"{counts[verdict]} {verdict}" for verdict in SHAPES if counts[verdict])
+        noun = "claim" if len(others) == 1 else "claims"
+        fold = f"""<details class="hl-more">
+<summary>{len(others)} more {noun}: {counted}</summary>
+{cards}
+</details>"""
+    inner = (
+        "\n".join(filter(None, [*first, fold]))
+        if rows
+        else "<p>This chapter makes no claims yet.</p>"
+    )
+    return f'<section class="hl-claims" aria-label="Claims and verdicts">\n{inner}\n</section>'
+
+
+FALSE_POSITIVES = (
+    f"False positives: the share of {N_RESAMPLES} simulated experiments, drawn from the control's "
+    f"seeds with replacement and blurred (seed {SEED}), in which the claim's rule holds; "
+    "a dash where the control is another quantity. Beside it, how often the control's own rule "
+    "fails in experiments drawn in the same way."
+)
+_COLUMNS = ("Claim", "Verdict", "Statement", "Measured", "Control", "False positives", "Records")
+
+
+def _ledger_row(row: Row) -> str:
+    key = escape(row.id)
+    reason = f'<p class="hl-how">{_prose(row.reason)}</p>' if row.reason else ""
+    cells = [
+        _badges(row) + reason,
+        f'{_prose(row.statement)}<p class="hl-origin">{_origin(row)}</p>',
+        f"{_measured(row)}<p>{_facts(Predicted=_prose(row.predicted), Rule=row.rule or '—')}</p>",
+        _control(row),
+        _false_positives(row),
+        f"<code>{escape(row.statistic)}</code><p>{_records(row)}</p>",
+    ]
+    value = "" if row.estimate is None else f"{row.estimate!r}"
+    keys = {"Measured": value, "Verdict": str(row.verdict)}
+    rest = "".join(
+        f'<td data-label="{name}"' + (f' data-sort="{keys[name]}"' if name in keys else "") + ">"
+        f"{cell}</td>"
+        for name, cell in zip(_COLUMNS[1:], cells, strict=True)
+    )
+    link = f'<a class="hl-id" href="{escape(row.chapter)}.html#{key}">{key}</a>'
+    facets = {"verdict": row.verdict, "chapter": row.chapter, "source": row.source}
+    data = "".join(f' data-{name}="{escape(text)}"' for name, text in facets.items())
+    return f'<tr id="{key}"{data}><th scope="row">{link}</th>{rest}</tr>'
+
+
+def _records(row: Row) -> str:
+    if not row.commit:
+        return _facts(Profile=row.profile)
+    return _facts(Profile=row.profile, Commit=row.commit, On=escape(row.hardware))
+
+
+def _facts(**named: str) -> str:
+    spans = (f'<span class="hl-how">{name}:</span> {text}' for name, text in named.items())
+    return "<br>".join(spans)
+
+
+def ledger_html(rows: Iterable[Row]) -> str:
+    """Return one table of all claims, a row's id being the claim's, and a link to it as CSV.
+
+    The page's script adds filters and sorting; what they read stands in `data-` attributes.
+    """
+    rows = list(rows)
+    profiles = ", ".join(p for p in PROFILES if p in {row.profile for row in rows}) or "none"
+    noun = "profiles" if "," in profiles else "profile"
+    head = "".join(f'<th scope="col">{name}</th>' for name in _COLUMNS)
+    body = "\n".join(_ledger_row(row) for row in rows)
+    # The mark tells spreadsheets that the text is UTF-8.
+    address = "data:text/csv;charset=utf-8," + quote("\ufeff" + ledger_csv(rows))
+    name = f"hierlearn-claims-{profiles.replace(', ', '-')}.csv"
+    return f"""<p><a class="hl-download" download="{name}" href="{address}">Download as CSV</a></p>
+<p>{FALSE_POSITIVES}</p>
+<div class="hl-ledger-scroll" role="region" aria-label="Table of all claims" tabindex="0">
+<table class="hl-ledger">
+<caption>{len(rows)} claims, {noun} {escape(profiles)}</caption>
+<thead><tr>{head}</tr></thead>
+<tbody>
+{body}
+</tbody>
+</table>
+</div>"""
+
+
+def ledger_csv(rows: Iterable[Row]) -> str:
+    """Return all claims as CSV (RFC 4180), numbers in full, one column for each JSON key.
+
+    An interval becomes two columns (`interval_low`, `interval_high`), the control's keys begin with
+    `control_`, and what is missing is empty.
+    """
+    names = [*_flat_names(Row), *(f"control_{name}" for name in _flat_names(ControlRow))]
+    out = io.StringIO(newline="")
+    writer = csv.DictWriter(out, names)
+    writer.writeheader()
+    for row in rows:
+        control = {f"control_{name}": value for name, value in _flat(row.control).items()}
+        writer.writerow(_flat(row) | control)
+    return out.getvalue()
+
+
+def _flat_names(model: type[Row] | type[ControlRow]) -> list[str]:
+    names = []
+    for name in model.model_fields:
+        names += ["interval_low", "interval_high"] if name == "interval" else [name]
+    return [name for name in names if name != "control"]
+
+
+def _flat(row: Row | ControlRow) -> dict[str, object]:
+    values = row.model_dump(exclude={"control"})
+    if isinstance(row, Row):
+        values["theorems"] = " ".join(row.theorems)
+    values["interval_low"], values["interval_high"] = values.pop("interval") or (None, None)
+    return values
+
+
+def readme_table(rows: Iterable[Row]) -> str:
+    """Return the headline verdicts as a GitHub-flavoured Markdown table."""
+    lines = ["| Claim | Statement | Measured | Profile | Verdict |", "|---|---|---|---|---|"]
+    for row in rows:
+        if row.headline:
+            statement = " ".join(row.statement.split()).replace("|", r"\|")
+            measured = format_interval(row.estimate, row.interval)
+            if row.interval and row.interval_kind == "range":
+                measured += f", every one of n = {row.n_seeds}"
+            verdict = f"{SHAPES[row.verdict]} {row.verdict}" + (" (stale)" if row.stale else "")
+            lines.append(f"| {row.id} | {statement} | {measured} | {row.profile} | {verdict} |")
+    return "\n".join(lines)

@@ -1,0 +1,235 @@
+"""Executing the book's notebooks through papermill, and remembering how each execution went."""
+
+import json
+import os
+import re
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from concurrent.futures import as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
+from multiprocessing import parent_process
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import papermill
+from papermill.engines import NBClientEngine, NotebookExecutionManager, papermill_engines
+
+from hierlearn.book.project import Project
+from hierlearn.errors import RunError, UsageError
+from hierlearn.sweeps.pools import worker_pool
+
+# What goes wrong in a cell comes back as its output; what the kernel itself logs (that it listens
+# on loopback without encryption, a trace when it is interrupted) helps nobody.
+# Python's own thresholds look for garbage 70 times as often, a tenth of a figure's time.
+KERNEL_OPTIONS = [
+    "--log-level=CRITICAL",
+    "--IPKernelApp.exec_lines=import gc; gc.set_threshold(50_000, 20, 20)",
+]
+# Seconds to wait for what a finished cell printed; on a busy machine nbclient's 4 are not enough.
+IOPUB_TIMEOUT = 60
+
+
+class _SavesOnce(NBClientEngine):
+    """Papermill's engine, which would save the whole notebook at each cell's start and end."""
+
+    @classmethod
+    def execute_managed_notebook(
+        cls, nb_man: NotebookExecutionManager, *args: Any, **options: Any
+    ) -> Any:
+        target, nb_man.output_path = nb_man.output_path, None
+        try:
+            return super().execute_managed_notebook(nb_man, *args, **options)
+        finally:  # papermill saves once more, whatever happened
+            nb_man.output_path = target
+
+
+papermill_engines.register("saves once", _SavesOnce)
+
+
+def check_parameters(project: Project, name: str, parameters: dict[str, str]) -> None:
+    """Raise UsageError when the notebook `name` does not declare all `parameters`.
+
+    Papermill only warns about a parameter that the notebook does not know, and exits 0.
+    """
+    known = papermill.inspect_notebook(str(project.notebook(name)))
+    unknown = [key for key in parameters if key not in known]
+    if unknown:
+        raise UsageError(
+            f"{project.relative(project.notebook(name))} has no parameter "
+            f"{', '.join(unknown)}; valid: {', '.join(known) or 'none (no parameters cell)'}"
+        )
+
+
+def execute(
+    project: Project, parameters: Mapping[str, dict[str, str]], *, at_once: int
+) -> Iterator[tuple[str, float | RunError]]:
+    """Execute notebooks into the stage; give each one's seconds, or what went wrong.
+
+    `parameters` maps names to what their parameters cells are given. A notebook that fails is left
+    as far as it came, and its error carries the end of what it said. What happened stands in
+    `_build/run.json`.
+    """
+    # Marked before they start: a killed process must not leave an old "ok" beside half a notebook.
+    for name, given in parameters.items():
+        _note(project, name, {"status": "unfinished", **given})
+    for name, outcome in _outcomes(project, parameters, at_once):
+        if isinstance(outcome, RunError):
+            _note(project, name, {"status": "failed", **parameters[name]})
+        else:
+            seconds = round(outcome, 2)
+            _note(project, name, {"status": "ok", **parameters[name], "seconds": seconds})
+        yield name, outcome
+
+
+def _outcomes(
+    project: Project, parameters: Mapping[str, dict[str, str]], at_once: int
+) -> Iterator[tuple[str, float | RunError]]:
+    n_workers = min(at_once, len(parameters))
+    if n_workers < 2:  # without a process in between, papermill shows its progress
+        for name, given in parameters.items():
+            yield name, _execute_one(project, name, given)
+        return
+    suspects = []
+    with worker_pool(n_workers, {}) as pool:
+        running = {
+            pool.submit(_execute_one, project, name, given): name
+            for name, given in parameters.items()
+        }
+        for future in as_completed(running):
+            try:
+                yield running[future], future.result()
+            except BrokenProcessPool:  # whichever notebook it was, all that were left end so
+                suspects.append(running[future])
+    for name in suspects:
+        with worker_pool(1, {}) as pool:
+            try:
+                yield name, pool.submit(_execute_one, project, name, parameters[name]).result()
+            except BrokenProcessPool:
+                yield name, RunError("the process that executed it died")
+
+
+def _execute_one(project: Project, name: str, parameters: dict[str, str]) -> float | RunError:
+    target = project.executed(name)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    start = time.perf_counter()
+    try:
+        _papermill(project.notebook(name), target, parameters, cwd=project.book)
+        _strip(target)
+    except RunError as error:
+        with suppress(RunError):  # half a notebook that cannot be read is not the error to tell
+            _strip(target)
+        return error
+    return time.perf_counter() - start
+
+
+def _strip(target: Path) -> None:
+    if not target.exists():
+        return
+    try:
+        write_notebook(target, stripped(nbformat.read(target, as_version=4)))
+    except (OSError, ValueError) as error:
+        raise RunError(f"{target}: {error}") from error
+
+
+def _papermill(source: Path, target: Path, parameters: dict[str, str], *, cwd: Path) -> None:
+    # The kernel must run the code that this process runs, installed or not.
+    here = str(Path(__file__).parents[2])
+    paths = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
+    if here not in paths:
+        os.environ["PYTHONPATH"] = os.pathsep.join([here, *paths])
+    try:
+        notebook = papermill.execute_notebook(
+            str(source),
+            str(target),
+            parameters=parameters,
+            engine_name="saves once",
+            cwd=str(cwd),
+            progress_bar=sys.stderr.isatty() and parent_process() is None,
+            extra_arguments=list(KERNEL_OPTIONS),
+            iopub_timeout=IOPUB_TIMEOUT,
+            coalesce_streams=True,  # in how many pieces text arrives differs from time to time
+        )
+    except papermill.PapermillExecutionError as error:
+        raise RunError(f"{error.ename}: {error.evalue}") from error
+    except Exception as error:  # a killed kernel, a timeout, a full disk: nbclient has many
+        raise RunError(f"{type(error).__name__}: {error}") from error
+    # `sys.exit(0)` in a cell ends papermill early, without an error.
+    if any(cell.cell_type == "code" and not _ran(cell) for cell in notebook.cells):
+        raise RunError("not all cells were executed; a cell must not call exit")
+
+
+def _ran(cell: Any) -> bool:
+    failed = any(output.output_type == "error" for output in cell.outputs)
+    return not failed and (cell.execution_count is not None or not cell.source.strip())
+
+
+def stripped(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """Return the notebook without what differs between two executions of the same numbers."""
+    notebook.metadata.pop("papermill", None)
+    for cell in notebook.cells:
+        for key in ("papermill", "execution"):
+            cell.metadata.pop(key, None)
+        tags = cell.metadata.get("tags", [])
+        if not tags:
+            cell.metadata.pop("tags", None)
+        if "injected-parameters" in tags:
+            cell["id"] = "injected-parameters"
+            cell.metadata["tags"] = ["injected-parameters", "remove-input"]
+    return notebook
+
+
+def sources(notebook: nbformat.NotebookNode) -> list[tuple[str, str, list[str]]]:
+    """Return (type, source, tags) of each cell, leaving out the parameters papermill injected."""
+    cells = [
+        (cell.cell_type, cell.source, sorted(cell.metadata.get("tags", [])))
+        for cell in notebook.cells
+    ]
+    return [cell for cell in cells if "injected-parameters" not in cell[2]]
+
+
+def runs(project: Project) -> dict[str, dict[str, Any]]:
+    """Return how each notebook was last executed: status, parameters and seconds."""
+    try:
+        found = json.loads(project.run_file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}  # never executed, or the file was damaged: both mean "execute again"
+    return found if isinstance(found, dict) else {}
+
+
+def not_ready(project: Project, name: str) -> str | None:
+    """Return why the executed copy of `name` cannot be published, or None when it can."""
+    run = runs(project).get(name, {})
+    if run.get("status") != "ok" or not project.executed(name).exists():
+        return f"{name}: {'not executed yet' if not run else run.get('status')}"
+    source = nbformat.read(project.notebook(name), as_version=4)
+    executed = nbformat.read(project.executed(name), as_version=4)
+    if sources(source) != sources(executed):
+        return f"{name}: changed since it was executed"
+    return None
+
+
+def write_notebook(path: Path, notebook: nbformat.NotebookNode) -> None:
+    """Write the notebook whole or not at all."""
+    write_text(path, nbformat.writes(notebook) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write the text whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
+
+
+def last_lines(error: BaseException, n: int = 12) -> str:
+    """Return the end of an error's message, without terminal colours, indented."""
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
+    return "\n".join("    " + line for line in plain.rstrip().splitlines()[-n:])
+
+
+def _note(project: Project, name: str, outcome: dict[str, Any]) -> None:
+    everything = {**runs(project), name: outcome}
+    write_text(project.run_file, json.dumps(everything, indent=2, sort_keys=True) + "\n")

@@ -1,0 +1,354 @@
+"""What a notebook of the book calls: compute or read its records, show verdicts and provenance."""
+
+import ast
+import inspect
+import os
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from html import escape
+from typing import Any
+
+import torch
+
+from hierlearn.book import cards
+from hierlearn.book.project import Project, check_choice, check_profile, find_project
+from hierlearn.book.published import chapter_profiles, experiments_read, load_claims
+from hierlearn.claims import verdicts as claims
+from hierlearn.engine import devices
+from hierlearn.errors import RunError
+from hierlearn.experiment import Experiment, Runs
+from hierlearn.formatting import format_interval, format_number
+from hierlearn.records import GroupState, RecordStore
+from hierlearn.registry import EXPERIMENTS
+from hierlearn.sweeps import sweep
+
+PARAMETERS = ("profile", "device", "records")
+
+
+@dataclass
+class Page:
+    """A notebook at one profile, with the records it reads.
+
+    `experiments` are those that it computes or reads, `shown` the claims that it shows.
+    """
+
+    project: Project
+    name: str
+    profile: str
+    device: str
+    store: RecordStore
+    experiments: dict[str, Experiment]
+    shown: list[claims.Claim]
+    glued: dict[str, str] = field(default_factory=dict)
+
+    def compute(self) -> dict[str, Runs]:
+        """Return the records of each experiment, computing what the records folder lacks.
+
+        A frozen folder is only read: records of other code than today's are kept (provenance
+        and verdicts flag them), and RunError names the experiments that are not all there.
+        """
+        gaps = incomplete(self.store, self.experiments.values(), self.profile)
+        if gaps and not self.store.frozen:
+            sweep.compute(
+                self.experiments.values(),
+                self.profile,
+                self.store,
+                device=self.device,
+                measured_before=RecordStore(self.project.frozen_records),
+            )
+        self.__dict__.pop("rows", None)
+        gaps = incomplete(self.store, self.experiments.values(), self.profile, ("stale",))
+        if gaps:
+            raise RunError(
+                f"records of profile {self.profile} in {self.project.relative(self.store.folder)} "
+                "are not complete:\n" + "\n".join(f"  {gap}" for gap in gaps)
+            )
+        return self.records()
+
+    def records(self) -> dict[str, Runs]:
+        """Return the records that are there, by experiment; nothing is computed."""
+        return {
+            name: one.runs(self.profile, self.store.read(one, self.profile))
+            for name, one in self.experiments.items()
+        }
+
+    @cached_property
+    def rows(self) -> list[claims.Row]:
+        """The evaluated claims of this page, in the order of `book/claims/`."""
+        return claims.evaluate_all(self.shown, self.store, self.profile, EXPERIMENTS)
+
+    def row(self, claim_id: str) -> claims.Row:
+        """Return the evaluated claim of that id; RunError lists the ids of this page."""
+        for row in self.rows:
+            if row.id == claim_id:
+                return row
+        valid = ", ".join(row.id for row in self.rows) or "none"
+        raise RunError(f"no claim {claim_id!r} on page {self.name}; valid: {valid}")
+
+    def _states(self, experiment: Experiment) -> list[GroupState]:
+        return self.store.states(experiment, self.profile)
+
+    def verdicts(self) -> None:
+        """Show the claims of this page as cards."""
+        _show(cards.chapter_html(self.rows))
+
+    def glue(self, key: str, text: str) -> None:
+        """Make `text` available to the pages under `key`; a formatted string, not a number."""
+        if not isinstance(text, str):
+            raise RunError(f"glue {key!r}: expected a formatted string, got {text!r}")
+        self.glued[key] = text
+        if "IPython" not in sys.modules:
+            return
+        try:
+            from myst_nb import glue
+        except ImportError:
+            return
+        glue(key, text, display=False)
+
+    def glue_claim(self, claim_id: str) -> None:
+        """Glue a claim: `<id>` is "estimate [low, high]", and `<id>.<field>` its other fields.
+
+        Fields: estimate, interval, verdict, n (seeds), rule, control (estimate and interval of
+        the control) and control.outcome.
+        """
+        row = self.row(claim_id)
+        control, ends = row.control, row.interval
+        self.glue(claim_id, format_interval(row.estimate, ends))
+        fields = {
+            "estimate": format_number(row.estimate),
+            "interval": "—" if ends is None else f"[{', '.join(map(format_number, ends))}]",
+            "verdict": row.verdict,
+            "n": str(row.n_seeds),
+            "rule": row.rule or "—",
+            "control": format_interval(control.estimate, control.interval),
+            "control.outcome": control.outcome,
+        }
+        for name, text in fields.items():
+            self.glue(f"{claim_id}.{name}", text)
+
+    def provenance(self) -> None:
+        """Show where the numbers of this page come from, and the command that recomputes them."""
+        command = f"python -m hierlearn run {self.name} --profile {self.profile}"
+        _show(provenance_html(self.states(), profile=self.profile, command=command))
+
+    def states(self) -> list[GroupState]:
+        """Return the state of every group that this page reads."""
+        return [s for one in self.experiments.values() for s in self._states(one)]
+
+    def show(self, figure: Callable[..., Any]) -> None:
+        """Draw a figure: a function whose parameters are named after experiments, for their runs.
+
+        It is called `steer_gap` where the page has the figure steer-gap. Where the profile has no
+        runs of an experiment, a line says so in its place; a parameter with a default may lack.
+        """
+        from hierlearn.drawing import figures
+
+        parameters = inspect.signature(figure).parameters
+        runs = {name: self._runs(name) for name in parameters}
+        lacking = [n for n, p in parameters.items() if p.default is p.empty and not runs[n]]
+        name = figure.__name__.replace("_", "-")
+        if lacking:
+            _show(
+                f'<p class="hl-absent" id="fig-{name}">Profile {self.profile} does not run '
+                f"{' and '.join(lacking)}, which the figure {name} would draw.</p>"
+            )
+            return
+        drawn = {name: found for name, found in runs.items() if found}
+        with figures.style():
+            drawing = figure(**drawn)
+        for key, text in drawing.numbers.items():
+            self.glue(key, text)
+        drawing.show(name, **self.recompute(*drawn))
+
+    def _runs(self, name: str) -> Runs:
+        if name not in self.experiments:
+            valid = ", ".join(self.experiments)
+            raise RunError(f"no experiment {name!r} on page {self.name}; valid: {valid}")
+        experiment = self.experiments[name]
+        return experiment.runs(self.profile, self.store.read(experiment, self.profile))
+
+    def recompute(self, *names: str) -> dict[str, str]:
+        """Return `command` and `cost` of a figure that draws these experiments, for `figures.show`.
+
+        The command computes them and no others; the cost is what their records took, machine by
+        machine. Experiments that are not part of the profile are left out. Without a name the
+        figure needs no records, and there is no command. RunError lists the valid names.
+        """
+        if unknown := [name for name in names if name not in self.experiments]:
+            valid = ", ".join(self.experiments)
+            raise RunError(f"no experiment {unknown[0]!r} on page {self.name}; valid: {valid}")
+        states = {name: self._states(self.experiments[name]) for name in names}
+        drawn = [name for name in states if states[name]]
+        if not drawn:
+            return {"command": "", "cost": "No records: the cell above draws this from scratch."}
+        command = f"python -m hierlearn compute {' '.join(drawn)} --profile {self.profile}"
+        return {"command": command, "cost": cost_text([s for one in states.values() for s in one])}
+
+
+@dataclass
+class Ledger:
+    """All claims (`shown`) on one page, each at the profile that its chapter shows."""
+
+    chapters: dict[str, Page]
+    shown: list[claims.Claim]
+    store: RecordStore
+
+    def compute(self) -> None:
+        """Compute or read what each chapter reads; see `Page.compute`."""
+        for page in self.chapters.values():
+            page.compute()
+
+    def table(self) -> None:
+        """Show the claims as one table."""
+        profiles = {name: page.profile for name, page in self.chapters.items()}
+        _show(cards.ledger_html(claims.evaluate_all(self.shown, self.store, profiles, EXPERIMENTS)))
+
+    def provenance(self) -> None:
+        """Show where all numbers come from, and the commands that recompute them."""
+        names: dict[str, list[str]] = {}
+        for name, page in self.chapters.items():
+            names.setdefault(page.profile, []).append(name)
+        command = "; ".join(
+            f"python -m hierlearn run {' '.join(some) if len(names) > 1 else ''} --profile {at}"
+            for at, some in names.items()
+        ).replace("  ", " ")
+        found = {s.group.key: s for page in self.chapters.values() for s in page.states()}
+        profile = ", ".join(names)
+        _show(provenance_html(list(found.values()), profile=profile, command=command))
+
+
+def open_chapter(
+    name: str, *, profile: str, device: str = "auto", records: str | os.PathLike[str]
+) -> Page:
+    """Return the chapter `name` (stem, number or unique part) at `profile`.
+
+    `records` is a folder, relative to the project's root; one with a manifest.json is frozen.
+    Raises UsageError that lists the valid values, also for a parameter that papermill injected
+    and no page knows.
+    """
+    project = _checked(profile, device)
+    stem = project.find_notebook(name)
+    every = load_claims(project)
+    shown = [claim for claim in every if claim.chapter == stem]
+    store = RecordStore(project.records_folder(records))
+    return Page(project, stem, profile, device, store, experiments_read(stem, every), shown)
+
+
+def open_ledger(
+    profile: str, device: str = "auto", records: str | os.PathLike[str] = "_build/records"
+) -> Ledger:
+    """Return the page of all claims; arguments and errors as `open_chapter`.
+
+    Over frozen records, `profile` is an upper limit: see `chapter_profiles`.
+    """
+    project = _checked(profile, device)
+    store = RecordStore(project.records_folder(records))
+    every = load_claims(project)
+    pages = {
+        name: Page(project, name, at, device, store, experiments_read(name, every), [])
+        for name, at in chapter_profiles(store, every, profile).items()
+    }
+    return Ledger(pages, every, store)
+
+
+def incomplete(
+    store: RecordStore,
+    experiments: Iterable[Experiment],
+    profile: str,
+    accepted: Sequence[str] = (),
+) -> list[str]:
+    """Return a line for each experiment of which not all groups are present.
+
+    `accepted` lists states that count as present, e.g. ("stale",).
+    """
+    lines = []
+    for experiment in experiments:
+        states = store.states(experiment, profile)
+        lacking = [s for s in states if s.status != "present" and s.status not in accepted]
+        if lacking:
+            kinds = sorted({state.status for state in lacking})
+            counts = ", ".join(f"{sum(s.status == k for s in lacking)} {k}" for k in kinds)
+            problem = next((f" ({s.problem})" for s in lacking if s.problem), "")
+            lines.append(f"{experiment.name}: {counts} of {len(states)} groups{problem}")
+    return lines
+
+
+def cost_text(states: Iterable[GroupState]) -> str:
+    """Return what the groups took on each machine: CPU seconds, or seconds of work on a GPU."""
+    seconds: dict[tuple[str, str], float] = {}
+    for one in (state.provenance for state in states if state.provenance):
+        spent, unit = (one.cpu_s, "CPU seconds") if one.device == "cpu" else (one.wall_s, "seconds")
+        key = unit, one.hardware
+        seconds[key] = seconds.get(key, 0.0) + spent
+    return "; ".join(
+        f"{spent:.{0 if spent >= 10 else 1}f} {unit} on {hardware}"
+        for (unit, hardware), spent in sorted(seconds.items())
+    )
+
+
+def provenance_html(states: Sequence[GroupState], *, profile: str, command: str) -> str:
+    """Return the block that says who computed the records, when, on what, and how to redo it."""
+    records = [record for state in states for record in state.records]
+    firsts = [state.provenance for state in states if state.provenance]
+    if not firsts:
+        return '<p class="hl-provenance">Nothing has been computed for this page yet.</p>'
+    seeds = sorted({record.seed for record in records})
+    commits = {p.commit[:9] + (" (with uncommitted changes)" if p.dirty else "") for p in firsts}
+    packages = {", ".join(f"{k} {v}" for k, v in sorted(p.packages.items())) for p in firsts}
+    entries = {
+        "Profile": profile,
+        "Seeds": f"{len(seeds)} ({', '.join(map(str, seeds))})",
+        "Runs": f"{len(records)} in {len(firsts)} groups",
+        "Commit": "; ".join(sorted(commits)),
+        "Machine": "; ".join(sorted({f"{p.machine}, {p.device}" for p in firsts})),
+        "Packages": "; ".join(sorted(packages)),
+        "Cost": f"{sum(p.cpu_s for p in firsts):.0f} CPU seconds, "
+        f"{sum(p.wall_s for p in firsts):.0f} s of work",
+        "Finished": max(p.finished for p in firsts),
+        "Recompute": command,
+    }
+    badge = (
+        '<p><strong class="hl-badge hl-verdict-stale">▲ STALE</strong> '
+        "Some of these records were computed by other code than this book's.</p>"
+        if any(state.status == "stale" for state in states)
+        else ""
+    )
+    cells = "".join(
+        f"<dt>{key}</dt><dd>{_code(text) if key == 'Recompute' else escape(text)}</dd>"
+        for key, text in entries.items()
+    )
+    return f'<div class="hl-provenance">{badge}<dl>{cells}</dl></div>'
+
+
+def _code(text: str) -> str:
+    return f"<code>{escape(text)}</code>"
+
+
+def _checked(profile: str, device: str) -> Project:
+    """Check the parameters that every page has, and return the project around them."""
+    _check_injected()
+    check_profile(profile)
+    devices.resolve(device)
+    # The pages' own computations are tiny: a second thread would only wait for the first.
+    torch.set_num_threads(1)
+    return find_project()
+
+
+def _check_injected() -> None:
+    """Refuse parameters that no page knows: papermill itself only warns and goes on."""
+    shell: Any = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    for source in shell.user_ns.get("In", []) if shell is not None else []:
+        if not source.startswith("# Parameters\n"):
+            continue
+        for statement in ast.parse(source).body:
+            for target in statement.targets if isinstance(statement, ast.Assign) else []:
+                if isinstance(target, ast.Name):
+                    check_choice("parameter", target.id, PARAMETERS)
+
+
+def _show(html: str) -> None:
+    from IPython.display import HTML, display
+
+    display(HTML(html))

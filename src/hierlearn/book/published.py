@@ -1,0 +1,87 @@
+"""What each chapter reads, and at which profile it is shown."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from hierlearn.book.project import Project, experiments_of
+from hierlearn.claims import verdicts
+from hierlearn.errors import RunError
+from hierlearn.experiment import PROFILES, Experiment
+from hierlearn.records import RecordStore, groups_of
+from hierlearn.registry import EXPERIMENTS
+
+DEFAULT_PROFILE = "laptop"
+
+
+def load_claims(project: Project) -> list[verdicts.Claim]:
+    """Return all claims of the book."""
+    return verdicts.load_claims(project.claims, EXPERIMENTS)
+
+
+def experiments_read(name: str, every: Iterable[verdicts.Claim]) -> dict[str, Experiment]:
+    """Return the experiments of the notebook `name`: its own, and those that its claims read."""
+    shown = [claim for claim in every if claim.chapter == name]
+    wanted = {ref.experiment for claim in shown for ref in (claim.statistic, claim.control) if ref}
+    wanted |= set(experiments_of(name, EXPERIMENTS))
+    return {key: one for key, one in EXPERIMENTS.items() if key in wanted}
+
+
+def shown_profiles(
+    project: Project, names: Sequence[str], store: RecordStore, profile: str | None
+) -> dict[str, str]:
+    """Return the profile of each notebook: the one given, else what is frozen, else laptop.
+
+    A notebook that reads what all chapters read, like the ledger, has the largest of theirs.
+    """
+    if profile is not None or not store.frozen:
+        return dict.fromkeys(names, profile or DEFAULT_PROFILE)
+    chapters = {one.chapter for one in EXPERIMENTS.values()}
+    some = names if set(names) <= chapters else None
+    found = chapter_profiles(store, load_claims(project), names=some)
+    largest = max(found.values(), key=PROFILES.index)
+    return {name: found.get(name, largest) for name in names}
+
+
+def chapter_profiles(
+    store: RecordStore,
+    every: Sequence[verdicts.Claim],
+    profile: str = PROFILES[-1],
+    names: Iterable[str] | None = None,
+) -> dict[str, str]:
+    """Return the profile at which each chapter is shown when the book is asked for at `profile`.
+
+    It is that one, except in a frozen store: there it is the largest up to it that is frozen.
+    `names` limits this to some chapters.
+    """
+    chapters = dict.fromkeys(one.chapter for one in EXPERIMENTS.values())
+    names = list(chapters if names is None else names)
+    if not store.frozen:
+        return dict.fromkeys(names, profile)
+    return published(store, {name: experiments_read(name, every) for name in names}, profile)
+
+
+def published(
+    store: RecordStore,
+    chapters: Mapping[str, Mapping[str, Experiment]],
+    largest: str = PROFILES[-1],
+) -> dict[str, str]:
+    """Return, for each chapter, the largest profile up to `largest` at which it is frozen.
+
+    `chapters` gives the experiments that each reads: a chapter is frozen at a profile where the
+    manifest lists all of them that have groups there. Whether they are whole and of today's code
+    is not asked: a frozen file that is not must be told, not passed over for a smaller profile.
+    Raises RunError that names the chapters of which nothing is frozen.
+    """
+    found = {}
+    for name, reads in chapters.items():
+        for profile in PROFILES[: PROFILES.index(largest) + 1]:
+            listed = store.manifest.get(profile, {})
+            lacking = [one for key, one in reads.items() if key not in listed]
+            if len(lacking) < len(reads) and not any(groups_of(one, profile) for one in lacking):
+                found[name] = profile
+    if missing := [name for name in chapters if name not in found]:
+        raise RunError(
+            f"{store.folder} holds no frozen records, up to profile {largest}, of all that these "
+            f"chapters read: {', '.join(missing)}; "
+            "run `python -m hierlearn book` instead, which computes them here"
+        )
+    return found

@@ -1,0 +1,75 @@
+"""What README.md shows of the frozen records: the table of headline verdicts, and one figure."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+from hierlearn.book import cards
+from hierlearn.book.notebooks import write_text
+from hierlearn.book.project import Project
+from hierlearn.book.published import chapter_profiles, load_claims
+from hierlearn.claims import verdicts
+from hierlearn.drawing import figures
+from hierlearn.errors import RunError
+from hierlearn.quadratic.backward_correction.experiments import at_depth_gap
+from hierlearn.quadratic.reading import rows as runs_by_seed
+from hierlearn.records import Record, RecordStore
+from hierlearn.registry import EXPERIMENTS
+
+MARKERS = ("<!-- verdicts -->", "<!-- /verdicts -->")
+
+
+def update(project: Project) -> None:
+    """Write verdicts and a figure from the frozen records into README.md.
+
+    Each claim is shown at the profile that its chapter shows.
+    """
+    store, every = RecordStore(project.frozen_records), load_claims(project)
+    profiles = chapter_profiles(store, every)
+    rows = verdicts.evaluate_all(every, store, profiles, EXPERIMENTS)
+    page = project.root / "README.md"
+    write_text(page, with_table(page.read_text(encoding="utf-8"), rows))
+    if one := EXPERIMENTS.get("depth_sweep"):
+        records = store.read(one, profiles[one.chapter])
+        draw(records, project.root / "book/_static/readme-figure.svg")
+
+
+def with_table(text: str, rows: Sequence[verdicts.Row]) -> str:
+    """Return README's `text` with the verdict table between its markers replaced."""
+    start, end = (text.find(marker) for marker in MARKERS)
+    if start < 0 or end < start:
+        raise RunError(f"README.md has no lines {MARKERS[0]} and {MARKERS[1]} to write between")
+    head, tail = text[: start + len(MARKERS[0])], text[end:]
+    return f"{head}\n{cards.readme_table(rows)}\n{tail}"
+
+
+def draw(records: Sequence[Record], path: Path) -> None:
+    """Draw the level-2 error of staged four-level training, every seed, from `depth_sweep`.
+
+    Does nothing where the records hold no such curves.
+    """
+    chosen = [run for group in runs_by_seed(records, at_depth_gap).values() for run in group]
+    kept = [(config, m["curve"]) for config, m in chosen if config.curve]
+    if not kept:
+        return
+    config, first = kept[0]
+    values = np.array([curve["gram2"] for _, curve in kept], dtype=float)
+    with figures.style():
+        fig, ax = plt.subplots(figsize=(figures.WIDTH, 3))
+        mean, _, _ = figures.series(ax, first["step"], values, label="level 2")
+        figures.log_axes(ax, "y")
+        opens = {f"level {i + 2} opens": step for i, step in enumerate(config.opens) if step}
+        figures.mark_steps(ax, opens)
+        ax.set_title("error of the level-2 features, every seed, against the training step")
+        alt = (
+            f"Error of the level-2 features over {first['step'][-1]} steps, {len(kept)} seeds: "
+            + "".join(
+                f"{mean[np.searchsorted(first['step'], step) - 1]:.1g} when {label} at {step}, "
+                for label, step in opens.items()
+            )
+            + f"and {mean[-1]:.1g} at the end."
+        )
+        figures.save(fig, path, name="readme", alt=alt)
+        plt.close(fig)

@@ -1,0 +1,1 @@
+"""Claims as data, and their verdicts: computed from records, for any experiment."""

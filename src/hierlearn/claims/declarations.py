@@ -1,0 +1,339 @@
+"""What a claim declares: its decision rules, and the schema of `book/claims/NN.yml`."""
+
+import math
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
+
+from hierlearn.claims.citations import labels
+from hierlearn.experiment import PROFILES, Experiment
+from hierlearn.intervals import Array, IntervalKind
+
+Source = Literal["proved", "stated", "conjectured", "ours"]
+Expected = Literal["supported", "refuted", "inconclusive", "reported"]
+Text = Annotated[str, Field(min_length=1)]
+
+
+class ClaimError(ValueError):
+    """A claim that is badly declared, or whose records are missing."""
+
+
+_NUMBER = r"([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)"
+_WITHIN = re.compile(rf"interval within \[\s*{_NUMBER}\s*,\s*{_NUMBER}\s*\]")
+_ABOVE = re.compile(rf"interval above {_NUMBER}")
+_BELOW = re.compile(rf"interval below {_NUMBER}")
+_THEOREM = re.compile(r"\{prf:\w+\}[^\n]*\n#?\s*:label: (\S+)")
+RULE_FORMS = "'interval within [a, b]', 'interval above a', 'interval below b', 'report'"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A region of the line that an interval must lie in; `text` is the rule as it was written.
+
+    "within [a, b]" includes its end points, "above a" and "below b" exclude theirs.
+    """
+
+    text: str
+    low: float = -math.inf
+    high: float = math.inf
+    closed: bool = False
+
+    @property
+    def reports(self) -> bool:
+        """Whether the rule decides nothing and only reports."""
+        return self.text == "report"
+
+    def satisfied(self, low: float, high: float) -> bool:
+        """Whether every point of [low, high] lies in the region."""
+        return not (self._left(low) or self._right(high))
+
+    def all_satisfied(self, low: Array, high: Array) -> NDArray[np.bool_]:
+        """The same for many intervals at once."""
+        return np.logical_not(self._left(low) | self._right(high))
+
+    def violated(self, low: float, high: float) -> bool:
+        """Whether no point of [low, high] lies in the region."""
+        return bool(self._left(high) or self._right(low))
+
+    def _left(self, value: Any) -> Any:
+        return value < self.low if self.closed else value <= self.low
+
+    def _right(self, value: Any) -> Any:
+        return value > self.high if self.closed else value >= self.high
+
+
+def parse_rule(text: object) -> Rule:
+    """Return the rule that `text` states; ValueError, listing the valid forms, where it is none."""
+    stripped = " ".join(text.split()) if isinstance(text, str) else ""
+    if stripped == "report":
+        return Rule("report")
+    if match := _WITHIN.fullmatch(stripped):
+        found = Rule(stripped, float(match[1]), float(match[2]), closed=True)
+    elif match := _ABOVE.fullmatch(stripped):
+        found = Rule(stripped, low=float(match[1]))
+    elif match := _BELOW.fullmatch(stripped):
+        found = Rule(stripped, high=float(match[1]))
+    else:
+        raise ValueError(f"{text!r} is not a rule; valid: {RULE_FORMS} (a and b are numbers)")
+    if any(math.isinf(float(bound)) for bound in re.findall(_NUMBER, found.text)):
+        raise ValueError(f"{text!r} has a bound that is not finite")
+    if found.low > found.high:
+        raise ValueError(f"{text!r} is empty: {found.low:g} is larger than {found.high:g}")
+    return found
+
+
+def _check_profile(name: str) -> str:
+    if name not in PROFILES:
+        raise ValueError(f"unknown profile {name!r}; valid: {', '.join(PROFILES)}")
+    return name
+
+
+Rules = dict[
+    Annotated[str, AfterValidator(_check_profile)], Annotated[Rule, BeforeValidator(parse_rule)]
+]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
+
+
+class Reference(_Model):
+    """A statistic of an experiment, and the kind of interval that is taken over its seeds."""
+
+    experiment: Text
+    name: Text
+    interval: IntervalKind
+
+    def __str__(self) -> str:
+        return f"{self.experiment}.{self.name}"
+
+
+class Control(Reference):
+    """The ablation in which the effect must vanish: where its rule holds, it has vanished.
+
+    `same_quantity` says whether its statistic is the claim's quantity, in the same unit, without
+    the effect (an error ratio with and without the mechanism): then its seeds say what the claim's
+    rule would meet in a world without the effect. In doubt it is false.
+    """
+
+    description: Text
+    same_quantity: Annotated[bool, Field(strict=True)]
+    rule: Annotated[Rule | None, BeforeValidator(parse_rule)] = None
+    rules: Rules = {}
+
+    @model_validator(mode="after")
+    def _one_form(self) -> "Control":
+        if (self.rule is None) == (not self.rules):
+            raise ValueError("give either `rule` (every profile) or `rules` (one a profile)")
+        return self
+
+    def rule_at(self, profile: str) -> Rule | None:
+        """The rule of a profile, or None."""
+        return self.rule or self.rules.get(profile)
+
+
+class Claim(_Model):
+    """One entry of `book/claims/NN.yml`; `load_claims` fills in `chapter` and `cited`.
+
+    `theorems` are labels of the chapter's theorems that the claim bears on, `cited` is the paper as
+    a reader knows it.
+    """
+
+    id: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*\.[A-Za-z][A-Za-z0-9_]*$")]
+    chapter: str = ""
+    headline: bool = False
+    paper: Text
+    cited: str = ""
+    locus: Text
+    theorems: tuple[Text, ...] = ()
+    source: Source
+    statement: Text
+    statistic: Reference
+    predicted: float | str
+    rules: Annotated[Rules, Field(min_length=1)]
+    expected: str | dict[str, str]
+    control: Control | None = None
+    no_control: Text | None = None
+    note: Text | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Claim":
+        if (self.control is None) == (self.no_control is None):
+            raise ValueError("give either `control` or `no_control: <the reason>`")
+        if self.headline and "smoke" not in self.rules:
+            raise ValueError("a headline claim needs a rule for profile smoke")
+        _check_expected(self)
+        for profile, rule in self.rules.items():
+            control = self.control and self.control.rule_at(profile)
+            if control and control.reports and not rule.reports:
+                raise ValueError(f"control: 'report' cannot decide the rule at {profile}")
+        return self
+
+    def rule_at(self, profile: str) -> Rule | None:
+        """The rule of a profile, or None where the claim is not run."""
+        return self.rules.get(profile)
+
+    def expected_at(self, profile: str) -> str:
+        """The declared verdict: "not run" without a rule, "reported" where it only reports."""
+        rule = self.rule_at(profile)
+        if rule is None or rule.reports:
+            return "not run" if rule is None else "reported"
+        return self.expected if isinstance(self.expected, str) else self.expected[profile]
+
+
+def _check_expected(claim: Claim) -> None:
+    given, rules = claim.expected, claim.rules
+    per_profile = dict.fromkeys(rules, given) if isinstance(given, str) else given
+    if set(per_profile) != set(rules):
+        need, got = ", ".join(rules), ", ".join(per_profile)
+        raise ValueError(f"expected: needs one verdict for each of {need}; got {got}")
+    for verdict in per_profile.values():
+        if verdict not in get_args(Expected):
+            valid = ", ".join(get_args(Expected))
+            raise ValueError(f"expected: {verdict!r} is not a verdict; valid: {valid}")
+    wrong = [p for p, verdict in per_profile.items() if (verdict == "reported") != rules[p].reports]
+    # One verdict for all profiles speaks of those whose rule decides, if there is one.
+    if isinstance(given, str) and given != "reported" and len(wrong) < len(rules):
+        return
+    if wrong:
+        raise ValueError("expected: 'reported' belongs to the rule 'report', and only to it")
+
+
+def load_claims(folder: Path | str, experiments: Mapping[str, Experiment]) -> list[Claim]:
+    """Return the claims of the YAML files in `folder`, one a chapter, in the chapters' order.
+
+    Checked against the schema, the experiments and their statistics, the chapter whose number is
+    the file's name, and what lies beside the folder: `references.bib`, where there is one, and the
+    theorems of the claim's chapter. Raises ClaimError that lists every problem by file, entry and
+    field.
+    """
+    folder = Path(folder)
+    bib = folder.parent / "references.bib"
+    try:
+        papers = labels(bib) if bib.exists() else None
+    except ValueError as error:
+        raise ClaimError(str(error)) from error
+    claims, problems = [], []
+    for path in _files(folder):
+        entries = _entries(path)
+        prefix = _prefix(entries)
+        for number, entry in enumerate(entries, start=1):
+            name = entry.get("id", "no id") if isinstance(entry, dict) else "not a mapping"
+            found: list[str] = []
+            try:
+                claim = Claim.model_validate(entry)
+                found = list(_bad_references(claim, experiments, papers))
+                if not found:
+                    chapter = claim.chapter or experiments[claim.statistic.experiment].chapter
+                    cited = (papers or {}).get(claim.paper, claim.paper)
+                    claim = claim.model_copy(update={"chapter": chapter, "cited": cited})
+                    found = list(_misplaced(claim, path.stem, prefix))
+                    found += _unknown_theorems(claim, folder.parent / f"{chapter}.py")
+            except ValidationError as error:
+                found = [_explain(detail) for detail in error.errors()]
+            problems += [f"{path}, entry {number} ({name}): {problem}" for problem in found]
+            if not found:
+                claims.append(claim)
+    counts = Counter(claim.id for claim in claims)
+    problems += [f"{folder}: id {key} is given {n} times" for key, n in counts.items() if n > 1]
+    if problems:
+        raise ClaimError("\n".join(problems))
+    return claims
+
+
+def _files(folder: Path) -> list[Path]:
+    """Return the files of claims in the chapters' order; an error where one is no chapter's."""
+    paths = sorted(folder.glob("*.yml"))
+    if not paths:
+        raise ClaimError(f"{folder} cannot be read: valid is a folder with claims, e.g. 01.yml")
+    for path in paths:
+        if not re.fullmatch(r"[0-9]{2}", path.stem):
+            raise ClaimError(f"{path}: valid names are those of chapters' numbers, e.g. 01.yml")
+    return paths
+
+
+def _entries(path: Path) -> list[Any]:
+    try:
+        loader = yaml.CSafeLoader(path.read_text(encoding="utf-8"))  # tenfold safe_load's speed
+        entries = loader.get_single_data()
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ClaimError(f"{path} cannot be read as YAML: {error}") from error
+    if not isinstance(entries, list):
+        raise ClaimError(f"{path}: expected a list of claims, got {type(entries).__name__}")
+    return entries
+
+
+def _prefix(entries: Iterable[Any]) -> str:
+    """Return what most ids of a file begin with: what stands for its chapter."""
+    ids = [entry.get("id") for entry in entries if isinstance(entry, dict)]
+    counts = Counter(key.partition(".")[0] for key in ids if isinstance(key, str))
+    return counts.most_common(1)[0][0] if counts else ""
+
+
+def _misplaced(claim: Claim, number: str, prefix: str) -> Iterable[str]:
+    """Yield what in a claim is of another chapter than its file."""
+    if claim.chapter.partition("_")[0] != number:
+        yield f"chapter: {claim.chapter!r} is not that of {number}.yml"
+    if claim.id.partition(".")[0] != prefix:
+        yield f"id: {claim.id!r} begins otherwise than those beside it; valid: {prefix}.{{name}}"
+
+
+def _explain(detail: Any) -> str:
+    where = ".".join(str(part) for part in detail["loc"] if part != "[key]")
+    parts: dict[str, type[BaseModel]] = {"statistic": Reference, "control": Control}
+    model = parts.get(".".join(str(part) for part in detail["loc"][:-1]), Claim)
+    message = detail["msg"].removeprefix("Value error, ")
+    if detail["type"] in ("extra_forbidden", "missing"):
+        kind = "unknown field" if detail["type"] == "extra_forbidden" else "missing field"
+        return f"{where}: {kind}; valid: {', '.join(model.model_fields)}"
+    got = "" if detail["type"] == "value_error" else f"; got {detail['input']!r}"
+    return f"{where}: {message}{got}" if where else f"{message}{got}"
+
+
+def _bad_references(
+    claim: Claim, experiments: Mapping[str, Experiment], papers: Mapping[str, str] | None
+) -> Iterable[str]:
+    if papers is not None and claim.paper not in papers:
+        yield f"paper: {claim.paper!r} is not in references.bib; valid: {', '.join(sorted(papers))}"
+    chapters = list(dict.fromkeys(experiment.chapter for experiment in experiments.values()))
+    if claim.chapter and claim.chapter not in chapters:
+        yield f"chapter: {claim.chapter!r} is not a chapter; valid: {', '.join(chapters)}"
+    for field, reference in (("statistic", claim.statistic), ("control", claim.control)):
+        if reference is None:
+            continue
+        if reference.experiment not in experiments:
+            valid = ", ".join(experiments)
+            yield f"{field}.experiment: no experiment {reference.experiment!r}; valid: {valid}"
+        elif reference.name not in (known := experiments[reference.experiment].statistics):
+            valid = ", ".join(known)
+            yield (
+                f"{field}.name: experiment {reference.experiment!r} has no statistic "
+                f"{reference.name!r}; valid: {valid}"
+            )
+
+
+def _unknown_theorems(claim: Claim, chapter: Path) -> Iterable[str]:
+    if not claim.theorems:
+        return
+    text = chapter.read_text(encoding="utf-8") if chapter.exists() else ""
+    known = _THEOREM.findall(text)
+    for label in claim.theorems:
+        if label not in known:
+            valid = ", ".join(known) or "none"
+            yield f"theorems: {label!r} is no theorem of {chapter.name}; valid: {valid}"

@@ -1,0 +1,329 @@
+"""The command line: `python -m hierlearn`. Results go to stdout, everything else to stderr."""
+
+import json
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import Any, TextIO
+
+import click
+
+from hierlearn.book.project import Project, find_experiments, find_project
+from hierlearn.book.published import DEFAULT_PROFILE, load_claims, shown_profiles
+
+# What needs the packages of the book (papermill, matplotlib, ...) is imported where it is used:
+# computing records must not need them.
+from hierlearn.claims import verdicts
+from hierlearn.cli import tables
+from hierlearn.cli.options import WHERE, executor_for, options, readable_store, store_at, wanted
+from hierlearn.engine import devices
+from hierlearn.errors import RunError, UsageError
+from hierlearn.experiment import PROFILES
+from hierlearn.formatting import say
+from hierlearn.records import RecordError, RecordStore, finish, freeze
+from hierlearn.records import archive as archives
+from hierlearn.registry import EXPERIMENTS
+from hierlearn.sweeps import costs, replay, sweep
+from hierlearn.sweeps.executors import ExecutorError
+
+USAGE = (UsageError, devices.DeviceError)
+FAILURES = (RunError, verdicts.ClaimError, RecordError, sweep.SweepError, ExecutorError, OSError)
+
+
+class Command(click.Command):
+    """A command whose error for an unknown option lists the valid ones."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse `args`; see the class."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            valid = sorted(o for p in self.get_params(ctx) for o in p.opts if o.startswith("--"))
+            message = f"no such option: {error.option_name}; valid: {', '.join(valid)}"
+            raise click.UsageError(message, ctx) from error
+
+
+class Commands(Command, click.Group):
+    """The commands; errors that a user can cause become one message, never a traceback."""
+
+    command_class = Command
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        """Find the command named by `args`, or list the valid ones."""
+        if args and args[0] not in self.commands and not args[0].startswith("-"):
+            valid = ", ".join(self.list_commands(ctx))
+            raise click.UsageError(f"no such command: {args[0]}; valid: {valid}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command that `ctx` names."""
+        try:
+            return super().invoke(ctx)
+        except USAGE as error:
+            raise click.UsageError(str(error)) from error
+        except FAILURES as error:
+            raise click.ClickException(str(error)) from error
+        except ModuleNotFoundError as error:
+            if str(error.name).startswith("hierlearn"):
+                raise
+            raise click.ClickException(
+                f"this command needs the package {error.name}, which is not installed here; "
+                "pip install 'hierlearn[book]' (in a clone: -e '.[book]') brings it. "
+                "`compute` does without"
+            ) from error
+        except KeyboardInterrupt:
+            say("Interrupted. What is finished is kept; the same command goes on from there.")
+            raise click.exceptions.Exit(130) from None
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+def cli() -> None:
+    """Hierlearn: theorems on hierarchical learning, measured.
+
+    CHAPTER is a notebook's name, its number, or a unique part of its name.
+    """
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(message)s")
+
+
+def main() -> None:
+    """Run the command line."""
+    cli(prog_name="hierlearn")
+
+
+@cli.command
+@options("chapters", "profile", "device", "records", *WHERE, "frozen")
+def run(chapters: tuple[str, ...], **settings: Any) -> None:
+    """Execute chapters (default: all), computing the records that are missing."""
+    project = find_project()
+    execute(project, wanted(project, chapters), **settings)
+
+
+@cli.command
+@options("names", "profile", "device", "records", *WHERE)
+def compute(
+    names: tuple[str, ...],
+    profile: str | None,
+    device: str,
+    records: str | None,
+    **where: Any,
+) -> None:
+    """Compute the records of chapters or experiments (default: all), and nothing else.
+
+    It executes no notebook, and needs neither the book nor the packages that build it.
+    """
+    project = find_project(need_book=False)
+    store = store_at(project, records)
+    profile = profile or DEFAULT_PROFILE
+    chosen = find_experiments(names, EXPERIMENTS).values()
+    say(f"profile {profile}, device {device}, records {project.relative(store.folder)}")
+    committed = RecordStore(project.frozen_records)
+    say(costs.cost(chosen, profile, store, committed).sentences())
+    with executor_for(device, **where) as executor:
+        sweep.compute(chosen, profile, store, executor=executor, measured_before=committed)
+    click.echo(project.relative(store.folder))
+
+
+@cli.command
+def build() -> None:
+    """Build the site from the executed chapters; every warning is an error."""
+    from hierlearn.book import build as site
+
+    click.echo(site.build(find_project(), EXPERIMENTS))
+
+
+@cli.command
+@options("profile", "device", "records", *WHERE, "frozen")
+def book(**settings: Any) -> None:
+    """Execute all chapters, then build the site."""
+    from hierlearn.book import build as site
+
+    project = find_project()
+    execute(project, wanted(project, ()), **settings)
+    click.echo(site.build(project, EXPERIMENTS))
+
+
+@cli.command(name="claims")
+@options("chapters", "profile", "records")
+@click.option("--json", "as_json", is_flag=True, help="A JSON list instead of a table.")
+@click.option(
+    "--against",
+    type=click.File(encoding="utf-8"),
+    help="What changed since --json wrote this file, in Markdown, instead of a table.",
+)
+def show_claims(
+    chapters: tuple[str, ...],
+    profile: str | None,
+    records: str | None,
+    as_json: bool,
+    against: TextIO | None,
+) -> None:
+    """Show every claim with its interval, verdict and control; exit 1 on a surprise."""
+    project = find_project()
+    store = readable_store(project, records)
+    names = wanted(project, chapters)
+    every = [claim for claim in load_claims(project) if claim.chapter in names]
+    profiles = shown_profiles(project, names, store, profile)
+    rows = verdicts.evaluate_all(every, store, profiles, EXPERIMENTS)
+    if against:
+        click.echo(tables.verdict_changes(tables.read_rows(against.read()), rows))
+    elif as_json:
+        click.echo(json.dumps([row.model_dump(mode="json") for row in rows], indent=2))
+    else:
+        click.echo(tables.claims_table(rows))
+    surprises = [f"{row.id} at {row.profile}" for row in rows if not row.as_expected]
+    if surprises:
+        raise RunError(f"not as declared: {', '.join(surprises)}")
+
+
+@cli.command
+@options("profile", "records")
+def status(profile: str | None, records: str | None) -> None:
+    """Show which records exist and what computing the others will cost."""
+    project = find_project(need_book=False)
+    store = readable_store(project, records)
+    chapters = list(dict.fromkeys(one.chapter for one in EXPERIMENTS.values()))
+    profiles = shown_profiles(project, chapters, store, profile)
+    say(f"records {project.relative(store.folder)}")
+    click.echo(tables.status_table(project, store, profiles))
+
+
+@cli.command(name="freeze")
+@click.option("--profile", type=click.Choice(PROFILES), required=True, help="Size.")
+@options("names", "records")
+def freeze_records(names: tuple[str, ...], profile: str, records: str | None) -> None:
+    """Copy the records of a profile into book/records, and the verdicts into README.md.
+
+    Without names the whole profile is replaced, and must be complete.
+    """
+    project = find_project()
+    chosen = find_experiments(names, EXPERIMENTS)
+    working = store_at(project, records)
+    if working.frozen:
+        raise UsageError(f"{project.relative(working.folder)} holds frozen records already")
+    frozen = project.frozen_records
+    manifest = freeze(working, frozen, profile, chosen.values(), whole=not names)
+    n_groups = sum(one.n_groups for name, one in manifest[profile].items() if name in chosen)
+    say(f"froze {n_groups} groups of profile {profile}")
+    _update_readme(project)
+    click.echo(project.frozen_records / "manifest.json")
+
+
+@cli.command(name="replay")
+@options("names", "profile", "device", "records", *WHERE)
+@click.option("--sample", type=click.IntRange(min=1), help="Groups; default: 10, or all stale.")
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Draws another sample.",
+)
+@click.option("--below", type=click.FloatRange(min=0), help="Only groups of so few CPU seconds.")
+@click.option("--restamp", is_flag=True, help="Stamp stale groups that come out the same.")
+def replay_records(
+    names: tuple[str, ...],
+    profile: str | None,
+    device: str,
+    records: str | None,
+    sample: int | None,
+    restamp: bool,
+    seed: int,
+    below: float | None,
+    **where: Any,
+) -> None:
+    """Measure a sample of the stored groups again and compare; exit 1 when one differs."""
+    project = find_project()
+    store = readable_store(project, records)
+    chosen = find_experiments(names, EXPERIMENTS)
+    chapters = list(dict.fromkeys(one.chapter for one in chosen.values()))
+    shown = shown_profiles(project, chapters, store, profile).values()
+    profile = min(shown, key=PROFILES.index)  # one that all of them have
+    if restamp and store.frozen:
+        finish(store.folder)
+    n = sample or (None if restamp else 10)
+    groups = replay.choose(
+        chosen.values(), profile, store, n=n, seed=seed, below=below, stale=restamp
+    )
+    say(f"profile {profile}, records {project.relative(store.folder)}: {len(groups)} groups")
+    kind = replay.device_kind(groups, device, remote=where["scheduler"] is not None)
+    with executor_for(kind, **where) as executor:
+        found = replay.replay(groups, executor)
+        replayed = replay.restamp_same(found, store, profile) if restamp else list(found)
+    click.echo(tables.replay_table(replayed))
+    problems, unread = replay.problems(replayed, store, profile, load_claims(project), EXPERIMENTS)
+    for line in unread:
+        say(f"compared in form only: {line}")
+    if restamp:
+        n_stamped = sum(one.outcome == "same" for one in replayed)
+        say(f"{n_stamped} of {len(replayed)} groups stamped with today's code")
+        problems += [f"{one.unit}: {one.problem}" for one in replayed if one.outcome == "agrees"]
+    if problems:
+        raise RunError("not the same:\n  " + "\n  ".join(problems))
+
+
+@cli.command
+@click.argument("archive", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--profile", type=click.Choice(PROFILES), required=True, help="Size.")
+@options("names", "records")
+def export_records(
+    archive: Path, names: tuple[str, ...], profile: str, records: str | None
+) -> None:
+    """Pack finished records into the file ARCHIVE, for `import-records` on another machine."""
+    project = find_project(need_book=False)
+    chosen = find_experiments(names, EXPERIMENTS).values()
+    packed = archives.export_records(readable_store(project, records), archive, profile, chosen)
+    n_groups = sum(one.n_groups for one in packed[profile].values())
+    say(f"{n_groups} groups of profile {profile}, {archive.stat().st_size / 1e6:.2f} MB")
+    click.echo(archive)
+
+
+@cli.command
+@click.argument("archive", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+def import_records(archive: Path) -> None:
+    """Check the records in ARCHIVE, merge them into book/records, and update README.md."""
+    project = find_project()
+    merged = archives.import_records(archive, project.frozen_records, EXPERIMENTS)
+    for profile, found in merged.items():
+        n_groups = sum(one.n_groups for one in found.values())
+        say(f"imported {n_groups} groups of profile {profile}: {', '.join(found)}")
+    _update_readme(project)
+    click.echo(project.frozen_records / "manifest.json")
+
+
+def _update_readme(project: Project) -> None:
+    from hierlearn.book import readme
+
+    try:
+        readme.update(project)
+    except (RunError, verdicts.ClaimError) as error:
+        where = project.relative(project.frozen_records)
+        raise RunError(f"{where} is written, README.md is not: {error}") from error
+
+
+def execute(
+    project: Project,
+    names: list[str],
+    *,
+    profile: str | None,
+    records: str | None,
+    frozen: bool,
+    **settings: Any,
+) -> None:
+    """Execute the notebooks `names` with what the options of `run` and `book` mean."""
+    from hierlearn.book import running
+
+    if frozen and records is None:
+        records = os.fspath(project.frozen_records)
+    store = store_at(project, records)
+    if frozen and not store.frozen:
+        raise RunError(
+            f"{project.relative(store.folder)} holds no frozen records (no manifest.json); "
+            "run `python -m hierlearn book` without --frozen, which computes them here"
+        )
+    profiles = shown_profiles(project, names, store, profile)
+    where = {name.replace("-", "_"): settings.pop(name.replace("-", "_")) for name in WHERE}
+    with executor_for(settings["device"], **where) as executor:
+        running.execute(
+            project, names, store=store, profiles=profiles, executor=executor, **settings
+        )

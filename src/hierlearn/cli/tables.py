@@ -1,0 +1,119 @@
+"""What the command line prints: its tables."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+
+from pydantic import TypeAdapter, ValidationError
+
+from hierlearn.book import cards
+from hierlearn.book.project import Project
+from hierlearn.claims import verdicts
+from hierlearn.errors import UsageError
+from hierlearn.formatting import format_interval, percent
+from hierlearn.records import RecordStore
+from hierlearn.registry import EXPERIMENTS
+from hierlearn.sweeps import costs
+from hierlearn.sweeps.replay import Replayed
+
+STATUSES = ("present", "missing", "stale", "damaged")
+
+
+def claims_table(rows: Iterable[verdicts.Row]) -> str:
+    """Return one line a claim: verdict, what was declared, interval, rule and control."""
+    head = ["claim", "verdict", "declared", "estimate [interval]", "over", "rule", "control"]
+    head.append("false positives")
+    lines = [
+        [
+            row.id,
+            row.verdict + (" (stale)" if row.stale else ""),
+            row.expected + ("" if row.as_expected else " (!)"),
+            format_interval(row.estimate, row.interval),
+            cards.how(row.interval_kind, row.n_seeds) if row.interval else "—",
+            row.rule or "—",
+            f"{row.control.outcome}: "
+            + format_interval(row.control.estimate, row.control.interval),
+            percent(row.false_positive_rate),
+        ]
+        for row in rows
+    ]
+    return columns([head, *lines])
+
+
+def replay_table(replayed: Sequence[Replayed]) -> str:
+    """Return one line a replayed group, and how many came out how."""
+    words = {
+        "same": "the same, bit for bit",
+        "agrees": "other numbers (another build or device), so claims were compared",
+        "differs": "DIFFERS",
+        "failed": "FAILED",
+    }
+    lines = [["experiment", "group", "CPU seconds then", "now", "outcome"]]
+    for one in replayed:
+        then = one.state.provenance.cpu_s if one.state.provenance else 0.0
+        now = one.result.circumstances.get("cpu_s", 0.0)
+        key, name = one.unit.group.key, one.unit.experiment.name
+        lines.append([name, key, f"{then:.2f}", f"{now:.2f}", words[one.outcome]])
+    counts = Counter(one.outcome for one in replayed)
+    counted = ", ".join(f"{counts[outcome]} {words[outcome]}" for outcome in counts)
+    return columns(lines) + f"\n{len(replayed)} groups replayed: {counted or 'none'}"
+
+
+def read_rows(text: str) -> list[verdicts.Row]:
+    """Return the rows that `claims --json` wrote; UsageError where it did not."""
+    try:
+        return TypeAdapter(list[verdicts.Row]).validate_json(text)
+    except ValidationError as error:
+        raise UsageError(
+            "--against expects what `python -m hierlearn claims --json` prints; "
+            f"{str(error).splitlines()[0]}"
+        ) from error
+
+
+def verdict_changes(before: Sequence[verdicts.Row], now: Sequence[verdicts.Row]) -> str:
+    """Return, as Markdown, the claims whose verdict differs or that only one side has."""
+    old, new = ({row.id: row for row in rows} for rows in (before, now))
+    lines = []
+    for key in dict.fromkeys((*old, *new)):
+        one, other = old.get(key), new.get(key)
+        if one and other and one.verdict == other.verdict:
+            continue
+        lines.append(f"| {key} | {_verdict(one)} | {_verdict(other)} |")
+    profiles = " → ".join(rows[0].profile if rows else "nothing" for rows in (before, now))
+    head = f"Verdicts, {profiles}: {len(lines)} of {len({*old, *new})} differ."
+    if not lines:
+        return head
+    return "\n".join([head, "", "| claim | before | now |", "|---|---|---|", *lines])
+
+
+def _verdict(row: verdicts.Row | None) -> str:
+    if row is None:
+        return "—"
+    surprise = "" if row.as_expected else ", not as declared"
+    return f"{row.verdict}{surprise}: {format_interval(row.estimate, row.interval)}"
+
+
+def status_table(project: Project, store: RecordStore, profiles: Mapping[str, str]) -> str:
+    """Return one line an experiment: its groups by status, and the cost of those to compute.
+
+    `profiles` is the profile of each chapter.
+    """
+    lines = [["chapter", "experiment", "profile", *STATUSES, "CPU seconds to compute"]]
+    committed, total = RecordStore(project.frozen_records), costs.Cost()
+    for one in EXPERIMENTS.values():
+        profile = profiles[one.chapter]
+        states = store.states(one, profile)
+        counts = [str(sum(state.status == status for state in states)) for status in STATUSES]
+        cost = costs.cost([one], profile, store, committed)
+        lines.append([one.chapter, one.name, profile, *counts, str(cost)])
+        total += cost
+    lines.append(["total", "", "", "", "", "", "", str(total)])
+    return f"{columns(lines)}\n\n{total.sentences()}"
+
+
+def columns(lines: Sequence[Sequence[str]]) -> str:
+    """Return the cells of `lines` aligned, two spaces apart."""
+    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    )

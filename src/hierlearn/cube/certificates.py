@@ -1,0 +1,204 @@
+r"""Kernels on the hypercube: one exact run in float64, without a test set, and how it is measured.
+
+`measure_errors` computes class-averaged errors at given sample sizes; `measure_half_error` searches
+for the sample size at which the error falls to one half.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from hierlearn.cube.bounds import water_filling
+from hierlearn.cube.configs import from_json
+from hierlearn.cube.exact_error import CubeKernel, Factorization, class_average_error, harmonic
+from hierlearn.cube.kernels import ZOO
+from hierlearn.cube.target import ParityClass, draw_points, hamming
+from hierlearn.engine.seeds import stream
+from hierlearn.experiment import Group
+
+RIDGES = tuple(10.0**p for p in range(-6, 2))
+LEVEL = 0.5
+N_REFINEMENTS = 3
+
+
+@dataclass(frozen=True)
+class ErrorsConfig:
+    r"""Exact errors of one kernel on a class of parities, on nested samples.
+
+    Attributes:
+        dim: $d$.
+        degrees: $k_l$ of the class.
+        amplitudes: $\alpha_l$ of the class.
+        kernel: a name of the zoo, or "harmonic", the class's own kernel.
+        sizes: sample sizes N.
+        ridges: tried; the best for the class counts, which favors the kernel.
+    """
+
+    dim: int
+    degrees: tuple[int, ...]
+    amplitudes: tuple[float, ...]
+    kernel: str
+    sizes: tuple[int, ...]
+    ridges: tuple[float, ...] = RIDGES
+
+    @property
+    def target(self) -> ParityClass:
+        """The class of targets."""
+        return ParityClass(self.dim, self.degrees, self.amplitudes)
+
+
+@dataclass(frozen=True)
+class HalfErrorConfig:
+    r"""The sample size at which a kernel's exact error on all parities of a degree is one half.
+
+    Attributes:
+        dim: $d$.
+        degree: $k$.
+        kernel: a name of the zoo.
+        ridges: tried; the best for the class counts, which favors the kernel.
+        largest: the search ends at this multiple of $\binom dk$.
+    """
+
+    dim: int
+    degree: int
+    kernel: str
+    ridges: tuple[float, ...]
+    largest: float = 2.2
+
+
+def cube_kernel(name: str, target: ParityClass) -> CubeKernel:
+    """Return the zoo's kernel of that name on the hypercube of `target`, or its harmonic kernel.
+
+    Raises:
+        ValueError: for an unknown name; the message lists the valid ones.
+    """
+    if name == "harmonic":
+        return harmonic(target)
+    if name not in ZOO:
+        raise ValueError(f"no kernel {name!r}; valid: {', '.join([*ZOO, 'harmonic'])}")
+    return CubeKernel.of(ZOO[name], target.dim)
+
+
+def measure_errors(work: Group, device: torch.device) -> list[dict[str, Any]]:
+    """Measure a group; one measurement a run, in the order of its runs.
+
+    A measurement holds, one entry a size, `relative` (the smallest class-averaged error over the
+    ridges, over the class's energy), `bound` (equation 2.2, likewise) and `rank` of the class's
+    harmonic kernel on the samples, which only the harmonic run records. Runs that differ in their
+    class or ridges only share one factorization when they follow each other.
+    """
+    distances = _distances([(r.seed, r.config["dim"], max(r.config["sizes"])) for r in work.runs])
+    results: list[dict[str, Any]] = []
+    last: tuple[Any, list[Factorization]] = (None, [])
+    for run in work.runs:
+        config = from_json(ErrorsConfig, run.config)
+        key = run.seed, config.dim, config.kernel, tuple(config.sizes)
+        if key != last[0] or config.kernel == "harmonic":
+            last = (None, [])
+            pairs = distances(run.seed, config.dim, max(config.sizes)).to(device)
+            kernel = cube_kernel(config.kernel, config.target)
+            last = key, [Factorization.of(kernel, pairs[:n, :n]) for n in config.sizes]
+        results.append(_errors(config, last[1]))
+    return results
+
+
+def _errors(config: ErrorsConfig, factorizations: list[Factorization]) -> dict[str, Any]:
+    target = config.target
+    result: dict[str, Any] = {"relative": [], "bound": [], "rank": []}
+    for n, factorization in zip(config.sizes, factorizations, strict=True):
+        errors = factorization.errors(target, ridges=config.ridges)
+        bound = water_filling(n, target.eigenvalues, target.multiplicities)
+        result["relative"].append(float(errors.min()) / target.energy)
+        result["bound"].append(bound / target.energy)
+        if config.kernel == "harmonic":
+            gram = factorization.kernel.values.to(errors.device)[factorization.distances]
+            result["rank"].append(int(torch.linalg.matrix_rank(gram, hermitian=True)))
+    return result
+
+
+def measure_half_error(work: Group, device: torch.device) -> list[dict[str, Any]]:
+    r"""Search for the smallest N with error at most 1/2; one measurement a run, in order.
+
+    A measurement holds `n_samples`, None where `largest` $\binom dk$ samples do not suffice, and
+    `trace`, the pairs (N, error) that were evaluated.
+    """
+    results = []
+    for run in work.runs:
+        config = from_json(HalfErrorConfig, run.config)
+        target = ParityClass(config.dim, (config.degree,), (1.0,))
+        kernel = cube_kernel(config.kernel, target)
+        n_largest = int(config.largest * target.multiplicities[0])
+        points = draw_points(n_largest, config.dim, stream("samples", run.seed)).to(device)
+
+        def error(
+            n: int,
+            kernel: CubeKernel = kernel,
+            target: ParityClass = target,
+            points: Tensor = points,
+            config: HalfErrorConfig = config,
+        ) -> float:
+            distances = hamming(points[:n], points[:n])
+            found = [class_average_error(kernel, target, distances, ridge=r) for r in config.ridges]
+            return min((e for e in found if not math.isnan(e)), default=math.inf)
+
+        n_samples, trace = _search(error, target.multiplicities[0], n_largest)
+        results.append({"n_samples": n_samples, "trace": [list(pair) for pair in trace]})
+    return results
+
+
+def _search(
+    error: Callable[[int], float], n_targets: int, n_largest: int
+) -> tuple[float | None, list[tuple[int, float]]]:
+    """Bracket the crossing of one half, then refine it by interpolation in log N.
+
+    By (2.1) the error at half of `n_targets` is above one half, so the search starts at all.
+    """
+    trace: list[tuple[int, float]] = []
+
+    def evaluate(n: int) -> float:
+        trace.append((n, error(n)))
+        return trace[-1][1]
+
+    low, high = (max(n_targets // 2, 1), math.inf), (min(n_targets, n_largest), math.nan)
+    high = (high[0], evaluate(high[0]))
+    while high[1] > LEVEL:
+        if high[0] == n_largest:
+            return None, trace
+        low, n = high, min(math.ceil(1.3 * high[0]), n_largest)
+        high = (n, evaluate(n))
+    for _ in range(N_REFINEMENTS):
+        n = min(max(round(_interpolated(low, high)), low[0] + 1), high[0] - 1)
+        if high[0] - low[0] < 2 or n in (low[0], high[0]):
+            break
+        value = evaluate(n)
+        low, high = (low, (n, value)) if value <= LEVEL else ((n, value), high)
+    return _interpolated(low, high), trace
+
+
+def _interpolated(low: tuple[int, float], high: tuple[int, float]) -> float:
+    """Interpolate log N linearly in the error; in the middle where the lower end is unknown."""
+    known = math.isfinite(low[1]) and low[1] > high[1]
+    share = (low[1] - LEVEL) / (low[1] - high[1]) if known else 0.5
+    return float(low[0] * (high[0] / low[0]) ** share)
+
+
+def _distances(wanted: list[tuple[int, int, int]]) -> Callable[[int, int, int], Tensor]:
+    """Return Hamming distances of a seed's samples, kept while the same ones are asked for."""
+    kept: dict[tuple[int, int], Tensor] = {}
+    largest: dict[tuple[int, int], int] = {}
+    for seed, dim, n in wanted:
+        largest[seed, dim] = max(n, largest.get((seed, dim), 0))
+
+    def distances(seed: int, dim: int, n: int) -> Tensor:
+        key = seed, dim
+        if key not in kept:
+            kept.clear()
+            points = draw_points(largest[key], dim, stream("samples", seed))
+            kept[key] = hamming(points, points)
+        return kept[key][:n, :n]
+
+    return distances

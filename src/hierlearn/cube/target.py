@@ -1,0 +1,210 @@
+r"""Targets on the hypercube $\{\pm1\}^d$: parities, their hierarchical sums, dense polynomials.
+
+The parities $\chi_S(x)=\prod_{j\in S}x_j$ are an orthonormal basis of all functions of a uniform
+input. The hierarchical class is ours, in the spirit of Allen-Zhu & Li (COLT 2023) and not their
+class: level 1 multiplies pairs of coordinates, every further level multiplies neighbours of the
+one below, and the target adds up all levels.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import combinations
+from math import comb, prod
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from hierlearn.engine.seeds import stream
+
+CHUNK = 500
+MAX_LISTED = 26  # 2^26 points of 26 coordinates already are 13 GiB
+
+
+def _check_size(**sizes: int) -> None:
+    for name, value in sizes.items():
+        if value < 0:
+            raise ValueError(f"{name} must be at least 0; got {value}")
+
+
+@cache
+def krawtchouk(dim: int) -> tuple[tuple[int, ...], ...]:
+    r"""Compute the Krawtchouk polynomials $\kappa_j(i)=[z^j](1+z)^{d-i}(1-z)^i$, exactly.
+
+    $\kappa_j(i)=\sum_{|S|=j}\chi_S(x)\chi_S(z)$ for any two points at Hamming distance $i$. Row j,
+    column i, both from 0 to d.
+    """
+    _check_size(dim=dim)
+    columns = []
+    for i in range(dim + 1):
+        plus = [comb(dim - i, a) for a in range(dim + 1)]
+        minus = [(-1) ** a * comb(i, a) for a in range(i + 1)]
+        columns.append(
+            [sum(m * plus[j - a] for a, m in enumerate(minus[: j + 1])) for j in range(dim + 1)]
+        )
+    return tuple(zip(*columns, strict=True))
+
+
+def draw_points(n_points: int, dim: int, generator: torch.Generator) -> Float[Tensor, "n dim"]:
+    r"""Draw independent uniform points of $\{\pm1\}^d$, in float32."""
+    _check_size(n_points=n_points, dim=dim)
+    bits = torch.randint(2, (n_points, dim), generator=generator, dtype=torch.int8)
+    return bits.to(torch.float32).mul_(2).sub_(1)
+
+
+def all_points(dim: int) -> Float[Tensor, "n dim"]:
+    r"""List $\{\pm1\}^d$ in float64: coordinate j of point n is $-1$ iff bit j of n is set."""
+    if not 0 <= dim <= MAX_LISTED:
+        raise ValueError(f"dim must lie in 0..{MAX_LISTED}, to list all points; got {dim}")
+    numbers = torch.arange(2**dim)
+    bits = numbers[:, None].bitwise_right_shift(torch.arange(dim)).bitwise_and_(1)
+    return 1 - 2 * bits.double()
+
+
+def hamming(x: Float[Tensor, "n dim"], z: Float[Tensor, "m dim"]) -> Int[Tensor, "n m"]:
+    """Count the coordinates in which points of $x$ and $z$ differ, in int32."""
+    return ((x.shape[1] - x @ z.T) / 2).round_().to(torch.int32)
+
+
+@dataclass(frozen=True)
+class ParityClass:
+    r"""Random targets with energy $\alpha_l^2$ spread evenly over all parities of degree $k_l$.
+
+    Its second moment $C=E[f\otimes f]$ is diagonal in the parity basis, with eigenvalue
+    $\alpha_l^2/\binom d{k_l}$ on every parity of degree $k_l$. One level of amplitude 1 is the
+    class of all parities of one degree.
+
+    Attributes:
+        dim: $d$.
+        degrees: $k_l$, distinct.
+        amplitudes: $\alpha_l$.
+    """
+
+    dim: int
+    degrees: tuple[int, ...]
+    amplitudes: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        valid = all(0 <= k <= self.dim for k in self.degrees)
+        if not self.degrees or not valid or len(set(self.degrees)) != len(self.degrees):
+            raise ValueError(
+                f"degrees must be distinct and lie in 0..dim={self.dim}; got {self.degrees}"
+            )
+        if len(self.amplitudes) != len(self.degrees) or not any(self.amplitudes):
+            raise ValueError(
+                f"give one amplitude a degree, not all zero; got {self.amplitudes} "
+                f"for degrees {self.degrees}"
+            )
+
+    @property
+    def multiplicities(self) -> tuple[int, ...]:
+        r"""The number of parities of each level, $\binom d{k_l}$."""
+        return tuple(comb(self.dim, k) for k in self.degrees)
+
+    @property
+    def eigenvalues(self) -> tuple[float, ...]:
+        r"""The eigenvalue of each level, $\alpha_l^2/\binom d{k_l}$."""
+        pairs = zip(self.amplitudes, self.multiplicities, strict=True)
+        return tuple(a**2 / m for a, m in pairs)
+
+    @property
+    def energy(self) -> float:
+        r"""The mean squared norm of a target, $\sum_l\alpha_l^2$."""
+        return sum(a**2 for a in self.amplitudes)
+
+    def covariance_table(self, weights: Sequence[float] | None = None) -> Float[Tensor, "distance"]:
+        r"""Tabulate $\sum_l w_{k_l}\alpha_l^2\kappa_{k_l}(i)/\binom d{k_l}$ over the distance i.
+
+        `weights` are by degree, 0..d; without them it is the kernel of $C$.
+        """
+        table = krawtchouk(self.dim)
+        total = torch.zeros(self.dim + 1, dtype=torch.float64)
+        for degree, value in zip(self.degrees, self.eigenvalues, strict=True):
+            weight = 1.0 if weights is None else weights[degree]
+            total += weight * value * torch.tensor(table[degree], dtype=torch.float64)
+        return total
+
+
+def hierarchy_class(dim: int, amplitudes: Sequence[float]) -> ParityClass:
+    r"""Return the class of `Hierarchies`: degree $2^l$ at level l; zero amplitudes drop out."""
+    levels = [(2**level, a) for level, a in enumerate(amplitudes, start=1) if a]
+    return ParityClass(dim, tuple(k for k, _ in levels), tuple(a for _, a in levels))
+
+
+@dataclass(frozen=True)
+class Hierarchies:
+    r"""One target a seed: $z_i=s_ix_{\pi(2i-1)}x_{\pi(2i)}$, then products of neighbours.
+
+    $y=\sum_l\alpha_l\,(\text{sum of level }l)/\sqrt{\text{its number of products}}$, with
+    $2^{L-l}$ products of degree $2^l$ at level l. Amplitudes $(0,\dots,0,1)$ leave one parity of
+    degree $2^L$ with a random sign.
+
+    Attributes:
+        order: the $2^L$ coordinates used, in order, `[seed, coordinate]`.
+        signs: $s_i$, `[seed, pair]`.
+        amplitudes: $\alpha_1..\alpha_L$.
+    """
+
+    order: Int[Tensor, "seed coordinate"]
+    signs: Float[Tensor, "seed pair"]
+    amplitudes: tuple[float, ...]
+
+    @classmethod
+    def draw(cls, seeds: Sequence[int], *, dim: int, amplitudes: Sequence[float]) -> "Hierarchies":
+        """Draw the coordinates and signs of one target a seed.
+
+        Raises:
+            ValueError: without seeds or amplitudes, or when $2^L$ coordinates do not fit in `dim`.
+        """
+        if not seeds:
+            raise ValueError(f"give at least one seed; got {list(seeds)}")
+        if not amplitudes:
+            raise ValueError(f"give at least one amplitude; got {list(amplitudes)}")
+        used = 2 ** len(amplitudes)
+        if used > dim:
+            raise ValueError(
+                f"{len(amplitudes)} levels need {used} coordinates, dim is {dim}; "
+                "take fewer levels or a larger dim"
+            )
+        orders, signs = [], []
+        for seed in seeds:
+            generator = stream("hierarchical parity", seed)
+            orders.append(torch.randperm(dim, generator=generator)[:used])
+            signs.append(draw_points(1, used // 2, generator)[0])
+        return cls(torch.stack(orders), torch.stack(signs), tuple(amplitudes))
+
+    def values(self, x: Float[Tensor, "seed n dim"]) -> Float[Tensor, "seed n"]:
+        """Compute the targets of each seed at its points."""
+        pairs = zip(x, self.order, strict=True)
+        picked = torch.stack([points[:, order] for points, order in pairs])
+        products = picked[..., ::2] * picked[..., 1::2] * self.signs[:, None, :]
+        y = torch.zeros_like(products[..., 0])
+        for level, amplitude in enumerate(self.amplitudes):
+            if level:
+                products = products[..., ::2] * products[..., 1::2]
+            y += amplitude * products.sum(2) / products.shape[2] ** 0.5
+        return y
+
+
+def dense_polynomials(
+    x: Float[Tensor, "seed n dim"], seeds: Sequence[int], *, degree: int
+) -> Float[Tensor, "seed n"]:
+    r"""Compute $\sum_{|S|=k}c_S\chi_S$, $c_S\sim N(0,1/\binom dk)$, one target a seed.
+
+    A random member of the span of all parities of one degree, without any hierarchy. Under this
+    Gaussian prior no learner at all, kernel or not, has a mean error below $1-N/\binom dk$.
+    """
+    dim = x.shape[2]
+    if not 1 <= degree <= dim:
+        raise ValueError(f"degree must lie in 1..dim={dim}; got {degree}")
+    if len(seeds) != len(x):
+        raise ValueError(f"give one seed for each of {len(x)} batches; got {list(seeds)}")
+    sets = torch.tensor(list(combinations(range(dim), degree)))
+    rows = []
+    for points, seed in zip(x, seeds, strict=True):
+        generator = stream("dense polynomial", seed)
+        c = torch.randn(len(sets), generator=generator) / len(sets) ** 0.5
+        chunks = points.split(CHUNK)
+        rows.append(torch.cat([prod(part[:, s] for s in sets.T) @ c for part in chunks]))
+    return torch.stack(rows)

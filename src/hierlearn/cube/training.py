@@ -1,0 +1,121 @@
+"""Training many networks on fixed pools of samples of different sizes, by AdamW."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from hierlearn.cube.networks import PolynomialNetworks
+from hierlearn.engine.capture import Drawn, ahead, captured
+from hierlearn.engine.seeds import stream
+
+WARM_UP, DROPS = 50, ((0.6, 0.2), (0.85, 0.04))
+WEIGHT_DECAY = 1e-4
+
+
+def learning_rate(step: int, n_steps: int, peak: float) -> float:
+    r"""Return `peak` $\cdot\min(1,t/50+.02)$, times .2 from $.6T$ and .04 from $.85T$ on."""
+    factor = next((f for start, f in reversed(DROPS) if step >= start * n_steps), 1.0)
+    return peak * factor * min(1.0, step / WARM_UP + 0.02)
+
+
+@dataclass
+class Pools:
+    """Fixed training samples; the networks of one seed see prefixes of the same pool.
+
+    Attributes:
+        x: inputs `[seed, n, dim]`.
+        y: labels `[seed, n]`.
+        owners: the seed index of every run.
+        sizes: the prefix that every run sees.
+        seeds: name the streams that batches are drawn from, with replacement.
+    """
+
+    x: Float[Tensor, "seed n dim"]
+    y: Float[Tensor, "seed n"]
+    owners: Sequence[int]
+    sizes: Sequence[int]
+    seeds: Sequence[int]
+
+    def __post_init__(self) -> None:
+        n = self.x.shape[1]
+        if not all(1 <= size <= n for size in self.sizes):
+            raise ValueError(f"every pool size must lie in 1..{n}; got {list(self.sizes)}")
+        device = self.x.device
+        self._generators = [stream("batches", seed) for seed in self.seeds]
+        self._owners = torch.tensor(self.owners)
+        self._sizes = torch.tensor(self.sizes, dtype=torch.float64)[:, None]
+        self._starts = (self._owners * n)[:, None]
+        self._x, self._y = self.x.flatten(0, 1), self.y.flatten().to(device)
+
+    def draw(self, size: int) -> Drawn:
+        r"""Draw a batch: run r sees points $\lfloor uN_r\rfloor$, u shared by a seed's runs.
+
+        Returns their numbers, `[run, size]`, on the CPU.
+        """
+        draws = [torch.rand(size, generator=g, dtype=torch.float64) for g in self._generators]
+        uniform = torch.stack(draws)[self._owners]
+        return (self._starts + (uniform * self._sizes).long(),)
+
+    def read(self, index: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the inputs and labels with these numbers."""
+        index = index.to(self._x.device)
+        x = self._x.index_select(0, index.flatten())
+        return x.view(*index.shape, -1), self._y[index]
+
+
+def train(
+    net: PolynomialNetworks, pools: Pools, *, n_steps: int, batch: int, rates: Sequence[float]
+) -> None:
+    r"""Train in place on the mean squared error of a batch, one peak learning rate a run.
+
+    The runs are independent: the sum of their losses is minimized, and AdamW acts on every
+    parameter alone. `rates` that differ are reached by scaling, see `_RatedAdamW`.
+    """
+    optimizer = _RatedAdamW(net, rates)
+
+    def step(scales: Tensor, index: Tensor) -> None:
+        x, y = pools.read(index)
+        slope = net.output(x, training=True).sub_(y).mul_(2 / batch)
+        net.backward(x, slope)
+        optimizer.step(scales)
+
+    run = captured(step, net.theta.device)
+    schedule = optimizer.schedule([learning_rate(t, n_steps, 1.0) for t in range(n_steps)])
+    draws = ahead(lambda: pools.draw(batch), n_steps, net.theta.device)
+    for scales, drawn in zip(schedule, draws, strict=True):
+        run(scales, *drawn)
+
+
+class _RatedAdamW:
+    """AdamW (Loshchilov & Hutter) on a flat tensor whose runs have rates of their own."""
+
+    BETAS, EPSILON = (0.9, 0.999), 1e-8
+
+    def __init__(self, net: PolynomialNetworks, rates: Sequence[float]) -> None:
+        self.theta, self.grad = net.theta, net.grad
+        rate = torch.tensor(rates, dtype=net.theta.dtype, device=net.theta.device)[:, None, None]
+        views = [*net.weights, *net.readouts, net.bias]
+        self.rate = torch.cat([rate.expand_as(view).flatten() for view in views])
+        self.first, self.second = torch.zeros_like(net.theta), torch.zeros_like(net.theta)
+        self.scratch = torch.empty_like(net.theta)
+
+    def schedule(self, factors: Sequence[float]) -> Tensor:
+        """Tabulate the two bias corrections and the factor on the rates of every step from 1."""
+        (b1, b2), steps = self.BETAS, enumerate(factors, start=1)
+        rows = [((1 - b2**t) ** 0.5, 1 - b1**t, factor) for t, factor in steps]
+        return torch.tensor(rows, dtype=self.theta.dtype, device=self.theta.device)
+
+    def step(self, scales: Tensor) -> None:
+        """Take a step; `scales` is its row of `schedule`."""
+        b1, b2 = self.BETAS
+        second_scale, first_scale, factor = scales.unbind()
+        self.first.lerp_(self.grad, 1 - b1)
+        self.second.mul_(b2).addcmul_(self.grad, self.grad, value=1 - b2)
+        torch.sqrt(self.second, out=self.scratch)
+        self.scratch.div_(second_scale).add_(self.EPSILON)
+        torch.div(self.first, self.scratch, out=self.scratch)
+        self.scratch.div_(first_scale).add_(self.theta, alpha=WEIGHT_DECAY).mul_(self.rate)
+        self.theta.addcmul_(self.scratch, factor, value=-1)

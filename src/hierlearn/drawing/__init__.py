@@ -1,0 +1,1 @@
+"""Figures: as inline SVG with alt text, narrow for phones, and steered by the reader."""

@@ -1,0 +1,408 @@
+"""Figures that follow the page's theme: drawn with matplotlib, shown as inline SVG with alt text.
+
+A figure of the book is a function: its parameters are named after the experiments that it draws
+and take their runs; it returns a `Drawing`. `Series` is what it draws and says; `log_axes` and the
+other helpers are what several chapters need.
+"""
+
+import html
+import math
+import re
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Literal
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+from cycler import cycler
+from IPython.display import display
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogFormatterMathtext, LogLocator, NullFormatter
+from numpy.typing import ArrayLike, NDArray
+
+from hierlearn.drawing import narrow
+from hierlearn.drawing.svg import COLORS, INK, NEUTRAL, PAPER, save, to_svg
+from hierlearn.formatting import format_interval, format_number
+from hierlearn.intervals import interval
+
+__all__ = [
+    "COLORS", "DASHES", "INK", "MARKERS", "NEUTRAL", "PAPER", "RC", "WIDTH", "Drawing", "Series",
+    "band", "level_color", "log_axes", "log_interval", "mark_steps", "over_seeds", "save", "series",
+    "show", "style", "to_html", "to_svg",
+]  # fmt: skip
+
+Kind = Literal["line", "points", "bound"]
+MARKERS = ("o", "s", "^", "D", "v", "P")
+DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (6, 1.5, 1.5, 1.5)), "-", "--")
+
+# Sphinx's own markup for inline math, which MathJax finds.
+_MATH = re.compile(r"\$([^$]+)\$")
+_SPAN = r'<span class="math notranslate nohighlight">\\(\1\\)</span>'
+
+_SPARSE = 12  # a line with more points than that has a marker at some of them
+WIDTH = 7.2  # inches; the text column of the site
+
+RC: dict[Any, Any] = {
+    "figure.figsize": (WIDTH, 3.2),
+    "figure.constrained_layout.use": True,
+    "figure.facecolor": "none",
+    "savefig.facecolor": "none",
+    "axes.facecolor": "none",
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "axes.titlecolor": INK,
+    "axes.titlesize": 10,
+    "axes.titlelocation": "left",
+    "axes.labelsize": 9.5,
+    "axes.linewidth": 0.8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.prop_cycle": cycler(color=COLORS),
+    "grid.color": INK,
+    "grid.alpha": 0.12,
+    "grid.linewidth": 0.6,
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "xtick.labelsize": 8.5,
+    "ytick.labelsize": 8.5,
+    "legend.facecolor": PAPER,
+    "legend.edgecolor": "none",
+    "legend.framealpha": 0.8,
+    "legend.fontsize": 8.5,
+    "lines.linewidth": 1.8,
+    "lines.markersize": 5,
+    "patch.edgecolor": INK,
+    "hatch.color": INK,
+    "font.family": "DejaVu Sans",  # comes with matplotlib, so the glyphs are the same everywhere
+    "font.size": 9.5,
+    "mathtext.fontset": "dejavusans",
+    "svg.fonttype": "path",
+}
+
+
+@dataclass(frozen=True, repr=False)
+class Shown:
+    """What a notebook keeps of a figure: the HTML, and the alt text where there is only text."""
+
+    markup: str
+    text: str
+
+    def _repr_html_(self) -> str:
+        return self.markup
+
+    def __repr__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True)
+class Series:
+    """One series: a line with its band, single points with error bars, or a bound (no interval).
+
+    `index` picks color, dash and marker together, so that series differ by more than color; a
+    series has the same label and index in every state of a steered figure. `seeds` holds the
+    values of every seed, where all have all points.
+    """
+
+    label: str
+    x: tuple[float, ...]
+    y: tuple[float, ...]
+    low: tuple[float, ...] = ()
+    high: tuple[float, ...] = ()
+    index: int = 0
+    kind: Kind = "line"
+    seeds: tuple[tuple[float, ...], ...] = ()
+
+    def at(self, place: int = -1) -> str:
+        """Return the value at a place, as prose has it: "estimate [low, high]"."""
+        if not self.low:
+            return format_number(self.y[place])
+        return format_interval(self.y[place], (self.low[place], self.high[place]))
+
+    def draw(
+        self, ax: Axes, *, color: str | None = None, marker: bool = True, every_seed: bool = True
+    ) -> None:
+        """Draw every seed thin, their mean thick with its band, or single points with error bars.
+
+        A line with many points has a marker at some of them only, and none without `marker`.
+        """
+        color = color or COLORS[self.index % len(COLORS)]
+        if self.kind == "bound":
+            ax.plot(self.x, self.y, color=color, linestyle=":", label=self.label)
+            return
+        line = self.kind == "line"
+        if line and every_seed and self.seeds:
+            ax.plot(self.x, np.array(self.seeds).T, color=color, linewidth=0.6, alpha=0.45)
+        if line and self.low:
+            band(ax, *map(np.array, (self.x, self.low, self.high)), color=color)
+        elif self.low:
+            ax.vlines(self.x, self.low, self.high, color=color, linewidth=1.2)
+        ax.plot(
+            self.x,
+            self.y,
+            color=color,
+            label=self.label,
+            linestyle=DASHES[self.index % len(DASHES)] if line else "",
+            marker=MARKERS[self.index % len(MARKERS)] if marker or not line else "",
+            markevery=math.ceil(len(self.x) / _SPARSE),
+        )
+
+
+def over_seeds(
+    label: str,
+    points: Mapping[float, ArrayLike],
+    *,
+    index: int = 0,
+    kind: Kind = "line",
+    geometric: bool = True,
+    floor: float | None = None,
+) -> Series:
+    """Return the series of means over seeds with 95 % intervals.
+
+    `points` holds at each x the values of the seeds, as many as there are; the mean is geometric
+    and the interval that of `log_interval` (values below `floor` are raised to it), or the mean is
+    arithmetic with a t interval. Raises IntervalError as these do.
+    """
+    x = sorted(points)
+    columns = [np.asarray(points[place], dtype=np.float64) for place in x]
+    if geometric:
+        found = [log_interval(c[:, None], floor=floor) for c in columns]
+        rows = [tuple(float(part[0]) for part in one) for one in found]
+    else:
+        means = [interval(c, "t" if len(c) > 1 else "range") for c in columns]
+        rows = [(one.estimate, one.low, one.high) for one in means]
+    y, low, high = (tuple(row[i] for row in rows) for i in range(3))
+    alone = kind == "line" and len(x) == 1
+    whole = len({len(column) for column in columns}) == 1
+    seeds = _raised(np.array(columns).T, floor).tolist() if whole else []
+    return Series(
+        label, tuple(x), y, low, high, index, "points" if alone else kind,
+        tuple(tuple(one) for one in seeds),
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """What a figure function returns: the figure, what it says, and the line below it.
+
+    `alt` is computed from what is drawn and holds its numbers, unless the figure is `qualitative`;
+    `caption` is plain text with formulas between dollar signs; `numbers` are formatted texts for
+    the prose around it, by the key under which it glues them. `other_colors` as in `to_html`.
+    """
+
+    fig: Figure
+    alt: str
+    caption: str = ""
+    qualitative: bool = False
+    other_colors: bool = False
+    numbers: Mapping[str, str] = field(default_factory=dict)
+
+    def show(self, name: str, command: str = "", cost: str = "") -> str:
+        """Display it as `show` does, under a name; see `to_html` for `command` and `cost`."""
+        return show(
+            self.fig, name=name, alt=self.alt, caption=self.caption, command=command, cost=cost,
+            qualitative=self.qualitative, other_colors=self.other_colors,
+        )  # fmt: skip
+
+
+def style() -> AbstractContextManager[None]:
+    """Return the context in which figures are drawn: `with figures.style(): ...`.
+
+    A notebook may instead do `matplotlib.rcParams.update(figures.RC)` once.
+    """
+    return mpl.rc_context(RC)
+
+
+def show(
+    fig: Figure,
+    *,
+    name: str,
+    alt: str,
+    caption: str = "",
+    command: str = "",
+    cost: str = "",
+    qualitative: bool = False,
+    other_colors: bool = False,
+) -> str:
+    """Display `fig` as an inline SVG, close it, and return the HTML.
+
+    On a phone a second SVG takes its place, with the panels below each other, except for a
+    `qualitative` figure: a diagram has one shape. Arguments as in `to_html`.
+    """
+    draw = partial(to_svg, fig, alt=alt, qualitative=qualitative, other_colors=other_colors)
+    figure = [_scrolling(name, draw(name=name))]
+    if not qualitative:
+        with style():
+            narrow.stack(fig)
+        svg = draw(name=f"{name}-narrow")
+        figure.append(f'<div class="hl-narrow" style="display:none">\n{svg}</div>')
+    plt.close(fig)
+    markup = _with_caption(name, figure, caption, command, cost)
+    display(Shown(markup, f"Figure {name}: {alt}"))
+    return markup
+
+
+def to_html(
+    fig: Figure,
+    *,
+    name: str,
+    alt: str,
+    caption: str = "",
+    command: str = "",
+    cost: str = "",
+    qualitative: bool = False,
+    other_colors: bool = False,
+) -> str:
+    """Return `fig` as a `<figure>` element with an inline SVG: the same input, the same bytes.
+
+    Args:
+        fig: the figure; it stays open.
+        name: unique on its page; letters, digits, `-` and `_`; it salts and prefixes the ids.
+        alt: what the figure shows, computed from the data it draws; it must hold a digit unless
+            `qualitative` says that there is no number to give (a diagram).
+        caption: plain text; formulas between dollar signs.
+        command: the one command that recomputes what the figure draws.
+        cost: what that takes; without a command, a sentence that says why there is none.
+        qualitative: see `alt`.
+        other_colors: allow colors outside the palette (a colormap), which do not follow the theme.
+
+    Raises:
+        ValueError: bad `name` or `alt`, or a color that would not follow the theme.
+    """
+    svg = to_svg(fig, name=name, alt=alt, qualitative=qualitative, other_colors=other_colors)
+    return _with_caption(name, [_scrolling(name, svg)], caption, command, cost)
+
+
+def _scrolling(name: str, svg: str) -> str:
+    return (
+        f'<div class="hl-scroll" style="overflow-x:auto" tabindex="0" role="group" '
+        f'aria-label="Figure {name}">\n{svg}</div>'
+    )
+
+
+def _with_caption(name: str, figure: Sequence[str], caption: str, command: str, cost: str) -> str:
+    parts = [f'<figure class="hl-figure" id="fig-{name}">', *figure]
+    if caption or command or cost:
+        parts.append("<figcaption>")
+        if caption:
+            parts.append(f"<p>{_MATH.sub(_SPAN, html.escape(caption))}</p>")
+        if command:
+            tail = f", {html.escape(cost)}" if cost else ""
+            words = " ".join(f"<span>{html.escape(word)}</span>" for word in command.split(" "))
+            code = f"<code>{words}</code>"  # no line ends inside an option
+            parts.append(f'<p class="hl-recompute">Recompute: {code}{tail}</p>')
+        elif cost:
+            parts.append(f'<p class="hl-recompute">{html.escape(cost)}</p>')
+        parts.append("</figcaption>")
+    parts.append("</figure>")
+    return "\n".join(parts)
+
+
+def level_color(level: int) -> str:
+    """Return the color of a level of the hierarchy (2, 3, 4, ...), the same in every chapter."""
+    return COLORS[(level - 2) % len(COLORS)]
+
+
+def log_interval(
+    values: ArrayLike, *, floor: float | None = None
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Return geometric mean and 95 % interval (t, on the log) over axis 0, the seeds.
+
+    `values` are positive, of shape (n_seeds, n_points); those below `floor` are raised to it.
+    One seed has no interval: low and high are its values. Raises IntervalError otherwise as
+    `intervals.interval` does.
+    """
+    array = _raised(values, floor)
+    if len(array) == 1:
+        return array[0], array[0], array[0]
+    rows = [interval(column, "log-t") for column in array.T]
+    mean, low, high = np.array([[row.estimate, row.low, row.high] for row in rows]).T
+    return mean, low, high
+
+
+def _raised(values: ArrayLike, floor: float | None) -> NDArray[np.float64]:
+    array = np.atleast_2d(np.asarray(values, dtype=np.float64))
+    return array if floor is None else np.maximum(array, floor)
+
+
+def series(
+    ax: Axes,
+    x: ArrayLike,
+    values: ArrayLike,
+    *,
+    label: str,
+    index: int = 0,
+    color: str | None = None,
+    marker: bool = False,
+    every_seed: bool = True,
+    floor: float | None = None,
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Draw every seed thin, their geometric mean thick, and its interval as a band.
+
+    `values` has shape (n_seeds, n_points); `index` picks color, dash and marker together, so that
+    series differ by more than color. Returns what is drawn, for the alt text: mean, low, high.
+    """
+    array = _raised(values, floor)
+    color = color or COLORS[index % len(COLORS)]
+    mean, low, high = log_interval(array)
+    if every_seed:
+        ax.plot(x, array.T, color=color, linewidth=0.6, alpha=0.45)
+    band(ax, x, low, high, color=color)
+    ax.plot(
+        x,
+        mean,
+        color=color,
+        label=label,
+        linestyle=DASHES[index % len(DASHES)],
+        marker=MARKERS[index % len(MARKERS)] if marker else "",
+    )
+    return mean, low, high
+
+
+def band(ax: Axes, x: ArrayLike, low: ArrayLike, high: ArrayLike, *, color: str) -> None:
+    """Shade between `low` and `high`."""
+    ax.fill_between(np.asarray(x), np.asarray(low), np.asarray(high), color=color, alpha=0.18, lw=0)
+
+
+def mark_steps(ax: Axes, steps: Mapping[str, float | int]) -> None:
+    """Draw a thin vertical line at each step, with its label at the top of the axes."""
+    for i, (label, step) in enumerate(steps.items()):
+        ax.axvline(step, color=NEUTRAL, linewidth=0.9, linestyle=(0, (3, 2)))
+        ax.annotate(
+            label,
+            (step, 1.0),
+            xycoords=("data", "axes fraction"),
+            xytext=(3, -2 - 10 * (i % 2)),  # neighbors need not be far apart
+            textcoords="offset points",
+            va="top",
+            fontsize=8,
+        )
+
+
+def log_axes(ax: Axes, which: str = "xy", *, x_ticks: ArrayLike | None = None) -> None:
+    """Make the axes named in `which` logarithmic, with few ticks and none without a label.
+
+    `x_ticks` puts ticks at these places, written as plain numbers: gaps, dimensions, counts.
+    """
+    _known(which)
+    for letter in which:
+        axis = ax.xaxis if letter == "x" else ax.yaxis
+        (ax.set_xscale if letter == "x" else ax.set_yscale)("log")
+        axis.set_major_locator(LogLocator(base=10, numticks=7))
+        axis.set_major_formatter(LogFormatterMathtext(base=10))
+        axis.set_minor_formatter(NullFormatter())
+    if x_ticks is not None:
+        ax.set_xticks(np.asarray(x_ticks))
+        ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        ax.minorticks_off()
+
+
+def _known(which: Collection[str]) -> None:
+    if not which or set(which) - {"x", "y"}:
+        raise ValueError(f"axes {which!r} are unknown; name 'x', 'y' or 'xy'")

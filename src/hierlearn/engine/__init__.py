@@ -1,0 +1,1 @@
+"""What every experiment computes with: seeds, devices, memory, CUDA graphs, kernels."""

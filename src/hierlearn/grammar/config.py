@@ -1,0 +1,159 @@
+"""Chapter 4: what one run on a Random Hierarchy Model is, and the data it sees."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from hierlearn.engine.seeds import stream
+from hierlearn.experiment import Group, Run
+from hierlearn.grammar.dials import DialedHierarchy
+
+LEARNERS = ("cnn", "fcn1", "fcn3", "clustered", "ridge", "kernel")
+CONTROLS = ("none", "shuffled labels", "random lower layers", "parsed tokens", "permuted positions")
+
+
+@dataclass(frozen=True)
+class HierarchyConfig:
+    r"""One run on a Random Hierarchy Model with branching 2.
+
+    Attributes:
+        vocab_size, n_classes, n_synonyms, n_levels: v, $n_c$, m, L of the grammar.
+        n_samples: P, different training strings.
+        learner: "cnn", the deep network matched to the tree; "fcn1", "fcn3", fully connected with
+            one or three hidden layers; "clustered", "ridge", layerwise without gradients; "kernel",
+            ridge regression with the tangent kernel of a two-layer network.
+        dial, t: what is changed about the grammar, see `grammar.dials`.
+        control: what is done to the data or the learner.
+        width: channels h.
+        n_steps: cap on the steps of end-to-end training, or of the last stage.
+        lower_steps: cap of each lower stage of layerwise training; 0 trains end to end.
+        window: how many of the newest layers a stage trains; 1 is plain layerwise training.
+        last_window: the same for the last stage, 0 for `window`.
+        after: what follows layerwise training: "none"; "thaw", all layers with the same head;
+            "go on", the last layer only. Both have `after_steps` as their cap.
+        tolerance: smoothed batch loss at which a run stops; 0 never stops it after a thaw.
+        n_test: test strings, different from the training strings.
+        trace: steps between the points of the curve of the last fit, 0 for no curve.
+    """
+
+    vocab_size: int
+    n_classes: int
+    n_synonyms: int
+    n_levels: int
+    n_samples: int
+    learner: str = "cnn"
+    dial: str = "none"
+    t: float = 0.0
+    control: str = "none"
+    width: int = 64
+    n_steps: int = 2000
+    lower_steps: int = 0
+    window: int = 1
+    last_window: int = 0
+    after: str = "none"
+    after_steps: int = 0
+    tolerance: float = 1e-3
+    n_test: int = 2000
+    trace: int = 0
+
+    def __post_init__(self) -> None:
+        valid = {"learner": LEARNERS, "control": CONTROLS, "after": ("none", "thaw", "go on")}
+        for name, values in valid.items():
+            if getattr(self, name) not in values:
+                raise ValueError(f"{name} must be one of {values}; got {getattr(self, name)!r}")
+
+    @property
+    def parameters(self) -> tuple[int, int, int, int]:
+        """Return $(v,n_c,m,L)$, by which a configuration is named in the text."""
+        return self.vocab_size, self.n_classes, self.n_synonyms, self.n_levels
+
+    @property
+    def scale(self) -> int:
+        r"""Return $P_0=n_c\prod_lm_l$ of the grammar; the dial "corr" has v rules at the top."""
+        top = self.vocab_size if self.dial == "corr" else self.n_synonyms
+        return self.n_classes * top * self.n_synonyms ** (self.n_levels - 1)
+
+    @property
+    def shape(self) -> tuple[Any, ...]:
+        """What the runs of one group must share: network and schedule."""
+        return (
+            self.vocab_size, self.n_classes, self.n_levels, self.learner, self.width, self.n_steps,
+            self.lower_steps, self.window, self.last_window, self.after, self.after_steps,
+            self.tolerance, self.n_test, self.trace,
+            self.control in ("random lower layers", "parsed tokens"),
+        )  # fmt: skip
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields as JSON: those without a default, and those that differ from it."""
+        values = asdict(self)
+        return {f.name: values[f.name] for f in fields(self) if values[f.name] != f.default}
+
+
+def group(experiment: str, arms: Iterable[HierarchyConfig], seeds: Sequence[int]) -> Group:
+    """Make the group that trains every arm with every seed; the seed varies slowest.
+
+    Raises:
+        ValueError: when the arms do not share network and schedule.
+    """
+    arms = list(arms)
+    if len({arm.shape for arm in arms}) != 1:
+        raise ValueError("the arms of a group must agree in network and schedule")
+    runs = tuple(Run(experiment, arm.as_dict(), seed) for seed in seeds for arm in arms)
+    weight = sum(
+        (a.n_steps + a.lower_steps * a.n_levels + a.after_steps) * a.width * 2**a.n_levels
+        for a in arms
+    )
+    return Group(runs, 1.5e-7 * weight * len(seeds))
+
+
+@dataclass(frozen=True)
+class Problem:
+    """The data of one run: what it trains on, what it is tested on, and where they come from."""
+
+    law: DialedHierarchy
+    train: Tensor
+    labels: Tensor
+    test: Tensor
+    test_labels: Tensor
+    strings: Tensor
+    """The test strings before any control changed the inputs."""
+
+
+def draw_problem(config: HierarchyConfig, seed: int) -> Problem:
+    """Draw grammar, test and training data of one run; all of them depend on `seed` only.
+
+    Test and training strings are different strings, except with the dial "leak".
+    """
+    law = DialedHierarchy.draw(
+        seed, vocab_size=config.vocab_size, n_classes=config.n_classes,
+        n_synonyms=config.n_synonyms, n_levels=config.n_levels, dial=config.dial, t=config.t,
+    )  # fmt: skip
+    generator = stream("hierarchy data", seed)
+    n_test = config.n_test
+    if config.dial == "leak":
+        test, test_labels = law.sample_distinct(n_test, generator, testing=True)
+        train, labels = law.sample_distinct(config.n_samples, generator)
+    else:
+        strings, both = law.sample_distinct(n_test + config.n_samples, generator)
+        test, test_labels, train, labels = (
+            strings[:n_test], both[:n_test], strings[n_test:], both[n_test:],
+        )  # fmt: skip
+    if config.control == "shuffled labels":
+        labels = labels[torch.randperm(len(labels), generator=stream("label order", seed))]
+    seen = test
+    if config.control == "permuted positions":
+        order = torch.randperm(test.shape[1], generator=stream("position order", seed))
+        train, seen = train[:, order], test[:, order]
+    elif config.control == "parsed tokens":
+        level = config.n_levels - 1
+        train = law.grammar.symbols_at(train, level=level).to(torch.uint8)
+        seen = law.grammar.symbols_at(test, level=level).to(torch.uint8)
+    return Problem(law, train, labels, seen, test_labels, test)
+
+
+def over_chance(wrong: float, n_classes: int) -> float:
+    """Divide an error rate by that of guessing, $1-1/n_c$."""
+    return wrong / (1 - 1 / n_classes)

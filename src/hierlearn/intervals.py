@@ -1,0 +1,111 @@
+"""Intervals over seeds, and the slope of a power law.
+
+With 5 or 8 seeds a percentile bootstrap covers a normal mean in about 84 % or 88 % of experiments
+instead of 95 %; `tests/test_intervals.py` simulates this, and that the intervals below keep their
+promise on normal, log-normal and heavy-tailed (t with 4 degrees of freedom) data;
+`tests/claims/test_coverage.py` simulates the same on distributions fitted to the committed records.
+"""
+
+import math
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import stats
+
+Array = NDArray[np.float64]
+
+IntervalKind = Literal["t", "log-t", "range"]
+INTERVAL_KINDS: tuple[str, ...] = get_args(IntervalKind)
+CONFIDENCE = 0.95
+_LARGEST_LOG = math.log(sys.float_info.max)
+
+
+class IntervalError(ValueError):
+    """Values that an interval cannot be computed from."""
+
+
+@dataclass(frozen=True)
+class Interval:
+    """An estimate with its interval [low, high] over `n` seeds."""
+
+    estimate: float
+    low: float
+    high: float
+    n: int
+
+
+def interval(values: Iterable[float], kind: str) -> Interval:
+    """Return the interval of `values`, one number a seed, in any order.
+
+    - "t": estimate = mean, 95 % Student t interval of the mean. For statistics whose seeds scatter
+      symmetrically (slopes, ratios near 1). On skewed ones it undercovers: 67 % of the time at
+      n = 5 for the mean of a log-normal whose logarithm has standard deviation 1.5.
+    - "log-t": estimate = geometric mean, the t interval of the mean log, exponentiated. For
+      positive statistics that scatter over factors (errors, ratios of errors).
+    - "range": estimate = median, [min, max]. For exact statistics and for rules on a worst case,
+      which state n. It also covers the median of any continuous distribution with probability
+      1 - 2^(1-n): 93.75 % at n = 5, 99.2 % at n = 8.
+
+    Raises IntervalError for an unknown kind, no values ("t" and "log-t": fewer than two), values
+    that are not finite, and values <= 0 where a logarithm is to be taken.
+    """
+    sample = np.asarray(list(values), dtype=float)
+    if kind not in INTERVAL_KINDS:
+        raise IntervalError(f"unknown interval {kind!r}; valid: {', '.join(INTERVAL_KINDS)}")
+    _check_sample(sample, kind)
+    n = len(sample)
+    if kind == "range":
+        return Interval(float(np.median(sample)), float(sample.min()), float(sample.max()), n)
+    if kind == "t":
+        estimate, low, high = (float(x[0]) for x in t_interval(sample[None]))
+    else:
+        logs = (float(x[0]) for x in t_interval(np.log(sample)[None]))
+        estimate, low, high = (math.exp(min(x, _LARGEST_LOG)) for x in logs)
+    return Interval(estimate, low, high, n)
+
+
+def _check_sample(sample: np.ndarray, kind: str) -> None:
+    least = 1 if kind == "range" else 2
+    if len(sample) < least:
+        raise IntervalError(f"interval {kind!r} needs at least {least} value(s), got {len(sample)}")
+    if not np.isfinite(sample).all():
+        raise IntervalError(f"interval {kind!r} needs finite values, got {sample.tolist()}")
+    if kind == "log-t" and (sample <= 0).any():
+        raise IntervalError(
+            f"interval 'log-t' takes logarithms and needs positive values, got {sample.tolist()}; "
+            "use 't' or 'range', or give the statistic a documented positive floor"
+        )
+
+
+def t_interval(samples: Array) -> tuple[Array, Array, Array]:
+    """Return mean and ends of the "t" interval of each row of `samples [experiment, seed]`."""
+    n = samples.shape[1]
+    mean = samples.mean(1)
+    # Written out, because scipy's ready-made intervals return nan where all values are equal.
+    quantile = stats.t.ppf((1 + CONFIDENCE) / 2, n - 1)
+    half = quantile * samples.std(1, ddof=1) / math.sqrt(n)
+    return mean, mean - half, mean + half
+
+
+def fit_slope(x: ArrayLike, y: ArrayLike) -> float:
+    """Return the least-squares slope of log y on log x, the exponent p of y = c x^p, for one seed.
+
+    Raises IntervalError where lengths differ, x has fewer than two distinct values, or a value is
+    not positive and finite.
+    """
+    points = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
+    if points[0].shape != points[1].shape or points[0].ndim != 1:
+        shapes = f"{points[0].shape} and {points[1].shape}"
+        raise IntervalError(f"fit_slope needs two sequences of one length, got shapes {shapes}")
+    for name, values in zip("xy", points, strict=True):
+        if not (np.isfinite(values).all() and (values > 0).all()):
+            got = values.tolist()
+            raise IntervalError(f"fit_slope needs positive finite values, got {name} = {got}")
+    if len(set(points[0].tolist())) < 2:
+        got = points[0].tolist()
+        raise IntervalError(f"fit_slope needs at least two distinct x, got {got}")
+    return float(stats.linregress(np.log(points[0]), np.log(points[1])).slope)

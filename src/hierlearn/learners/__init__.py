@@ -1,1 +1,0 @@
-"""Learners: the model families that are trained."""

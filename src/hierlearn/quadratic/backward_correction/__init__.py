@@ -1,0 +1,1 @@
+"""Chapter 1: lower levels are corrected while higher levels train."""

@@ -1,0 +1,118 @@
+"""What one run on a hierarchical quadratic target is, and which runs train as one batch."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from hierlearn.experiment import Group, Run
+from hierlearn.quadratic.protocols import Protocol
+
+TARGETS = ("full", "debiased", "debiased, then full", "permuted", "independent level 3")
+
+
+@dataclass(frozen=True)
+class QuadraticConfig:
+    r"""One run on a hierarchical quadratic target.
+
+    Attributes:
+        dim: input dimension d.
+        widths: $k_2..k_L$ of the target.
+        gaps: amplitude ratios $\alpha_2=1,\alpha_3..\alpha_L$; zero removes a level.
+        skip: $\rho$.
+        opens, look_back, thaw, rate, lower_rate, level_rate: see `Protocol`.
+        n_steps, batch, optimizer: of the training loop.
+        target: what is fitted: "full" y; "debiased" $y-a_3x^\top B_3x$; "debiased, then full",
+            which switches when level 3 opens; "permuted" y of another input; "independent level
+            3", where $h_3$ belongs to another input. Errors are always measured against the full y.
+        loss: "squared", or "logistic" on the label $\mathrm{sign}(y-\mathrm{med}\,y)$.
+        flips: probability of a flipped training label.
+        n_samples: size of the training pool, `None` for fresh batches.
+        feature_flow: factor on the gradient that reaches level 2 through the features of level 3.
+        output_flow: the same for level 2's own output, from the opening of level 3 on.
+        oracle: whether level 2 is replaced by its nearest rotation of the truth, and frozen, when
+            level `oracle_level` opens.
+        readout: whether a free quadratic form $x^\top Qx$ joins the output with level 3, starting
+            from zero and trained whenever level 3 is.
+        restart: which draw of the initial weights; target and data stay those of the seed.
+        learner_widths: widths of the network, `None` for those of the target.
+        n_test: number of test points.
+        curve: whether the run keeps its error curves.
+        watch: every how many steps the run looks which levels are half learned; 0 for never.
+    """
+
+    dim: int
+    widths: Sequence[int]
+    gaps: Sequence[float]
+    opens: Sequence[int | None]
+    n_steps: int
+    skip: float = 0.8
+    look_back: int | None = None
+    thaw: int | None = None
+    rate: float = 1e-2
+    lower_rate: float = 1.0
+    level_rate: float = 0.0
+    batch: int = 256
+    optimizer: str = "adam"
+    target: str = "full"
+    loss: str = "squared"
+    flips: float = 0.0
+    n_samples: int | None = None
+    feature_flow: float = 1.0
+    output_flow: float = 1.0
+    oracle: bool = False
+    oracle_level: int = 3
+    readout: bool = False
+    restart: int = 0
+    learner_widths: Sequence[int] | None = None
+    n_test: int = 2000
+    curve: bool = False
+    watch: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("widths", "gaps", "opens"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        if self.learner_widths is not None:
+            object.__setattr__(self, "learner_widths", tuple(self.learner_widths))
+        if not len(self.widths) == len(self.gaps) == len(self.opens):
+            raise ValueError(
+                "widths, gaps and opens need one entry a level; got "
+                f"{len(self.widths)}, {len(self.gaps)} and {len(self.opens)}"
+            )
+        for name, valid in (
+            ("target", TARGETS),
+            ("loss", ("squared", "logistic")),
+            ("optimizer", ("adam", "sgd")),
+        ):
+            if getattr(self, name) not in valid:
+                raise ValueError(f"{name} must be one of {valid}; got {getattr(self, name)!r}")
+
+    @property
+    def protocol(self) -> Protocol:
+        """The training protocol of the run."""
+        names = [field.name for field in fields(Protocol)]
+        return Protocol(**{name: getattr(self, name) for name in names})
+
+    @property
+    def shape(self) -> tuple[Any, ...]:
+        """What the runs of one group must share."""
+        return (
+            self.dim, self.widths, self.skip, self.n_steps, self.batch, self.optimizer,
+            self.loss, self.n_samples, self.learner_widths, self.n_test, self.readout,
+        )  # fmt: skip
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields as JSON: those without a default, and those that differ from it."""
+        values = asdict(self)
+        kept = {f.name for f in fields(self) if values[f.name] != f.default}
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items() if k in kept}
+
+
+def group(experiment: str, arms: Iterable[QuadraticConfig], seeds: Sequence[int]) -> Group:
+    """Make the group that trains every arm with every seed; the seed varies slowest."""
+    arms = list(arms)
+    if len({arm.shape for arm in arms}) != 1:
+        raise ValueError("the arms of a group must agree in everything that shapes a batch")
+    runs = tuple(Run(experiment, arm.as_dict(), seed) for seed in seeds for arm in arms)
+    size = sum(arms[0].learner_widths or arms[0].widths) * (arms[0].dim + 40)
+    seconds = arms[0].n_steps * (4e-4 + 5e-11 * len(runs) * arms[0].batch * size)
+    return Group(runs, seconds)

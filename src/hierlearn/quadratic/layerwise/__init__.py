@@ -1,0 +1,1 @@
+"""Chapter 3: what freezing the lower levels costs."""

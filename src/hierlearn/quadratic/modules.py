@@ -1,0 +1,111 @@
+r"""A protocol for a network of your own: any `torch.nn.Module` whose output is a sum of levels.
+
+The experiments train batches of built-in networks with hand-written gradients. Here one module is
+trained, by autograd, under the same `Protocol`: which levels are open, which are trained, and at
+what rate comes from the same tables.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from hierlearn.quadratic.protocols import ADAM_BETAS, Protocol, compile_plan
+from hierlearn.quadratic.target import QuadraticTeachers
+
+Batch = tuple[Float[Tensor, "batch dim"], Float[Tensor, "batch"]]
+Loss = Callable[[Tensor, Tensor], Tensor]
+
+
+def fresh_batches(
+    teachers: QuadraticTeachers, gaps: Sequence[float], *, size: int, generator: torch.Generator
+) -> Iterator[Batch]:
+    r"""Yield batches $x\sim N(0,I_d)$, $y=\sum_la_l\mathrm{Sum}(h_l)(x)$ of one target forever.
+
+    Args:
+        teachers: one target, drawn for one seed.
+        gaps: amplitude ratios $\alpha_l$, one a level.
+        size: samples a batch.
+        generator: the only source of randomness.
+    """
+    amplitudes = teachers.amplitudes(torch.tensor([[list(gaps)]], dtype=teachers.scale.dtype))[0]
+    while True:
+        x = torch.randn(size, teachers.first.shape[2], generator=generator)
+        yield x, (amplitudes @ teachers.level_sums(x[None]))[0, 0]
+
+
+def train(
+    net: nn.Module,
+    protocol: Protocol,
+    *,
+    batches: Iterator[Batch],
+    n_steps: int,
+    gaps: Sequence[float] | None = None,
+    loss: Loss = nn.functional.mse_loss,
+) -> Callable[[Tensor], Tensor]:
+    r"""Train `net` in place by Adam under `protocol`, and return its prediction $\hat y(x)$.
+
+    `net(x)` must return the outputs of its levels, `[batch, level]`, from level 2 up; the
+    prediction is the sum $\hat y$ of those that are open. `net.levels` must be an
+    `nn.ModuleList` whose entries own the parameters of the levels, in the same order. Parameters
+    that belong to no level, an offset for example, always move. A parameter with
+    `requires_grad=False` never does.
+
+    - joint training: `Protocol(opens=(0, 0))`
+    - staged: `Protocol(opens=(0, 500))`, level 3 from step 500 on
+    - greedy layerwise: `Protocol(opens=(0, 500), look_back=1)`
+    - look-back: the same with a larger `look_back`; thawing: with `thaw`
+
+    Args:
+        net: the module; its levels are the protocol's.
+        protocol: when levels open, which are trained, and how fast.
+        batches: an iterator of inputs and targets, `([batch, dim], [batch])`.
+        n_steps: total number of steps.
+        gaps: amplitude ratios $\alpha_l$ that the rates of lower levels are scaled with, one a
+            level; equal by default.
+        loss: of prediction and target.
+
+    Raises:
+        ValueError: when levels and protocol do not fit, or a stage would begin after `n_steps`.
+    """
+    levels = _levels(net, protocol)
+    plan = compile_plan([protocol], [gaps or [1.0] * len(levels)], n_steps)
+    owned = {id(p) for level in levels for p in level.parameters()}
+    free = [p for p in net.parameters() if id(p) not in owned]
+    owners = [list(level.parameters()) for level in levels] + [free]
+    optimizer = torch.optim.Adam([{"params": own} for own in owners], betas=ADAM_BETAS)
+    gate = torch.zeros(len(levels))
+    for step in range(n_steps):
+        gate = torch.tensor(protocol.open_levels(step), dtype=torch.float32)
+        rates = plan.rates[step, 0].tolist()
+        x, y = next(batches)
+        optimizer.zero_grad(set_to_none=True)
+        loss(_sum(net(x), gate), y).backward()
+        for own, rate, group in zip(owners, rates, optimizer.param_groups, strict=True):
+            group["lr"] = rate
+            if rate == 0:  # frozen: no step, and the clock of its moments stands still
+                for parameter in own:
+                    parameter.grad = None
+        optimizer.step()
+    return lambda x: _sum(net(x), gate).detach()
+
+
+def _sum(outputs: Tensor, gate: Tensor) -> Tensor:
+    if outputs.ndim != 2 or outputs.shape[1] != len(gate):
+        raise ValueError(
+            f"the module must return the outputs of its {len(gate)} levels, [batch, {len(gate)}]; "
+            f"got shape {list(outputs.shape)}"
+        )
+    return outputs @ gate.to(outputs)
+
+
+def _levels(net: nn.Module, protocol: Protocol) -> nn.ModuleList:
+    levels = getattr(net, "levels", None)
+    if not isinstance(levels, nn.ModuleList) or len(levels) != len(protocol.opens):
+        got = f"{len(levels)}" if isinstance(levels, nn.ModuleList) else "none"
+        raise ValueError(
+            f"the protocol opens {len(protocol.opens)} levels, so the module needs an attribute "
+            f"`levels`, a torch.nn.ModuleList of as many modules; got {got}"
+        )
+    return levels

@@ -1,0 +1,172 @@
+r"""Two-layer networks trained by Adam, many at once, with hand-written gradients.
+
+$f(x)=\sum_p\sum_ja_{pj}\,\sigma_p(w_j^\top x+b_j)$: one activation (GELU), or several powers with
+their own output weights (1, 2, 4, and 8 for four levels), each divided by its standard deviation
+scale $\sqrt{(2p-1)!!}$.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from hierlearn.engine.capture import Drawn, ahead, captured
+from hierlearn.engine.seeds import stream
+
+BETAS = (0.9, 0.99)
+CLIP = 5.0
+CHECKPOINTS = 8
+
+
+@dataclass(frozen=True)
+class TwoLayerTraining:
+    """The training of a two-layer network.
+
+    Attributes:
+        width: hidden units.
+        powers: of the activation; empty for GELU.
+        rate: initial learning rate of Adam; a cosine anneals it to zero.
+        n_steps: of the training.
+        batch: samples a step.
+    """
+
+    width: int
+    powers: tuple[int, ...]
+    rate: float
+    n_steps: int
+    batch: int = 256
+
+
+class TwoLayerNetworks:
+    """One network a seed; `theta` holds all parameters of a run in a row, `[run, parameters]`."""
+
+    def __init__(self, seeds: Sequence[int], dim: int, training: TwoLayerTraining) -> None:
+        self.training, self.dim = training, dim
+        self.n_heads = max(len(training.powers), 1)
+        width = training.width
+        self.sizes = [width * dim, width, self.n_heads * width]
+        self.theta = torch.empty(len(seeds), sum(self.sizes))
+        self.grad = torch.zeros_like(self.theta)
+        gain = 0.7 if training.powers else 1.0
+        for row, seed in zip(self.theta, seeds, strict=True):
+            draw = torch.randn(sum(self.sizes), generator=stream("two-layer weights", seed))
+            parts = draw.split(self.sizes)
+            scales = gain * dim**-0.5, 0.5, 0.1 * width**-0.5
+            row.copy_(torch.cat([s * p for s, p in zip(scales, parts, strict=True)]))
+
+    def to(self, device: torch.device) -> "TwoLayerNetworks":
+        """Move the parameters to `device`, in place."""
+        self.theta, self.grad = self.theta.to(device), self.grad.to(device)
+        return self
+
+    def _parts(self, flat: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        inner, bias, outer = flat.split(self.sizes, 1)
+        runs, width = len(flat), self.training.width
+        return (
+            inner.view(runs, width, self.dim), bias[:, :, None],
+            outer.view(runs, self.n_heads, width),
+        )  # fmt: skip
+
+    def _activations(self, z: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        """Return the activations of z and their derivatives, one of each a head."""
+        if not self.training.powers:
+            normal = 0.5 * (1 + torch.erf(z * 0.5**0.5))
+            density = torch.exp(-0.5 * z.square()) / math.sqrt(2 * math.pi)
+            return [z * normal], [normal + z * density]
+        values, slopes = [], []
+        for power in self.training.powers:
+            scale = math.prod(range(1, 2 * power, 2)) ** -0.5
+            lower = _power(z, power - 1)
+            values.append(scale * lower * z)
+            slopes.append(scale * power * lower)
+        return values, slopes
+
+    def outputs(self, x: Float[Tensor, "run batch dim"]) -> Float[Tensor, "run batch"]:
+        """Compute f(x)."""
+        inner, bias, outer = self._parts(self.theta)
+        values, _ = self._activations(torch.baddbmm(bias, inner, x.mT))
+        return sum(
+            (torch.bmm(outer[:, p : p + 1], v)[:, 0] for p, v in enumerate(values)),
+            start=torch.zeros(()).to(x),
+        )
+
+    def backward(self, x: Float[Tensor, "run batch dim"], y: Float[Tensor, "run batch"]) -> Tensor:
+        """Write the gradient of the variance of f - y over the batch; return that variance."""
+        inner, bias, outer = self._parts(self.theta)
+        grad_inner, grad_bias, grad_outer = self._parts(self.grad)
+        values, slopes = self._activations(torch.baddbmm(bias, inner, x.mT))
+        raw = sum((torch.bmm(outer[:, p : p + 1], v)[:, 0] for p, v in enumerate(values)), start=-y)
+        raw = raw - raw.mean(1, keepdim=True)
+        error = (2 / x.shape[1]) * raw
+        dz = torch.zeros_like(values[0])
+        for p, (value, slope) in enumerate(zip(values, slopes, strict=True)):
+            grad_outer[:, p] = torch.bmm(value, error[:, :, None])[:, :, 0]
+            dz.addcmul_(slope, outer[:, p, :, None])
+        dz.mul_(error[:, None, :])
+        grad_inner.copy_(torch.bmm(dz, x))
+        grad_bias.copy_(dz.sum(2, keepdim=True))
+        return raw.square().mean(1)
+
+
+def _power(z: Tensor, power: int) -> Tensor:
+    """Compute an integer power by squaring: torch's own takes a logarithm."""
+    if power == 0:
+        return torch.ones_like(z)
+    half = _power(z, power // 2) if power > 1 else torch.ones_like(z)
+    return half * half * z if power % 2 else half * half
+
+
+def train(
+    net: TwoLayerNetworks,
+    x: Float[Tensor, "run n dim"],
+    y: Float[Tensor, "run n"],
+    x_valid: Float[Tensor, "run m dim"],
+    y_valid: Float[Tensor, "run m"],
+    seeds: Sequence[int],
+) -> None:
+    """Train on batches drawn from the pool; leave each run at its best validation checkpoint."""
+    training = net.training
+    generators = [stream("two-layer batches", seed) for seed in seeds]
+    moments = torch.zeros(2, *net.theta.shape).to(net.theta)
+    best, kept = torch.full((len(x),), math.inf).to(x), net.theta.clone()
+    rows = torch.arange(len(x), device=x.device)[:, None]
+
+    def draw() -> Drawn:
+        picks = [torch.randint(x.shape[1], (training.batch,), generator=g) for g in generators]
+        return (torch.stack(picks),)
+
+    def update(size: Tensor, index: Tensor) -> None:
+        index = index.to(x.device)
+        net.backward(x[rows, index], y[rows, index])
+        _adam_step(net, moments, size)
+
+    run = captured(update, x.device)
+    rates = [_step_size(step, training) for step in range(training.n_steps)]
+    sizes = torch.tensor(rates, dtype=torch.float64).to(x)
+    draws = ahead(draw, training.n_steps, x.device)
+    for step, (size, drawn) in enumerate(zip(sizes, draws, strict=True)):
+        run(size, *drawn)
+        if (step + 1) % (training.n_steps // CHECKPOINTS) == 0:
+            difference = net.outputs(x_valid) - y_valid
+            error = difference.var(1)
+            better = error < best
+            best[better], kept[better] = error[better], net.theta[better]
+    net.theta.copy_(kept)
+
+
+def _step_size(step: int, training: TwoLayerTraining) -> float:
+    """Return the signed step size: the annealed rate with Adam's bias corrections."""
+    rate = training.rate * 0.5 * (1 + math.cos(math.pi * step / training.n_steps))
+    return -rate * math.sqrt(1 - BETAS[1] ** (step + 1)) / (1 - BETAS[0] ** (step + 1))
+
+
+def _adam_step(net: TwoLayerNetworks, moments: Tensor, size: Tensor) -> None:
+    norms = net.grad.norm(dim=1, keepdim=True)
+    net.grad.mul_(CLIP / norms.clamp(min=CLIP))
+    first, second = moments
+    first.lerp_(net.grad, 1 - BETAS[0])
+    second.lerp_(net.grad.square(), 1 - BETAS[1])
+    net.theta.addcdiv_(first * size, second.sqrt().add_(1e-8))

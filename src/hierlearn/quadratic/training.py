@@ -1,0 +1,258 @@
+"""The training loop: fresh or pooled batches, squared or logistic loss, Adam or plain SGD."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from hierlearn.engine.capture import Drawn, Step, ahead, captured
+from hierlearn.engine.seeds import stream
+from hierlearn.quadratic.networks import QuadraticNetworks
+from hierlearn.quadratic.protocols import ADAM_BETAS, Plan, adam_step_sizes
+from hierlearn.quadratic.target import QuadraticTeachers
+
+ADAM_EPSILON = 1e-10
+
+
+@dataclass
+class Task:
+    """What a batch of runs has to learn.
+
+    Attributes:
+        teachers: the targets, one a seed.
+        seeds: their seeds, which also name the data streams.
+        amplitudes: $a_l$ of the network's head, `[seed, arm, level]`.
+        target: coefficients of the training target on `basis`, `[seed, arm, basis]`.
+        thresholds: for classification the value of y at which the label flips, `[seed, arm]`;
+            `None` for regression.
+        flips: probability that a training label is flipped, one an arm.
+        n_samples: size of the training pool; `None` for fresh batches.
+        early_target: the target of a run while only its level 2 is open, where it is another.
+    """
+
+    teachers: QuadraticTeachers
+    seeds: Sequence[int]
+    amplitudes: Tensor
+    target: Tensor
+    thresholds: Tensor | None = None
+    flips: Tensor | None = None
+    n_samples: int | None = None
+    early_target: Tensor | None = None
+
+
+def basis(teachers: QuadraticTeachers, x: Float[Tensor, "seed batch dim"]) -> Tensor:
+    r"""Compute the functions that targets are combined from, `[seed, 2 * level + 1, batch]`.
+
+    First $\mathrm{Sum}(h_l)$ of every level, then $x^\top B_3x$, then $\mathrm{Sum}(h_l)$ of the
+    *previous point* of the batch, which is independent of x: the permuted and independent-level
+    controls are targets on these.
+    """
+    sums = teachers.level_sums(x)
+    bias = torch.einsum("sbi,sij,sbj->sb", x, teachers.bias_form(), x)
+    return torch.cat([sums, bias[:, None], sums.roll(1, 2)], 1)
+
+
+class Batches:
+    """The data streams of the seeds: inputs `[seed, batch, dim]` and their basis functions."""
+
+    def __init__(self, task: Task, batch: int, like: Tensor) -> None:
+        self.task, self.like = task, like
+        dim = task.teachers.first.shape[2]
+        self.generators = [stream("training data", seed) for seed in task.seeds]
+        self.label_noise = [stream("label noise", seed) for seed in task.seeds]
+        self.x = torch.empty(len(task.seeds), batch, dim, dtype=torch.float32)
+        n_levels = task.teachers.scale.shape[1]
+        targets = [t for t in (task.target, task.early_target) if t is not None]
+        self.uses_all = any(bool((t[:, :, n_levels:] != 0).any()) for t in targets)
+        self.pool: tuple[Tensor, Tensor] | None = None
+        if task.n_samples is not None:
+            draws = [
+                torch.randn(task.n_samples, dim, generator=stream("pool", s)) for s in task.seeds
+            ]
+            x = torch.stack(draws).to(like)
+            self.pool = x, self._basis(x)
+        self.seeds = torch.arange(len(task.seeds), device=like.device)[:, None]
+        labels = task.thresholds is not None
+        self.flips = labels and task.flips is not None and bool(task.flips.any())
+
+    def _basis(self, x: Tensor) -> Tensor:
+        if self.uses_all:
+            return basis(self.task.teachers, x)
+        return self.task.teachers.level_sums(x)
+
+    def draw(self) -> Drawn:
+        """Draw a step's numbers on the CPU, in memory that the next call may use again.
+
+        Inputs or, of a pool, their indices; and where labels are flipped one uniform number for
+        each, `[seed, batch]`.
+        """
+        batch = self.x.shape[1]
+        if self.pool is None:
+            for row, generator in zip(self.x, self.generators, strict=True):
+                row.normal_(generator=generator)
+            drawn = self.x
+        else:
+            size = self.pool[0].shape[1]
+            picks = [torch.randint(size, (batch,), generator=g) for g in self.generators]
+            drawn = torch.stack(picks)
+        if not self.flips:
+            return (drawn,)
+        return drawn, torch.stack([torch.rand(batch, generator=g) for g in self.label_noise])
+
+    def flipped(self, noise: Tensor, probability: Tensor) -> Tensor:
+        """Return which labels of the batch are flipped, `[seed, arm, batch]`, from their draw."""
+        return noise[:, None, :].to(probability.device) < probability[None, :, None]
+
+    def read(self, drawn: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the inputs of a draw and their basis functions."""
+        if self.pool is None:
+            x = drawn.to(self.like)
+            return x, self._basis(x)
+        index = drawn.to(self.like.device)
+        return self.pool[0][self.seeds, index], self.pool[1].mT[self.seeds, index].mT
+
+
+@dataclass
+class Loop:
+    """Train a batch of networks by `plan` and call `observe(step)` at the steps it asks for.
+
+    Attributes:
+        net: the networks, trained in place.
+        task: what to learn.
+        plan: the compiled protocols.
+        batch: samples a step and seed.
+        optimizer: "adam" or "sgd" (no momentum, no clipping).
+        feature_flow: factor on what reaches level 2 through the features of level 3, one a run.
+        output_flow: factor on what reaches level 2 through its own output, one a run, from the
+            step at which level 3 opens.
+        at_start: called with the index of a stage before it begins; it may change `net` and freeze
+            owners by returning a mask `[run, level + 1]` of those that stay frozen from then on.
+    """
+
+    net: QuadraticNetworks
+    task: Task
+    plan: Plan
+    batch: int
+    optimizer: str = "adam"
+    feature_flow: Tensor | None = None
+    output_flow: Tensor | None = None
+    at_start: Callable[[int], Tensor | None] | None = None
+    _frozen: Tensor = field(init=False)
+
+    def run(self, observe: Callable[[int], None], observed: Sequence[int]) -> None:
+        """Train through all steps of the plan.
+
+        `observe(step)` sees the networks *before* step `step` is taken; `observed` may contain the
+        number of steps itself, for the end.
+        """
+        net, plan, n_steps = self.net, self.plan, len(self.plan.rates)
+        self.sizes = adam_step_sizes(plan) if self.optimizer == "adam" else plan.rates
+        self.sizes = self.sizes.flatten(1).to(net.theta)
+        self._frozen = torch.zeros_like(plan.trained[0])
+        self._amplitudes = self.task.amplitudes.flatten(0, 1).to(net.theta)
+        self._target = self.task.target.to(net.theta)
+        self._thresholds, self._flips = (
+            None if one is None else one.to(net.theta)
+            for one in (self.task.thresholds, self.task.flips)
+        )
+        self._moments = torch.zeros(2, *net.theta.shape).to(net.theta)
+        self._scratch = torch.empty_like(net.theta)
+        self._batches = Batches(self.task, self.batch, net.theta)
+        wanted, stages = set(observed), {start: i for i, start in enumerate(plan.starts)}
+        draws = ahead(self._batches.draw, n_steps, net.theta.device)
+        for step, (size, drawn) in enumerate(zip(self.sizes, draws, strict=True)):
+            if step in wanted:
+                observe(step)
+            if step in stages:
+                self._begin(stages[step])
+            if step == 0 and self._thresholds is not None:
+                self._step(size, *drawn, first=True)
+            else:
+                self._run(size, *drawn)
+        if n_steps in wanted:
+            observe(n_steps)
+
+    def _begin(self, stage: int) -> None:
+        """Set the tables that stay the same until some run begins its next stage."""
+        net = self.net
+        frozen = self.at_start(stage) if self.at_start else None
+        if frozen is not None:
+            self._frozen |= frozen
+        moving = (self.plan.trained[stage] & ~self._frozen).to(net.theta)
+        self._moving = moving.flatten()
+        moving = self._moving[net.owner]
+        self._weights = [(1 - beta) * moving for beta in ADAM_BETAS]
+        if self.task.early_target is not None:
+            opened = self.plan.gates[stage][:, 1].view(net.n_seeds, net.n_arms, 1)
+            targets = self.task.target, self.task.early_target
+            self._target = torch.where(opened.to(net.theta.device), *targets).to(net.theta)
+        gates = self.plan.gates[stage].to(net.theta)
+        self._n_open = int(gates.any(0).sum())
+        self._head = gates * self._amplitudes
+        self._head_slope = self._head.clone()
+        if self.output_flow is not None and self._n_open > 1:
+            self._head_slope[:, 0] *= self.output_flow
+        self._run: Step = captured(self._step, net.theta.device)
+
+    def _step(
+        self, size: Tensor, drawn: Tensor, noise: Tensor | None = None, *, first: bool = False
+    ) -> None:
+        """Take one step of sizes `size`, one an owner, with what `Batches.draw` returned."""
+        net = self.net
+        x, functions = self._batches.read(drawn)
+        n_basis = functions.shape[1]
+        y = torch.bmm(self._target[:, :, :n_basis], functions)
+        z = net.level_outputs(x, self._n_open)
+        raw = net.head(z, self._head)
+        reads = net.readout is not None and self._n_open > 1
+        if reads:
+            raw.add_(net.read_out(x))
+        if self._thresholds is None:
+            slope = raw.sub_(y.flatten(0, 1))
+            slope.sub_(slope.mean(1, keepdim=True)).mul_(2 / self.batch)
+        else:
+            slope = self._logistic_slope(raw, y, noise, first=first)
+        net.backward(
+            x, z, slope,
+            head_weights=self._head_slope, feature_flow=self.feature_flow, n_open=self._n_open,
+        )  # fmt: skip
+        if reads:
+            net.backward_readout(x, slope)
+        size = size * self._moving
+        self._adam(size) if self.optimizer == "adam" else self._sgd(size)
+
+    def _logistic_slope(
+        self, raw: Tensor, y: Tensor, noise: Tensor | None, *, first: bool
+    ) -> Tensor:
+        """Slope of mean log(1 + exp(-t f)), f = e^s (raw - b), in raw; writes those of s and b."""
+        net = self.net
+        assert self._thresholds is not None
+        labels = torch.where(y > self._thresholds[:, :, None], 1.0, -1.0).to(y)
+        if noise is not None:
+            assert self._flips is not None
+            labels = torch.where(self._batches.flipped(noise, self._flips), -labels, labels)
+        if first:
+            net.extra[:, 1] = raw.mean(1)
+        scale = net.extra[:, :1].exp()
+        logit = (raw - net.extra[:, 1:]) * scale
+        labels = labels.flatten(0, 1)
+        slope = torch.sigmoid(-labels * logit).mul_(labels).mul_(-1 / self.batch)
+        net.grad_extra[:, 0] = (slope * logit).sum(1)
+        slope *= scale
+        net.grad_extra[:, 1] = -slope.sum(1)
+        return slope
+
+    def _adam(self, size: Tensor) -> None:
+        net, (first, second), scratch = self.net, self._moments, self._scratch
+        # lerp with weight (1 - beta) or 0: a frozen owner keeps its moments as they are
+        first.lerp_(net.grad, self._weights[0])
+        torch.mul(net.grad, net.grad, out=scratch)
+        second.lerp_(scratch, self._weights[1])
+        torch.sqrt(second, out=scratch)
+        torch.div(first, scratch.add_(ADAM_EPSILON), out=scratch)
+        net.theta.addcmul_(scratch, size[net.owner], value=-1)
+
+    def _sgd(self, size: Tensor) -> None:
+        self.net.theta.addcmul_(self.net.grad, size[self.net.owner], value=-1)

@@ -1,0 +1,27 @@
+"""The registry of experiments, in the order of the chapters."""
+
+from hierlearn.ball import experiments as ball_indicator
+from hierlearn.cube import deep as deep_on_cube
+from hierlearn.cube import experiments as kernel_lower_bounds
+from hierlearn.experiment import Experiment
+from hierlearn.grammar import chaining, rescue
+from hierlearn.grammar import experiments as random_hierarchy
+from hierlearn.grammar import layerwise as hierarchy_layers
+from hierlearn.quadratic.backward_correction import experiments as backward_correction
+from hierlearn.quadratic.backward_correction import labels as classification
+from hierlearn.quadratic.backward_correction import samples as sample_complexity
+from hierlearn.quadratic.layerwise import experiments as layerwise
+from hierlearn.quadratic.layerwise import limits as layerwise_limits
+from hierlearn.quadratic.simpler import experiments as simpler_algorithms
+
+_MODULES = (
+    *(backward_correction, sample_complexity, classification),
+    *(kernel_lower_bounds, deep_on_cube),
+    *(layerwise, layerwise_limits),
+    *(random_hierarchy, hierarchy_layers, rescue, chaining),
+    ball_indicator,
+    simpler_algorithms,
+)
+
+EXPERIMENTS: dict[str, Experiment] = {e.name: e for m in _MODULES for e in m.EXPERIMENTS}
+"""All experiments by name."""

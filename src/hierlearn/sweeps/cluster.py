@@ -1,0 +1,221 @@
+"""Measuring units on a dask.distributed cluster, for which the extra `dask` has to be installed.
+
+Whatever starts workers there will do: dask's command line, Slurm, Kubernetes, SSH, dask-cuda.
+"""
+
+import asyncio
+import os
+import queue
+import sys
+import time
+from collections import Counter, deque
+from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import CancelledError, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import torch
+from tqdm import tqdm
+
+from hierlearn.engine import devices
+from hierlearn.sweeps.executors import DIED, MAX_DEATHS, ExecutorError, Finished
+from hierlearn.sweeps.workers import Result, Unit, measure_unit
+
+if TYPE_CHECKING:
+    from distributed import Client
+    from distributed import Future as ClusterFuture
+
+CONNECT_SECONDS = 5
+"""A scheduler that does not answer for so long is reported as unreachable."""
+
+FETCH_SECONDS = 10
+"""A result that cannot be fetched for so long is measured again."""
+
+LOST_SECONDS = 20
+"""A scheduler that was there and does not come back for so long ends the sweep."""
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """The workers of the dask.distributed scheduler at `address`, such as "tcp://host:8786".
+
+    Each worker has one thread and the same version of this package. `device` is resolved on the
+    worker. A scheduler runs a unit again when its worker dies, so that a unit may run twice; only
+    one result is given. Encryption is set in dask's own configuration (distributed.comm.tls).
+    `one_each` says that a worker is given one unit at a time (a scheduler's worker-saturation 1.0).
+    """
+
+    address: str
+    device: str = "auto"
+    one_each: bool = False
+
+    def results(self, units: Sequence[Unit]) -> Generator[Finished | None, None, None]:
+        """Give each unit with its result.
+
+        Those whose workers died too often run once more, alone, unless they were alone already.
+        """
+        suspects: list[Unit] = []
+        with _connected(self.address) as client:
+            yield from self._measure(client, deque(units), suspects, window=None)
+            guilty: list[Unit] = suspects if self.one_each else []
+            if not self.one_each:
+                yield from self._measure(client, deque(suspects), guilty, window=1)
+            for unit in guilty:
+                yield unit, DIED
+
+    def _measure(
+        self, client: "Client", units: deque[Unit], suspects: list[Unit], *, window: int | None
+    ) -> Iterator[Finished | None]:
+        """Keep `window` units (default: two a worker) on the cluster until all are measured.
+
+        A window, not all at once: a scheduler slows down with the number of tasks that it knows.
+        """
+        from distributed import KilledWorker
+
+        done: queue.SimpleQueue[ClusterFuture] = queue.SimpleQueue()
+        running: dict[Any, tuple[Unit, ClusterFuture]] = {}
+        lost = Counter[str]()
+        watch = _Watch(client, self.address)
+        while units or running:
+            watch.check()
+            while units and len(running) < (window or 2 * max(watch.n_workers, 1)):
+                unit = units.popleft()
+                # A name of its own each time: equal names would share one result.
+                key = f"{unit.experiment.name}-{unit.group.key}-{uuid4().hex[:8]}"
+                args = unit.experiment.measure, unit.group, self.device
+                future = client.submit(measure_unit, *args, key=key, pure=False)
+                future.add_done_callback(done.put)
+                running[key] = unit, future
+            try:
+                future = done.get(timeout=1)
+            except queue.Empty:
+                yield None
+                continue
+            unit, _ = running.pop(future.key)
+            try:
+                result = future.result(timeout=FETCH_SECONDS)
+            except KilledWorker:
+                suspects.append(unit)
+                continue
+            except TimeoutError:  # the worker died after it had measured: the result went with it
+                future.cancel()
+                lost[unit.group.key] += 1
+                if lost[unit.group.key] < MAX_DEATHS:
+                    units.append(unit)
+                    continue
+                result = Result("", error=f"no result in {FETCH_SECONDS} s, {MAX_DEATHS} times")
+            except CancelledError as error:
+                raise ExecutorError(
+                    f"the scheduler at {self.address} dropped {unit}; start again"
+                ) from error
+            except Exception as error:  # of the transport: measure_unit itself raises nothing
+                result = Result("", error=f"{type(error).__name__}: {error}")
+            yield unit, result
+
+
+class _Watch:
+    """Knows how many workers a client's cluster has, and when its scheduler is gone."""
+
+    def __init__(self, client: "Client", address: str) -> None:
+        self.client, self.address = client, address
+        self.told, self.seen, self.counted, self.n_workers = False, time.monotonic(), 0.0, 0
+        self.check()
+
+    def check(self) -> None:
+        """Count the workers; raise ExecutorError when the scheduler stays away."""
+        if self.client.status != "running":
+            if time.monotonic() - self.seen > LOST_SECONDS:
+                raise ExecutorError(f"the scheduler at {self.address} is gone; start it again")
+            return
+        if time.monotonic() < self.counted + 1:
+            return
+        self.seen = self.counted = time.monotonic()
+        _check_threads(self.client)
+        self.n_workers = len(self.client.nthreads())
+        if not self.n_workers and not self.told:
+            tqdm.write(f"the scheduler at {self.address} has no workers: waiting", file=sys.stderr)
+            self.told = True
+
+
+@contextmanager
+def _connected(address: str) -> Iterator["Client"]:
+    from distributed import Client
+
+    try:
+        # First: a client that cannot connect complains once more when it is thrown away.
+        with ThreadPoolExecutor(1) as thread:  # a notebook's own thread has a loop already
+            thread.submit(asyncio.run, _knock(address)).result()
+        client = Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
+    except (OSError, ValueError, TypeError) as error:
+        raise ExecutorError(
+            f"no scheduler answers at {address!r} ({type(error).__name__}: {error}); valid: the "
+            "address that `dask scheduler` printed, such as tcp://127.0.0.1:8786"
+        ) from error
+    try:
+        yield client
+    finally:
+        client.close(timeout=CONNECT_SECONDS)
+
+
+async def _knock(address: str) -> None:
+    from distributed.core import connect
+    from distributed.security import Security
+
+    encryption = Security().get_connection_args("client")
+    await (await connect(address, timeout=CONNECT_SECONDS, **encryption)).close()
+
+
+def _check_threads(client: "Client") -> None:
+    if many := {worker: n for worker, n in client.nthreads().items() if n != 1}:
+        worker, n = next(iter(many.items()))
+        raise ExecutorError(
+            f"the worker {worker} has {n} threads; expected 1 (dask worker --nthreads 1), so that "
+            "time and memory are those of one unit"
+        )
+
+
+@contextmanager
+def local_cluster(n_workers: int, device: str = "auto") -> Iterator[Cluster]:
+    """Start a scheduler and `n_workers` workers on this machine's loopback, and stop them after.
+
+    On CUDA there is one worker a GPU. Raises DeviceError when there is no such device or when the
+    number of workers does not fit it, ImportError without the extra `dask`.
+    """
+    import dask
+    from distributed import Nanny, Scheduler, SpecCluster
+
+    target = devices.resolve(device)
+    n_gpus = torch.cuda.device_count() if target.type == "cuda" else 0
+    most = n_gpus or sys.maxsize
+    if not 1 <= n_workers <= most:
+        valid = f"1 to {n_gpus}, one a GPU" if n_gpus else "at least 1"
+        raise devices.DeviceError(f"local workers is {n_workers}; valid: {valid}")
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
+    gpus = visible if len(visible) == n_gpus else [str(i) for i in range(n_gpus)]
+    where = {"host": "127.0.0.1", "dashboard": False}
+    workers: dict[int, Any] = {
+        i: {
+            "cls": Nanny,
+            "options": {
+                **where,
+                "nthreads": 1,
+                "memory_limit": None,
+                "silence_logs": 50,
+                "env": {"CUDA_VISIBLE_DEVICES": gpus[i]} if n_gpus else {},
+            },
+        }
+        for i in range(n_workers)
+    }
+    settings = {
+        # Else a unit that waits on a worker would be under suspicion when the worker dies.
+        "distributed.scheduler.worker-saturation": 1.0,
+        "distributed.scheduler.allowed-failures": MAX_DEATHS - 1,
+        # Else a worker that needs longer to start again, on a busy machine, never comes back.
+        "distributed.deploy.lost-worker-timeout": "10 minutes",
+    }
+    with dask.config.set(settings):
+        scheduler = {"cls": Scheduler, "options": {**where, "port": 0}}
+        with SpecCluster(workers, scheduler, silence_logs=50) as cluster:
+            yield Cluster(cluster.scheduler_address, target.type, one_each=True)

@@ -1,0 +1,132 @@
+"""Where units are measured: what an executor is, and worker processes on this machine.
+
+An executor measures and nothing else. It gives each unit's result once, in any order, and a unit
+that always kills its worker as a failure; the driver alone writes.
+"""
+
+import os
+from collections import Counter, deque
+from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+from hierlearn.engine import devices
+from hierlearn.sweeps.pools import worker_pool
+from hierlearn.sweeps.workers import Result, Unit, measure_unit, measuring_variables
+
+MAX_DEATHS = 3
+"""A unit whose worker died so often is given up, and named."""
+
+Finished = tuple[Unit, Result]
+
+
+class ExecutorError(RuntimeError):
+    """Units cannot be measured at all: no scheduler, or no worker that starts."""
+
+
+DIED = Result("", error="its worker died again and again (out of memory, or killed)")
+"""The result of a unit that is given up."""
+
+
+@runtime_checkable
+class Executor(Protocol):
+    """What measures units."""
+
+    def results(self, units: Sequence[Unit]) -> Generator[Finished | None, None, None]:
+        """Give each unit with its result, and None whenever a second has passed without one.
+
+        Raises ExecutorError when nothing can be measured any more.
+        """
+
+
+@dataclass(frozen=True)
+class LocalPool:
+    """`n_workers` single-threaded processes on this machine; a killed one costs a retry."""
+
+    n_workers: int
+    device: str = "cpu"
+
+    @classmethod
+    def on(cls, device: str, n_workers: int | None = None) -> "LocalPool":
+        """Return the pool for a device: `n_workers` or one process a core, and one on CUDA.
+
+        Raises DeviceError when there is no such device, or one on which so many processes cannot
+        work, ValueError for fewer than one process.
+        """
+        target = devices.resolve(device)
+        if n_workers is not None and n_workers < 1:
+            raise ValueError(f"workers is {n_workers}; expected at least 1, or None: one a core")
+        if target.type == "cpu":
+            return cls(n_workers or devices.available_cores())
+        if n_workers not in (None, 1):
+            raise devices.DeviceError(
+                f"workers is {n_workers} on {target.type}, where one process uses the whole GPU; "
+                "valid: 1, or device cpu (on several GPUs: local workers, one a GPU)"
+            )
+        return cls(1, target.type)
+
+    def results(self, units: Sequence[Unit]) -> Generator[Finished | None, None, None]:
+        """Give each unit with its result; one suspected of killing its worker runs alone."""
+        waiting, deaths, n_done = deque(units), Counter[str](), 0
+        while waiting:
+            alone = deaths[waiting[0].group.key] > 0
+            running: dict[Future[Result], Unit] = {}
+            for finished in self._one_pool(
+                deque([waiting.popleft()]) if alone else waiting, running
+            ):
+                n_done += finished is not None
+                yield finished
+            if running and not n_done:
+                _check_that_workers_start()
+            for unit in running.values():
+                deaths[unit.group.key] += 1
+                if deaths[unit.group.key] < MAX_DEATHS:
+                    waiting.appendleft(unit)
+                else:
+                    yield unit, DIED
+
+    def _one_pool(
+        self, units: deque[Unit], running: dict[Future[Result], Unit]
+    ) -> Iterator[Finished | None]:
+        """Measure `units` until none is left, or a worker dies: what ran then is in `running`."""
+        n_workers = min(self.n_workers, max(len(units), 1))
+        with worker_pool(n_workers, measuring_variables()) as pool:
+            try:
+                while units or running:
+                    # One more than the workers: the next unit is there when a worker is free.
+                    while units and len(running) <= n_workers:
+                        unit = units[0]
+                        args = unit.experiment.measure, unit.group, self.device
+                        running[pool.submit(measure_unit, *args)] = unit
+                        units.popleft()
+                    done, _ = wait(running, timeout=1, return_when=FIRST_COMPLETED)
+                    for future in done:
+                        error = future.exception()
+                        if error is None:
+                            yield running.pop(future), future.result()
+                        elif not isinstance(error, BrokenProcessPool):  # of the transport
+                            failed = Result("", error=f"{type(error).__name__}: {error}")
+                            yield running.pop(future), failed
+                    if any(future in running for future in done):
+                        break
+                    if not done:
+                        yield None
+            except BrokenProcessPool:  # raised by submit
+                pass
+
+
+def _check_that_workers_start() -> None:
+    """Raise ExecutorError unless a worker starts; one that is killed meanwhile proves nothing."""
+    for attempt in range(1, MAX_DEATHS + 1):
+        try:
+            with worker_pool(1, measuring_variables()) as pool:
+                pool.submit(os.getpid).result()
+            return
+        except BrokenProcessPool as error:
+            if attempt == MAX_DEATHS:
+                raise ExecutorError(
+                    "worker processes cannot start; a script that computes must do so under "
+                    "`if __name__ == '__main__':`, for the workers import it"
+                ) from error

@@ -1,0 +1,256 @@
+"""The replay gate: stored groups measured once more, and compared with what was stored.
+
+On the build and device that computed a group, its measurements must come out the same bit for bit.
+Elsewhere the last digits differ, and with them all that training amplifies: there, the claims that
+read the group must keep their verdicts, and their estimates must stay inside the stored intervals.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+from hierlearn.claims import verdicts
+from hierlearn.engine import devices
+from hierlearn.errors import RunError, UsageError
+from hierlearn.experiment import Experiment
+from hierlearn.records import GroupState, Record, RecordStore, fingerprint, restamp
+from hierlearn.records.schema import canonical
+from hierlearn.sweeps import sweep
+from hierlearn.sweeps.executors import Executor
+from hierlearn.sweeps.workers import Result, Unit
+
+Outcome = Literal["same", "agrees", "differs", "failed"]
+SLACK = 1e-3
+"""Where an interval has no width, an estimate may move by this part of itself."""
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """A stored group, what measuring it again gave, and how the two compare."""
+
+    state: GroupState
+    unit: Unit
+    result: Result
+    outcome: Outcome
+    problem: str = ""
+
+    def records(self) -> list[Record]:
+        """The stored records with the new measurements in them."""
+        pairs = zip(self.state.records, self.result.measurements, strict=True)
+        return [old.model_copy(update={"measurement": new}) for old, new in pairs]
+
+
+def choose(
+    experiments: Iterable[Experiment],
+    profile: str,
+    store: RecordStore,
+    *,
+    n: int | None,
+    seed: int = 0,
+    below: float | None = None,
+    stale: bool = False,
+) -> list[tuple[Unit, GroupState]]:
+    """Return a random sample of `n` stored groups (None: all), the same for the same `seed`.
+
+    With `below`, only groups that once took less than so many CPU seconds; with `stale`, only
+    those that other code computed, which are refused otherwise.
+
+    Raises RunError that lists damaged groups, stale ones where they are refused, or says that
+    there is nothing to replay.
+    """
+    found = [
+        (Unit(one, s.group, s.provenance.cpu_s if s.provenance else 0.0), s)
+        for one in experiments
+        for s in store.states(one, profile)
+    ]
+    damaged = [str(s.problem) for _, s in found if s.status == "damaged"]
+    if damaged:
+        raise RunError("damaged records are not replayed:\n  " + "\n  ".join(damaged))
+    moved = [s for _, s in found if s.status == "stale"]
+    if moved and not stale:
+        names = ", ".join(dict.fromkeys(s.group.experiment for s in moved))
+        raise RunError(
+            f"refused: {len(moved)} groups of profile {profile} in {store.folder} come from other "
+            f"code ({names}); `python -m hierlearn replay --restamp --profile {profile}` stamps "
+            "those that come out the same, `run` computes them again"
+        )
+    kept = [
+        (unit, s)
+        for unit, s in found
+        if s.provenance
+        and s.status == ("stale" if stale else "present")
+        and (below is None or s.provenance.cpu_s < below)
+    ]
+    if not kept and not stale:
+        limit = "" if below is None else f" below {below:g} CPU seconds"
+        raise RunError(f"{store.folder} holds no groups of profile {profile}{limit} to replay")
+    if n is None or n >= len(kept):
+        return kept
+    picked = np.random.default_rng(seed).choice(len(kept), size=n, replace=False)
+    return [kept[i] for i in sorted(picked)]
+
+
+def device_kind(
+    chosen: Sequence[tuple[Unit, GroupState]], device: str, *, remote: bool = False
+) -> str:
+    """Return where to replay: on the kind of device that computed the groups, unless named.
+
+    With `remote`, the workers are elsewhere, and whether they have a GPU shows there. Raises
+    UsageError for groups from a GPU where there is none, and when both kinds are mixed.
+    """
+    kinds = {s.provenance.device.partition(":")[0] for _, s in chosen if s.provenance}
+    here = remote or devices.resolve("auto").type == "cuda"
+    if "cuda" in kinds and (device == "cpu" or not here):
+        n = sum(s.provenance.device != "cpu" for _, s in chosen if s.provenance)
+        raise UsageError(
+            f"{n} of {len(chosen)} groups were computed on a GPU, and replay on a GPU only; this "
+            f"machine has {devices.describe(devices.resolve('auto'))}"
+        )
+    if device == "auto" and len(kinds) > 1:
+        raise UsageError("groups from CPU and GPU: say with --device where to replay them")
+    return device if device != "auto" else min(kinds, default="cpu")
+
+
+def replay(
+    chosen: Sequence[tuple[Unit, GroupState]], executor: Executor, *, progress: bool = True
+) -> Iterator[Replayed]:
+    """Measure the chosen groups once more and give each, compared, as it is finished."""
+    states = {unit.group.key: state for unit, state in chosen}
+    units = sorted((unit for unit, _ in chosen), key=lambda unit: -unit.seconds)
+    for unit, result in sweep.measured(units, executor, label="replay", progress=progress):
+        yield _compared(states[unit.group.key], unit, result)
+
+
+def _compared(state: GroupState, unit: Unit, result: Result) -> Replayed:
+    assert state.provenance is not None
+    if result.error:
+        return Replayed(state, unit, result, "failed", result.error.strip().splitlines()[-1])
+    pairs = list(zip(state.records, result.measurements, strict=True))
+    moved = next((p for old, new in pairs for p in _moved(old.measurement, new, "")), "")
+    if not moved:
+        return Replayed(state, unit, result, "same")
+    alike = _build(state.provenance.model_dump()) == _build(result.circumstances)
+    fits = all(_shape(a.measurement) == _shape(b) for a, b in pairs)
+    return Replayed(state, unit, result, "agrees" if fits and not alike else "differs", moved)
+
+
+def _build(circumstances: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Return what has to be equal for two computations to agree to the bit."""
+    # The number of cores is part of a machine's name, but a unit has one thread.
+    processor = str(circumstances["machine"]).rpartition(",")[0]
+    packages = {k: v for k, v in circumstances["packages"].items() if k != "hierlearn"}
+    return processor, circumstances["device"], circumstances["dtype"], sorted(packages.items())
+
+
+def _shape(value: Any) -> Any:
+    """Return a measurement with its numbers taken out: keys, lengths, and what is not a float."""
+    if isinstance(value, dict):
+        return {key: _shape(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_shape(inner) for inner in value]
+    return "number" if isinstance(value, (int, float)) else value
+
+
+def _moved(old: Any, new: Any, where: str) -> Iterator[str]:
+    """Give the places where two measurements differ, with both values."""
+    if isinstance(old, dict) and isinstance(new, dict) and old.keys() == new.keys():
+        for key in old:
+            yield from _moved(old[key], new[key], f"{where}.{key}")
+    elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        for i, (a, b) in enumerate(zip(old, new, strict=True)):
+            yield from _moved(a, b, f"{where}[{i}]")
+    elif canonical(old) != canonical(new):
+        yield f"measurement{where} was {old!r}, is {new!r}"
+
+
+@dataclass(frozen=True)
+class _Substituted:
+    """The records of a store with some of them replaced: what claims are evaluated on."""
+
+    store: RecordStore
+    replaced: dict[str, Record] = field(default_factory=dict)
+
+    def read(self, experiment: Experiment, profile: str) -> list[Record]:
+        records = self.store.read(experiment, profile)
+        return [self.replaced.get(record.key, record) for record in records]
+
+    def stale(self, experiment: Experiment, profile: str) -> bool:
+        return self.store.stale(experiment, profile)
+
+
+def problems(
+    replayed: Iterable[Replayed],
+    store: RecordStore,
+    profile: str,
+    every: Iterable[verdicts.Claim],
+    experiments: Mapping[str, Experiment],
+) -> tuple[list[str], list[str]]:
+    """Return what is wrong with the groups that differ or failed or change a claim, and the unread.
+
+    On another build or device the new measurements take the place of the stored ones. Of a group
+    whose new numbers move no claim's estimate, nothing but the form was compared: it is unread.
+    """
+    replayed, every = list(replayed), list(every)
+    wrong = [
+        f"{one.unit}: {one.problem}" for one in replayed if one.outcome in ("differs", "failed")
+    ]
+    others = [one for one in replayed if one.outcome == "agrees"]
+
+    def rows(groups: Sequence[Replayed], changed: Sequence[Replayed]) -> list[verdicts.Row]:
+        names = {one.unit.experiment.name for one in groups}
+        touched = [
+            c for c in every if {r.experiment for r in (c.statistic, c.control) if r} & names
+        ]
+        new = {record.key: record for one in changed for record in one.records()}
+        return verdicts.evaluate_all(touched, _Substituted(store, new), profile, experiments)
+
+    for old, new in zip(rows(others, []), rows(others, others), strict=True):
+        wrong += _changes(old, new)
+    unread = [
+        f"{one.unit}: no claim reads what moved ({one.problem})"
+        for one in others
+        if _estimates(rows([one], [one])) == _estimates(rows([one], []))
+    ]
+    return wrong, unread
+
+
+def _estimates(rows: Iterable[verdicts.Row]) -> list[tuple[Any, ...]]:
+    return [(row.estimate, row.interval, row.control.estimate) for row in rows]
+
+
+def _changes(old: verdicts.Row, new: verdicts.Row) -> Iterator[str]:
+    if (old.verdict, old.control.outcome) != (new.verdict, new.control.outcome):
+        yield (
+            f"{old.id}: {old.verdict} (control: {old.control.outcome}) became "
+            f"{new.verdict} (control: {new.control.outcome})"
+        )
+    parts: list[
+        tuple[str, verdicts.Row | verdicts.ControlRow, verdicts.Row | verdicts.ControlRow]
+    ] = [
+        ("", old, new),
+        (" (control)", old.control, new.control),
+    ]
+    for name, was, now in parts:
+        if was.interval is None or was.estimate is None:
+            continue
+        if now.estimate is None:
+            yield f"{old.id}{name}: no estimate any more ({now.reason})"
+            continue
+        low, high = was.interval
+        slack = SLACK * abs(was.estimate)
+        if not low - slack <= now.estimate <= high + slack:
+            yield f"{old.id}{name}: the estimate {now.estimate:g} is outside [{low:g}, {high:g}]"
+
+
+def restamp_same(replayed: Iterable[Replayed], store: RecordStore, profile: str) -> list[Replayed]:
+    """Stamp each group that came out the same with today's fingerprint, at once; return all."""
+    every = []
+    for one in replayed:
+        every.append(one)
+        if one.outcome == "same":
+            experiment, key = one.unit.experiment, one.unit.group.key
+            code = fingerprint(experiment)
+            restamp(store, experiment, profile, groups={key}, code=code)
+    return every

@@ -1,0 +1,198 @@
+"""Sweeps: computing the groups of records that a folder lacks, in one pool of worker processes.
+
+The workers measure, one group at a time and single-threaded; the driver alone writes, each group as
+it finishes. So a sweep may be stopped anywhere and started again, and no number depends on where.
+"""
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from tqdm import tqdm
+
+from hierlearn.experiment import Experiment
+from hierlearn.records import Provenance, RecordError, RecordStore, fingerprint, sole_writer
+from hierlearn.sweeps import costs
+from hierlearn.sweeps.executors import Executor, LocalPool
+from hierlearn.sweeps.workers import Result, Unit, refuse_in_worker
+
+
+class SweepError(RuntimeError):
+    """Some groups could not be computed; the message names them, and the others are recorded."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a sweep did: groups computed, groups that were there before, wall seconds."""
+
+    n_computed: int
+    n_present: int
+    seconds: float
+
+
+def compute(
+    experiments: Iterable[Experiment],
+    profile: str,
+    store: RecordStore,
+    *,
+    device: str = "auto",
+    workers: int | None = None,
+    executor: Executor | None = None,
+    measured_before: RecordStore | None = None,
+    progress: bool = True,
+) -> Summary:
+    """Compute what `store` lacks of `experiments` at `profile`: missing, stale and damaged groups.
+
+    `workers` is the number of single-threaded processes: one a core unless given, one on CUDA.
+    `executor`, if given, measures instead of them, on its own devices. The groups that take longest
+    start first, as far as the records in `store` and in `measured_before` tell. With `progress`, a
+    bar of expected seconds and a closing line appear on stderr. Two processes never compute the
+    same folder at once: the second waits, and then finds the records there.
+
+    Raises SweepError that names the groups whose measurement failed, after all others are recorded;
+    RecordError when the store is frozen and lacks something, or cannot be written; DeviceError when
+    there is no such device; ExecutorError when nothing can be measured. After a KeyboardInterrupt
+    what was finished is there.
+    """
+    start = time.perf_counter()
+    refuse_in_worker()
+    executor = executor or LocalPool.on(device, workers)
+    experiments = list(experiments)
+    stores = [store, measured_before] if measured_before else [store]
+    missing, n_groups = _missing(experiments, profile, stores)
+    n_computed = 0
+    if missing:
+        with sole_writer(store.folder, tell=progress):
+            store.tidy()
+            missing, n_groups = _missing(experiments, profile, stores, tell=True)
+            n_computed = _compute(missing, store, executor, label=profile, progress=progress)
+    summary = Summary(n_computed, n_groups - len(missing), time.perf_counter() - start)
+    if progress:
+        print(
+            f"{profile}: {summary.n_computed} groups computed, {summary.n_present} already there, "
+            f"{summary.seconds:.1f} s",
+            file=sys.stderr,
+        )
+    return summary
+
+
+def _missing(
+    experiments: list[Experiment],
+    profile: str,
+    stores: Sequence[RecordStore],
+    *,
+    tell: bool = False,
+) -> tuple[list[Unit], int]:
+    """Return the units that the first store lacks, longest first, and the number of all groups.
+
+    With `tell`, damage is reported on stderr. Raises RecordError where a frozen store lacks a unit.
+    """
+    store = stores[0]
+    states = [(one, state) for one in experiments for state in store.states(one, profile)]
+    lacking = [(one, s.group) for one, s in states if s.status != "present"]
+    expected: dict[str, float] = {}
+    for one in {one.name: one for one, _ in lacking}.values():
+        expected |= costs.seconds(one, profile, stores)
+    units = {group.key: Unit(one, group, expected[group.key]) for one, group in lacking}
+    if units and store.frozen:
+        problems = (f"  {s.status}: {s.problem}" for _, s in states if s.status != "present")
+        lines = "\n".join(dict.fromkeys(problems))
+        raise RecordError(
+            f"the frozen records in {store.folder} lack {len(units)} groups of profile {profile}, "
+            f"and nothing is computed there; compute them in another folder, and freeze:\n{lines}"
+        )
+    for problem in (s.problem for _, s in states if tell and s.status == "damaged"):
+        print(f"computed again: {problem}", file=sys.stderr)
+    return sorted(units.values(), key=lambda unit: -unit.seconds), len(states)
+
+
+def _compute(
+    units: list[Unit], store: RecordStore, executor: Executor, *, label: str, progress: bool
+) -> int:
+    """Measure and record `units`; return how many, or raise SweepError naming the failures."""
+    commit, dirty = git_state()
+    failures: list[str] = []
+    n_done = 0
+    try:
+        for unit, result in measured(units, executor, label=label, progress=progress):
+            if result.error:
+                failures.append(f"{unit}: {result.error.strip().splitlines()[-1]}")
+                continue
+            provenance = Provenance(
+                commit=commit,
+                dirty=dirty,
+                fingerprints=[result.code],
+                n_runs=len(unit.group.runs),
+                **result.circumstances,
+            )
+            store.write(unit.group, result.measurements, provenance)
+            n_done += 1
+    except KeyboardInterrupt:
+        tqdm.write(f"interrupted: {n_done} groups are recorded", file=sys.stderr)
+        raise
+    if failures:
+        lines = "\n".join(f"  {failure}" for failure in failures)
+        raise SweepError(
+            f"{len(failures)} of {len(units)} groups failed, {n_done} are recorded:\n{lines}"
+        )
+    return n_done
+
+
+def measured(
+    units: Sequence[Unit], executor: Executor, *, label: str, progress: bool
+) -> Iterator[tuple[Unit, Result]]:
+    """Give each of `units` with its result, in any order, under a bar of their expected seconds.
+
+    A failed one is told on stderr and given, too. Raises SweepError when a worker ran other code
+    than this process holds, and what the executor raises.
+    """
+    codes = {unit.experiment.name: fingerprint(unit.experiment) for unit in units}
+    total = sum(unit.seconds for unit in units)
+    form = "{desc} {percentage:3.0f}%|{bar}| {elapsed}<{remaining}"
+    n_done = 0
+    with (
+        tqdm(total=total, bar_format=form, file=sys.stderr, disable=not progress) as bar,
+        closing(executor.results(units)) as results,
+    ):
+        bar.set_description_str(f"{label}: 0/{len(units)} groups")
+        for finished in results:
+            if finished is None:
+                if sys.stderr.isatty():  # elsewhere it would only fill a log
+                    bar.refresh()
+                continue
+            unit, result = finished
+            if result.error:
+                tqdm.write(f"{unit} failed:\n{result.error}", file=sys.stderr)
+            elif result.code != codes[unit.experiment.name]:
+                raise SweepError(
+                    f"the code of {unit.experiment.name} has changed since this process started, "
+                    f"or a worker has another version of it; {n_done} groups are done, of the code "
+                    "before; start again"
+                )
+            yield unit, result
+            n_done += not result.error
+            bar.set_description_str(f"{label}: {n_done}/{len(units)} groups", refresh=False)
+            bar.update(min(unit.seconds, total - bar.n))  # never past the end by rounding
+
+
+def git_state() -> tuple[str, bool | None]:
+    """Return the commit of this package's checkout and whether its code differs from it.
+
+    ("unknown", None) where the package is not part of a checkout.
+    """
+    here = Path(__file__).parent
+
+    def git(*arguments: str) -> str:
+        # No optional locks: killed in the middle, git would leave the reader's index locked.
+        command = ["git", "--no-optional-locks", "-C", str(here), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        git("ls-files", "--error-unmatch", Path(__file__).name)
+        return git("rev-parse", "HEAD"), bool(git("status", "--porcelain", "--", ".."))
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown", None

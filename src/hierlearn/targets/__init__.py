@@ -1,1 +1,0 @@
-"""Targets: a distribution over inputs and the function to learn."""

@@ -1,1 +1,0 @@
-"""Training: one plain loop, and the protocols that say what it trains when."""

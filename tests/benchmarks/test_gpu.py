@@ -1,0 +1,74 @@
+"""The benchmarks of the engines run at minimal sizes, and their counts are right."""
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+FOLDER = Path(__file__).parents[2] / "benchmarks"
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def engines(monkeypatch):
+    monkeypatch.syspath_prepend(str(FOLDER))
+    import engines
+
+    yield engines
+    for name in ("engines", "gpu"):
+        sys.modules.pop(name, None)
+
+
+def test_products_passes_and_solves_are_counted(engines):
+    a, b = torch.ones(3, 4, 5), torch.ones(3, 5, 6)
+    out = torch.empty(3, 4, 6)
+    work = engines.counted(lambda: torch.bmm(a, b, out=out).mul_(2))
+    assert work.n_calls == 2
+    assert work.flops == 2 * 3 * 4 * 5 * 6
+    assert work.n_bytes == 4 * (60 + 90 + 72) + 4 * 72
+    solve = engines.counted(lambda: torch.linalg.cholesky_ex(torch.eye(6)))
+    assert solve.flops == pytest.approx(6**3 / 3)
+    wide, one = torch.eye(50, dtype=torch.float64), torch.ones(50, 1, dtype=torch.float64)
+    back = engines.counted(lambda: torch.cholesky_solve(one, wide))
+    assert back.flops == 2 * 50**2
+    assert (work.dtype, back.dtype) == (torch.float32, torch.float64)
+
+
+def test_a_view_moves_nothing_and_costs_nothing(engines):
+    x = torch.ones(3, 4)
+    assert engines.counted(lambda: x.view(2, 6).mT).n_calls == 0
+
+
+def test_a_floor_is_the_larger_of_both_limits_an_operation(engines):
+    machine = engines.Machine(peak=10.0, copies={100: 50.0, 10_000: 5.0}, launch=0.0)
+    work = engines.Work(operations=[(100.0, 50.0), (0.0, 100.0), (0.0, 1000.0), (0.0, 1e6)])
+    assert work.floor(machine) == pytest.approx(10 + 2 + 200 + 2e5)
+
+
+def test_watching_leaves_the_engines_as_they_were(engines):
+    from hierlearn.engine import capture
+    from hierlearn.quadratic import training
+
+    with pytest.raises(RuntimeError, match="no engine took a step"):
+        with engines.watching() as watch:
+            assert training.captured is not capture.captured
+            watch.again(CPU)
+    assert training.captured is capture.captured
+
+
+def test_the_table_has_a_fraction_for_every_engine_and_solve(engines, capsys):
+    import gpu
+
+    gpu.main(["--device", "cpu", "--small", "--seeds", "1", "--repeats", "1"])
+    text = capsys.readouterr().out
+    assert text.startswith("cpu: ") and "one thread, CPU time" in text
+    assert all(name in text for name in gpu.ENGINES)
+    assert text.count("one by one takes") == len(gpu.ENGINES)
+    assert "(ch. 2)" in text and "kernel ridge" in text
+
+
+def test_a_core_is_timed_on_the_step_of_the_table(engines):
+    import gpu
+
+    assert 0 < gpu.cpu_step_seconds("one hidden layer (ch. 5)", [0], 1, True) < 2

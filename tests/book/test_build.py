@@ -1,0 +1,64 @@
+import pytest
+import toy_book
+
+from hierlearn.book import build
+from hierlearn.book.project import find_project
+from hierlearn.errors import UsageError
+
+
+@pytest.mark.parametrize(
+    ("environment", "address"),
+    [
+        ({}, None),
+        ({"GITHUB_REPOSITORY": " "}, None),
+        ({"GITHUB_REPOSITORY": "someone/book"}, "https://github.com/someone/book"),
+        (
+            {"GITHUB_REPOSITORY": "a/b", "GITHUB_SERVER_URL": "https://git.example.org"},
+            "https://git.example.org/a/b",
+        ),
+        (
+            {"HIERLEARN_REPOSITORY_URL": "https://example.org/x/y/", "GITHUB_REPOSITORY": "a/b"},
+            "https://example.org/x/y",
+        ),
+    ],
+)
+def test_the_repository_address_comes_from_the_environment(environment, address):
+    assert build.repository_url(environment) == address
+
+
+@pytest.mark.parametrize("text", ["javascript:alert(1)", "no address", "https://host"])
+def test_an_address_that_is_none_is_refused(text):
+    with pytest.raises(UsageError, match="valid: https://host/owner/name"):
+        build.repository_url({"HIERLEARN_REPOSITORY_URL": text})
+
+
+def test_without_an_address_there_are_no_buttons_rather_than_dead_ones():
+    config = {"repository": {"url": "https://old"}, "launch_buttons": {"colab_url": "x"}}
+    staged = build.configured(config, None)
+    assert "repository" not in staged and "launch_buttons" not in staged
+    assert staged["html"] == {"use_repository_button": False, "use_issues_button": False}
+
+
+def test_with_an_address_there_are_repository_and_launch_buttons():
+    staged = build.configured({"html": {"favicon": "f"}}, "https://github.com/a/b")
+    assert staged["repository"]["url"] == "https://github.com/a/b"
+    assert staged["html"]["favicon"] == "f" and staged["html"]["use_repository_button"]
+    assert "colab_url" in staged["launch_buttons"]
+
+
+def test_the_stage_mirrors_the_book_and_forgets_what_was_removed(tmp_path, monkeypatch):
+    toy_book.isolate(monkeypatch)
+    project = find_project(toy_book.make_project(tmp_path / "project"))
+    (project.book / "_static").mkdir()
+    (project.book / "_static" / "style.css").write_text("p {}")
+    (project.book / "records" / "smoke").mkdir(parents=True)
+    (project.book / "records" / "smoke" / "toy.jsonl").write_text("")
+    executed = project.executed("ledger")
+    executed.parent.mkdir(parents=True)
+    executed.write_text("executed")
+    (executed.parent / "old.md").write_text("a page that is gone")
+    build.stage(project, ["ledger"])
+    staged = {p.relative_to(project.stage).as_posix() for p in project.stage.rglob("*.*")}
+    assert {"_toc.yml", "_config.yml", "book/intro.md", "book/_static/style.css"} <= staged
+    assert executed.read_text() == "executed"
+    assert not [path for path in staged if "records" in path or "old" in path]

@@ -1,0 +1,87 @@
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+import toy_book
+import yaml
+from packaging.requirements import Requirement
+
+from hierlearn.book.project import check_profile, find_project
+from hierlearn.errors import UsageError
+
+ROOT = Path(__file__).parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+def locked() -> dict[str, str]:
+    lines = (ROOT / "requirements.lock").read_text().splitlines()
+    pins = [line.split("==") for line in lines if line and not line.startswith("#")]
+    return {normal(name): version for name, version in pins}
+
+
+def normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def declared() -> list[Requirement]:
+    extras = PROJECT["optional-dependencies"].values()
+    return [Requirement(text) for group in (PROJECT["dependencies"], *extras) for text in group]
+
+
+@pytest.mark.parametrize("requirement", declared(), ids=str)
+def test_the_lock_pins_every_declared_dependency_to_a_version_it_allows(requirement):
+    pins = locked()
+    if requirement.marker and not requirement.marker.evaluate():
+        pytest.skip(f"not for this interpreter: {requirement}")
+    assert normal(requirement.name) in pins, "write it into requirements.lock"
+    assert requirement.specifier.contains(pins[normal(requirement.name)])
+
+
+def test_the_lock_names_no_index_no_path_and_no_variant_of_torch():
+    text = (ROOT / "requirements.lock").read_text()
+    pins = [line for line in text.splitlines() if not line.startswith("#")]
+    assert all(re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.]+", line) for line in pins)
+    assert len(locked()) == len(pins)
+    assert "hierlearn" not in locked() and "pip" not in locked()
+
+
+def test_environment_yml_is_the_same_python_and_the_lock():
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text())
+    python, pip, packages = environment["dependencies"]
+    version = python.removeprefix("python=")
+    assert pip == "pip"
+    assert packages == {"pip": ["-r requirements.lock", "-e ."]}
+    assert tuple(map(int, version.split("."))) >= (3, 11)
+    assert PROJECT["requires-python"] == ">=3.11"
+
+
+def test_every_make_target_that_is_promised_exists():
+    makefile = (ROOT / "Makefile").read_text()
+    for target in "book test site run paper claims status freeze links lint clean help".split():
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+
+
+def test_the_project_is_found_from_any_folder_inside(tmp_path):
+    root = toy_book.make_project(tmp_path / "project")
+    assert find_project(root / "book").root == root
+    assert find_project(root).root == root
+
+
+@pytest.mark.parametrize("name", ["01_toy_chapter", "1", "01", "toy", "01_toy"])
+def test_a_chapter_is_found_by_stem_number_or_unique_part(tmp_path, name):
+    project = find_project(toy_book.make_project(tmp_path / "project"))
+    assert project.find_notebook(name) == "01_toy_chapter"
+
+
+@pytest.mark.parametrize("name", ["e", "", "7", "../01_toy_chapter", "x"])
+def test_a_name_that_fits_none_or_several_is_refused(tmp_path, name):
+    project = find_project(toy_book.make_project(tmp_path / "project"))
+    with pytest.raises(UsageError, match="valid chapters: 01_toy_chapter, ledger"):
+        project.find_notebook(name)
+
+
+@pytest.mark.parametrize("profile", ["huge", "", "SMOKE", 3, None])
+def test_an_unknown_profile_is_refused_with_the_valid_ones(profile):
+    with pytest.raises(UsageError, match="valid: smoke, laptop, paper"):
+        check_profile(profile)

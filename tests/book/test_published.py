@@ -1,0 +1,119 @@
+import json
+import re
+from dataclasses import replace
+
+import pytest
+import toy_book
+from click.testing import CliRunner, Result
+
+from hierlearn.book import pages
+from hierlearn.book.published import published
+from hierlearn.cli import commands
+from hierlearn.errors import RunError
+from hierlearn.records import FrozenFile, RecordStore
+
+CHAPTERS = (toy_book.CHAPTER, toy_book.TWIN.chapter)
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """The toy book with two chapters, computed at two profiles."""
+    toy_book.isolate(monkeypatch)
+    root = toy_book.make_project(tmp_path / "project")
+    toy_book.add_twin(root, monkeypatch)
+    monkeypatch.chdir(root)
+    for profile in ("smoke", "laptop"):
+        ok("compute", "--profile", profile, "--workers", "1")
+    return root
+
+
+def call(*arguments: str) -> Result:
+    return CliRunner().invoke(commands.cli, arguments)
+
+
+def ok(*arguments: str) -> Result:
+    result = call(*arguments)
+    assert result.exit_code == 0, result.stderr
+    return result
+
+
+def rows_of(text: str) -> dict[str, tuple[str, ...]]:
+    """The cells (profile, verdict) of each claim in a table of verdicts."""
+    return dict(re.findall(r"\| (bfc\.T\d) \|.*\| (\w+) \| [^|]* \|", text))
+
+
+def test_each_chapter_shows_the_largest_profile_that_is_frozen_of_it(project):
+    ok("freeze", "--profile", "smoke")
+    ok("freeze", "2", "--profile", "laptop")
+    assert rows_of((project / "README.md").read_text()) == {"bfc.T1": "smoke", "bfc.T2": "laptop"}
+    ok("book", "--frozen")
+    ran = toy_book.run_file(project)
+    assert [ran[name]["profile"] for name in CHAPTERS] == ["smoke", "laptop"]
+    built = {p.stem: p.read_text() for p in (project / "_build/html/book").glob("*.html")}
+    for name, profile, other in zip(
+        CHAPTERS, ("smoke", "laptop"), ("laptop", "smoke"), strict=True
+    ):
+        assert f"<dt>Profile</dt><dd>{profile}</dd>" in built[name]
+        assert f"{other}, commit" not in built[name]
+    assert "2 claims, profiles smoke, laptop" in built["ledger"]
+    for claim, profile in (("bfc.T1", "smoke"), ("bfc.T2", "laptop")):
+        row = built["ledger"].partition(f'<tr id="{claim}"')[2].partition("</tr>")[0]
+        assert f"Profile:</span> {profile}" in row
+        assert re.search(rf"{claim}.{{0,400}}<p>{profile}</p>", built["intro"], re.DOTALL)
+
+
+def test_claims_and_status_read_each_chapter_at_the_profile_that_it_shows(project, monkeypatch):
+    ok("freeze", "--profile", "smoke")
+    ok("freeze", "twin", "--profile", "laptop")
+    rows = json.loads(ok("claims", "--records", "book/records", "--json").stdout)
+    found = {row["id"]: (row["profile"], row["n_seeds"]) for row in rows}
+    assert found == {"bfc.T1": ("smoke", 3), "bfc.T2": ("laptop", 5)}
+    texts: list[str] = []
+    monkeypatch.setattr(pages, "_show", texts.append)
+    ledger = pages.open_ledger("paper", records="book/records")
+    ledger.compute()
+    ledger.provenance()
+    assert "run 01_toy_chapter --profile smoke; python -m hierlearn run 02_toy_twin" in texts[0]
+    assert "<dd>smoke, laptop</dd>" in texts[0] and "16 in 4 groups" in texts[0]
+    lines = ok("status", "--records", "book/records").stdout.splitlines()[1:3]
+    assert [line.split()[:4] for line in lines] == [
+        [CHAPTERS[0], "toy", "smoke", "2"],
+        [CHAPTERS[1], "twin", "laptop", "2"],
+    ]
+
+
+def test_a_chapter_without_frozen_records_is_named_and_the_others_can_be_shown(project):
+    result = call("freeze", "2", "--profile", "laptop")
+    assert result.exit_code == 1 and "froze 2 groups" in result.stderr
+    result = call("run", "--frozen")
+    assert result.exit_code == 1 and f"chapters read: {CHAPTERS[0]}" in result.stderr
+    assert not (project / "_build/stage").exists()
+    ok("run", "--frozen", "2")
+    assert toy_book.run_file(project)[CHAPTERS[1]]["profile"] == "laptop"
+
+
+def test_records_travel_as_an_archive_and_the_readme_follows(project):
+    ok("freeze", "--profile", "smoke")
+    result = ok("export-records", "back.zip", "2", "--profile", "laptop")
+    assert result.stdout.strip() == "back.zip" and "2 groups of profile laptop" in result.stderr
+    result = ok("import-records", "back.zip")
+    assert "imported 2 groups of profile laptop: twin" in result.stderr
+    assert rows_of((project / "README.md").read_text()) == {"bfc.T1": "smoke", "bfc.T2": "laptop"}
+    (project / "back.zip").write_bytes(b"no archive")
+    before = (project / "book/records/manifest.json").read_bytes()
+    result = call("import-records", "back.zip")
+    assert result.exit_code == 1 and "not a readable archive" in result.stderr
+    assert (project / "book/records/manifest.json").read_bytes() == before
+    assert call("import-records", "none.zip").exit_code == 2
+
+
+def test_an_experiment_without_groups_at_a_profile_does_not_hold_its_chapter_back(tmp_path):
+    rest = replace(toy_book.TWIN, groups=lambda p: [] if p == "laptop" else toy_book.TWIN.groups(p))
+    chapters, store = {"one": {"toy": toy_book.TOY, "twin": rest}}, RecordStore(tmp_path)
+    entry = FrozenFile(n_records=1, n_groups=1, sha256="", bytes=1, cpu_s=1.0, wall_s=1.0)
+    store.manifest = {"smoke": {"toy": entry}, "laptop": {"toy": entry}}
+    assert published(store, chapters) == {"one": "laptop"}
+    with pytest.raises(RunError, match="up to profile smoke, .* read: one;"):
+        published(store, chapters, "smoke")
+    store.manifest["smoke"]["twin"] = entry
+    assert published(store, chapters, "smoke") == {"one": "smoke"}

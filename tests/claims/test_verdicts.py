@@ -1,0 +1,176 @@
+"""Verdicts follow from intervals, rules and controls, and from nothing else."""
+
+import json
+import math
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from toy_claims import (
+    EXPERIMENTS,
+    ONES,
+    ZEROS,
+    ToyStore,
+    entry,
+    load,
+    row_of,
+    toy_experiment,
+)
+
+from hierlearn.claims.verdicts import ClaimError, Row, evaluate_all, judge
+
+settings.register_profile("hierlearn", deadline=None, derandomize=True, database=None)
+settings.load_profile("hierlearn")
+
+
+def test_a_true_claim_with_a_vanishing_control_is_supported() -> None:
+    row = row_of(ToyStore(effect=ONES, ablation=ZEROS))
+    assert (row.verdict, row.control.outcome, row.as_expected) == ("supported", "as required", True)
+    assert row.estimate == pytest.approx(1.0)
+    assert 0.9 < row.interval[0] < row.estimate < row.interval[1] < 1.1
+    assert (row.n_seeds, row.commit, row.hardware) == (5, "012345678", "Toy, 2 cores")
+
+
+def test_a_planted_false_claim_comes_out_refuted() -> None:
+    row = row_of(ToyStore(effect=[2 * x for x in ONES], ablation=ZEROS))
+    assert (row.verdict, row.as_expected) == ("refuted", False)
+    assert row_of(ToyStore(effect=ZEROS, ablation=ZEROS), expected="refuted").as_expected
+
+
+def test_an_interval_across_a_bound_is_inconclusive() -> None:
+    row = row_of(ToyStore(effect=[0.5, 1.5, 1.0, 0.7, 1.3], ablation=ZEROS))
+    assert row.verdict == "inconclusive"
+    assert "reaches across" in row.reason
+
+
+@pytest.mark.parametrize(
+    ("ablation", "outcome"),
+    [(ONES, "not as required"), ([0.0, 0.0, 0.0, 0.3, 0.1], "unclear")],
+)
+def test_a_claim_whose_control_does_not_vanish_is_inconclusive(ablation, outcome) -> None:
+    row = row_of(ToyStore(effect=ONES, ablation=ablation))
+    assert (row.verdict, row.control.outcome) == ("inconclusive", outcome)
+    assert "the rule holds, but" in row.reason and "control" in row.reason
+
+
+def test_a_control_that_was_not_run_does_not_support_anything() -> None:
+    experiments = EXPERIMENTS | {"ablation": toy_experiment("ablation", profiles=("smoke",))}
+    row = row_of(ToyStore(effect=ONES), experiments=experiments)
+    assert (row.verdict, row.control.outcome) == ("inconclusive", "not run")
+    assert "the control was not run" in row.reason
+
+
+def test_without_a_control_the_reason_stands_in_its_place() -> None:
+    row = row_of(ToyStore(effect=ONES), control=..., no_control="exact by construction")
+    assert (row.verdict, row.control.outcome) == ("supported", "none")
+    assert row.control.description == "exact by construction"
+
+
+def test_a_profile_without_a_rule_is_not_run_and_needs_no_records() -> None:
+    row = row_of(ToyStore(), "paper")
+    assert (row.verdict, row.expected, row.as_expected) == ("not run", "not run", True)
+    assert (row.estimate, row.interval, row.rule, row.control.outcome) == (
+        None,
+        None,
+        None,
+        "not run",
+    )
+
+
+def test_a_rule_without_groups_is_not_run_and_not_as_declared() -> None:
+    rules = {"smoke": "interval above 0", "paper": "interval above 0"}
+    row = row_of(ToyStore(), "paper", rules=rules)
+    assert (row.verdict, row.expected, row.as_expected) == ("not run", "supported", False)
+    assert "no groups of effect" in row.reason
+
+
+def test_missing_records_are_an_error_that_says_what_to_run() -> None:
+    with pytest.raises(ClaimError, match=r"2 of 5 .*'effect'.*hierlearn run 01_toy --profile lapt"):
+        row_of(ToyStore(effect=ONES[:3], ablation=ZEROS))
+    with pytest.raises(ClaimError, match="5 of 5 .*'ablation'"):
+        row_of(ToyStore(effect=ONES))
+
+
+@pytest.mark.parametrize("stale", ["effect", "ablation"])
+def test_a_stale_record_shows_its_verdict_but_is_never_as_expected(stale) -> None:
+    row = row_of(ToyStore(stale=stale, effect=ONES, ablation=ZEROS))
+    assert (row.verdict, row.stale, row.as_expected) == ("supported", True, False)
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, None])
+def test_a_value_that_is_not_finite_makes_the_verdict_inconclusive_and_names_the_seed(bad) -> None:
+    row = row_of(ToyStore(effect=[1.0, 1.0, bad, 1.0, bad], ablation=ZEROS))
+    assert (row.verdict, row.estimate, row.n_seeds) == ("inconclusive", None, 5)
+    assert row.reason == "effect.x is not a finite number for seed(s) 2, 4"
+    control = row_of(ToyStore(effect=ONES, ablation=[bad, *ZEROS[1:]]))
+    assert (control.verdict, control.control.outcome) == ("inconclusive", "unclear")
+    assert "seed(s) 0" in control.control.reason
+
+
+def test_a_log_interval_of_a_zero_is_inconclusive_and_says_why() -> None:
+    statistic = {"experiment": "effect", "name": "x", "interval": "log-t"}
+    row = row_of(ToyStore(effect=[1, 2, 0, 1, 1], ablation=ZEROS), statistic=statistic)
+    assert row.verdict == "inconclusive" and "needs positive values" in row.reason
+
+
+def test_report_only_claims_give_the_measured_range() -> None:
+    row = row_of(
+        ToyStore(effect=[3, 1, 2, 5, 4], ablation=ZEROS),
+        rules={"smoke": "report", "laptop": "report"},
+        expected="reported",
+    )
+    assert (row.verdict, row.rule, row.interval_kind) == ("reported", "report", "range")
+    assert (row.estimate, row.interval, row.as_expected) == (3.0, (1.0, 5.0), True)
+
+
+def test_the_json_form_has_all_keys_and_plain_values() -> None:
+    rows = [
+        row_of(ToyStore(effect=ONES, ablation=ZEROS)),
+        row_of(ToyStore(), "paper"),
+        row_of(ToyStore(effect=ONES), control=..., no_control="none needed"),
+    ]
+    keys = """id chapter headline paper locus source statement statistic predicted estimate interval
+        rule verdict control n_seeds profile expected as_expected stale note reason"""
+    for row in rows:
+        data = json.loads(json.dumps(row.model_dump(mode="json"), allow_nan=False))
+        assert set(keys.split()) <= set(data)
+        assert set("statistic description estimate interval rule outcome".split()) <= set(
+            data["control"]
+        )
+        assert data["statistic"] == "effect.x"
+        assert Row.model_validate(data) == row
+
+
+def test_each_experiment_is_read_once_for_all_claims(tmp_path) -> None:
+    store = ToyStore(effect=ONES, ablation=ZEROS)
+    claims = load(tmp_path, *(entry(id=f"bfc.B{i}") for i in range(4)))
+    rows = evaluate_all(claims, store, "laptop", EXPERIMENTS)
+    assert [row.id for row in rows] == ["bfc.B0", "bfc.B1", "bfc.B2", "bfc.B3"]
+    assert {row.chapter for row in rows} == {"01_toy"}
+    assert store.n_reads == 2
+
+
+def test_an_unknown_profile_is_refused() -> None:
+    with pytest.raises(ClaimError, match="unknown profile 'huge'; valid: smoke, laptop, paper"):
+        evaluate_all([], ToyStore(), "huge", EXPERIMENTS)
+
+
+@given(st.lists(st.floats(-3, 3), min_size=5, max_size=5))
+def test_a_verdict_never_claims_more_than_its_interval(values) -> None:
+    row = row_of(ToyStore(effect=values, ablation=ZEROS))
+    low, high = row.interval
+    inside = 0.9 <= low and high <= 1.1
+    outside = high < 0.9 or low > 1.1
+    assert row.verdict == ("supported" if inside else "refuted" if outside else "inconclusive")
+
+
+def test_a_statistic_of_ones_own_is_judged_as_a_claim_is() -> None:
+    effect, ablation = dict(enumerate(ONES)), dict(enumerate(ZEROS))
+    rules = {"rule": "interval within [0.9, 1.1]", "control_rule": "interval below 0.1"}
+    for values, other in [(effect, ablation), (effect, effect), (ablation, ablation)]:
+        verdict, reason, found = judge(values, **rules, control=other)
+        row = row_of(ToyStore(effect=list(values.values()), ablation=list(other.values())))
+        assert (verdict, reason) == (row.verdict, row.reason)
+        assert found is not None and (found.low, found.high) == row.interval
+    with pytest.raises(ValueError, match="is not a rule"):
+        judge(effect, "large", control=ablation, control_rule="interval below 0.1")

@@ -1,0 +1,127 @@
+"""The experiments of chapter 2: the search for N50, shared factorizations, statistics."""
+
+import math
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from hierlearn.cube import certificates, deep
+from hierlearn.cube import experiments as exact
+from hierlearn.cube.certificates import ErrorsConfig, HalfErrorConfig
+from hierlearn.cube.configs import from_json, to_json
+from hierlearn.cube.exact_error import class_average_error, required_bytes
+from hierlearn.cube.runs import NetworkConfig
+from hierlearn.cube.target import ParityClass, draw_points, hamming
+from hierlearn.engine.seeds import stream
+from hierlearn.experiment import PROFILES, Group, Run
+
+CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize("n_targets", [45, 1000])
+@pytest.mark.parametrize("share", [0.51, 0.8, 1.0, 1.4, 2.0])
+def test_the_search_finds_where_a_smooth_error_crosses_one_half(n_targets, share):
+    def error(n):
+        return 0.5 * (share * n_targets / n) ** 1.3
+
+    found, trace = certificates._search(error, n_targets, int(2.2 * n_targets))
+    assert found == pytest.approx(share * n_targets, rel=0.03)
+    assert len(trace) <= 8
+
+
+def test_the_search_says_when_the_error_stays_above_one_half():
+    found, trace = certificates._search(lambda n: 1.0, 100, 220)
+    assert found is None
+    assert max(n for n, _ in trace) == 220
+
+
+def test_the_measured_half_error_size_is_where_the_exact_error_crosses():
+    config = HalfErrorConfig(dim=10, degree=2, kernel="poly4", ridges=(1e-3,))
+    work = Group((Run("x", to_json(config), 5),))
+    found = certificates.measure_half_error(work, CPU)[0]["n_samples"]
+    target = ParityClass(10, (2,), (1.0,))
+    kernel = certificates.cube_kernel("poly4", target)
+    points = draw_points(99, 10, stream("samples", 5))
+
+    def error(n):
+        return class_average_error(kernel, target, hamming(points[:n], points[:n]), ridge=1e-3)
+
+    assert error(math.floor(found) - 2) > 0.5 - 0.02
+    assert error(math.ceil(found) + 2) < 0.5 + 0.02
+
+
+def test_runs_that_share_a_factorization_measure_what_they_measure_alone():
+    configs = [
+        ErrorsConfig(10, degrees, amplitudes, name, (20, 60))
+        for name in ("rbf", "harmonic")
+        for degrees, amplitudes in (((2,), (1.0,)), ((2, 4), (1.0, 0.7)))
+    ]
+    runs = tuple(Run("x", to_json(config), seed) for seed in (1, 2) for config in configs)
+    together = certificates.measure_errors(Group(runs), CPU)
+    for run, result in zip(runs, together, strict=True):
+        alone = certificates.measure_errors(Group((run,)), CPU)[0]
+        assert result["relative"] == pytest.approx(alone["relative"], abs=1e-12)
+        assert all(e >= b - 1e-7 for e, b in zip(alone["relative"], alone["bound"], strict=True))
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_every_run_of_a_profile_belongs_to_one_group_and_fits_into_memory(profile):
+    every = (*exact.EXPERIMENTS, *deep.EXPERIMENTS)
+    keys = [run.key for e in every for group in e.groups(profile) for run in group.runs]
+    assert len(keys) == len(set(keys))
+    largest = max(
+        math.ceil(1.3 * math.comb(run.config["dim"], run.config["degree"]))
+        for group in exact.half_error_groups(profile)
+        for run in group.runs
+    )
+    limit = {"smoke": 2**30, "laptop": 2 * 2**30, "paper": 100 * 2**30}[profile]
+    assert required_bytes(largest) < limit
+
+
+def test_configurations_survive_json():
+    for config in (
+        NetworkConfig(12, (0.0, 1.0), 100, 10, rate=1e-3),
+        ErrorsConfig(10, (2, 4), (1.0, 0.7), "rbf", (5, 6)),
+        HalfErrorConfig(10, 2, "rbf", (1e-3, 1e-2)),
+    ):
+        assert from_json(type(config), to_json(config)) == config
+
+
+def records(errors):
+    """Toy records of one seed and dimension 16, errors by number of samples."""
+    return [
+        SimpleNamespace(
+            config=to_json(NetworkConfig(dim, deep.PARITY_4, n, 10)),
+            seed=0,
+            measurement={"rel": value},
+        )
+        for (dim, n), value in errors.items()
+    ]
+
+
+def test_the_exponent_is_read_off_the_crossings_of_one_tenth():
+    errors = {}
+    for dim in (8, 16, 32):
+        crossing = 10 * dim**1.5
+        for factor in (0.5, 0.8, 1.25, 2):
+            errors[dim, round(factor * crossing)] = 0.1 * (crossing / round(factor * crossing)) ** 2
+    found = deep.SAMPLE_STATISTICS["parity_4_exponent"](records(errors))
+    assert found[0] == pytest.approx(1.5, abs=1e-6)
+
+
+def test_an_error_that_never_falls_leaves_no_exponent():
+    errors = {(8, 100): 1.0, (8, 200): 0.9, (16, 100): 1.0, (16, 200): 0.01}
+    assert math.isnan(deep.SAMPLE_STATISTICS["parity_4_exponent"](records(errors))[0])
+
+
+def test_the_error_over_the_bound_is_taken_at_the_largest_cell():
+    found = deep.SAMPLE_STATISTICS["parity_4_over_bound"](
+        records({(12, 400): 1.0, (16, 200): 1.0, (16, 910): 0.05})
+    )
+    assert found[0] == pytest.approx(0.05 / 0.5)
+
+
+def test_an_unknown_kernel_is_refused_with_the_valid_names():
+    with pytest.raises(ValueError, match="no kernel 'gauss'; valid: rbf, laplace"):
+        certificates.cube_kernel("gauss", ParityClass(8, (2,), (1.0,)))

@@ -1,0 +1,81 @@
+"""The population loss in Hermite coefficients, and the floor that it implies."""
+
+import pytest
+import torch
+
+from hierlearn.engine.seeds import stream
+from hierlearn.quadratic.layerwise.floors import SquaredForms, greedy_floor, target_forms
+from hierlearn.quadratic.layerwise.runs import measure
+from hierlearn.quadratic.measures import plateau_gram
+from hierlearn.quadratic.runs import QuadraticConfig, group
+from hierlearn.quadratic.target import QuadraticTeachers
+
+
+def random_forms(dim: int = 4, terms: int = 3) -> SquaredForms:
+    generator = stream("test forms", 0)
+
+    def draw(*shape: int) -> torch.Tensor:
+        return 0.5 * torch.randn(*shape, generator=generator, dtype=torch.float64)
+
+    quadratic, form = draw(terms, dim, dim), draw(dim, dim)
+    return SquaredForms(
+        draw(terms), quadratic + quadratic.mT, draw(terms, dim), draw(terms), form + form.T
+    )
+
+
+def values(forms: SquaredForms, x: torch.Tensor) -> torch.Tensor:
+    squares = torch.einsum("ni,aij,nj->na", x, forms.quadratic, x)
+    traces = forms.quadratic.diagonal(dim1=1, dim2=2).sum(1)
+    s = squares - traces + x @ forms.linear.T + forms.constant
+    return s.square() @ forms.weights + torch.einsum("ni,ij,nj->n", x, forms.form, x)
+
+
+def test_the_variance_from_hermite_coefficients_is_that_of_a_large_sample():
+    forms = random_forms()
+    x = torch.randn(400_000, 4, generator=stream("test points", 0), dtype=torch.float64)
+    assert float(forms.variance()) == pytest.approx(float(values(forms, x).var()), rel=0.03)
+
+
+def test_the_coefficients_without_degree_two_ignore_any_added_quadratic_form():
+    forms = random_forms()
+    other = SquaredForms(
+        forms.weights, forms.quadratic, forms.linear, forms.constant, 3 * forms.form
+    )
+    left, right = (f.hermite(up_to_quadratic=True) for f in (forms, other))
+    torch.testing.assert_close(left, right)
+    assert not torch.allclose(forms.hermite(), other.hermite())
+
+
+def teacher_parts(gap: float = 0.2):
+    teacher = QuadraticTeachers.draw([3], dim=9, widths=(3, 2), skip=0.8, dtype=torch.float64)
+    amplitudes = teacher.amplitudes(torch.tensor([[[1, gap]]]).double())[0, 0]
+    return teacher, (teacher.first[0], teacher.mixing[0][0], teacher.skips[0][0], amplitudes)
+
+
+def test_the_target_written_as_forms_is_the_target():
+    teacher, parts = teacher_parts()
+    x = torch.randn(1, 500, 9, generator=stream("test points", 1), dtype=torch.float64)
+    y = parts[3] @ teacher.level_sums(x)[0]
+    mine = values(target_forms(*parts), x[0])
+    torch.testing.assert_close(mine - mine.mean(), y - y.mean())
+
+
+def test_there_is_no_floor_above_the_true_level_2():
+    _, parts = teacher_parts()
+    found = greedy_floor(*parts, frozen=parts[0].T @ parts[0], widths=(3, 2))
+    assert max(found.rel, found.level, found.with_readout) < 1e-8
+
+
+def test_the_floor_above_the_biased_level_2_is_that_of_greedy_training():
+    teacher, parts = teacher_parts()
+    ratio = parts[3][1:] / parts[3][:1]
+    frozen = plateau_gram(teacher.first, teacher.bias_form(), ratio)[0]
+    found = greedy_floor(*parts, frozen=frozen, widths=(3, 2))
+    assert 0 < found.with_readout < found.rel < 0.1
+    config = QuadraticConfig(
+        dim=9, widths=(3, 2), gaps=(1, 0.2), opens=(0, 1000), n_steps=3000, look_back=1,
+        n_test=20_000,
+    )  # fmt: skip
+    result = measure(group("test", [config], [3]), torch.device("cpu"))[0]
+    assert result["floor"]["rel"] == pytest.approx(found.rel, rel=1e-6)
+    assert result["final"]["rel"] == pytest.approx(found.rel, rel=0.25)

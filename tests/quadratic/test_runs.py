@@ -1,0 +1,143 @@
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+
+from hierlearn.experiment import PROFILES, Group, Run
+from hierlearn.quadratic.backward_correction.ridge import measure_kernel
+from hierlearn.quadratic.reading import each, final
+from hierlearn.quadratic.runs import QuadraticConfig, group, measure
+from hierlearn.registry import EXPERIMENTS
+from hierlearn.statistics import crossing, ratio
+
+SMALL = QuadraticConfig(
+    dim=8, widths=(3, 2), gaps=(1, 0.2), opens=(0, 40), n_steps=120, n_test=300, curve=True
+)
+CPU = torch.device("cpu")
+
+
+def first(*arms, seeds=(1,)):
+    return measure(group("test", arms, seeds), CPU)
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_every_run_belongs_to_one_group_and_its_config_survives_json(profile):
+    keys = [run.key for e in EXPERIMENTS.values() for g in e.groups(profile) for run in g.runs]
+    assert len(keys) == len(set(keys)) > 0
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_no_quadratic_run_is_trained_twice_under_two_names(profile):
+    mine = [e for e in EXPERIMENTS.values() if e.measure is measure]
+    runs = [
+        (str(sorted(r.config.items())), r.seed)
+        for e in mine
+        for g in e.groups(profile)
+        for r in g.runs
+    ]
+    assert len(runs) == len(set(runs))
+
+
+def test_profiles_differ_in_sizes_not_in_experiments_that_the_paper_profile_lacks():
+    for experiment in EXPERIMENTS.values():
+        if experiment.groups("laptop"):
+            assert experiment.groups("paper"), experiment.name
+
+
+def test_a_config_keeps_only_what_differs_from_its_defaults_and_comes_back_whole():
+    kept = SMALL.as_dict()
+    assert "rate" not in kept and kept["gaps"] == [1, 0.2]
+    assert QuadraticConfig(**kept) == SMALL
+
+
+def test_the_same_group_measures_the_same_bit_for_bit():
+    arms = [SMALL, replace(SMALL, look_back=1)]
+    assert first(*arms, seeds=(1, 2)) == first(*arms, seeds=(1, 2))
+
+
+def test_a_measurement_hardly_depends_on_the_arms_and_seeds_beside_it():
+    beside = first(SMALL, replace(SMALL, gaps=(1, 0.4)), seeds=(1, 2))[0]
+    alone = first(SMALL)[0]
+    # float32 and another shape of matrix product: equal to rounding before chaos sets in
+    assert beside["before"]["40"]["rel"] == pytest.approx(alone["before"]["40"]["rel"], rel=1e-3)
+    assert beside["plateau"]["gram2"] == pytest.approx(alone["plateau"]["gram2"], rel=1e-5)
+
+
+def test_errors_are_measured_just_before_a_stage_and_at_the_end():
+    result = first(SMALL)[0]
+    assert set(result["before"]) == {"40"}
+    assert result["curve"]["step"][0] == 0 and result["curve"]["step"][-1] == 120
+    assert result["curve"]["rel"][-1] == result["final"]["rel"]
+    assert len(result["curve"]["step"]) <= 60
+
+
+def test_levels_two_and_three_are_learned_and_the_greedy_network_stalls():
+    base = replace(SMALL, opens=(0, 300), n_steps=1500)
+    staged, greedy, permuted = first(
+        base, replace(base, look_back=1), replace(base, target="permuted")
+    )
+    assert staged["final"]["rel"] < 1e-5 < greedy["final"]["rel"]
+    assert permuted["final"]["rel"] > 0.9
+
+
+def test_a_diverging_run_is_recorded_as_such_and_does_not_harm_the_others():
+    base = replace(SMALL, optimizer="sgd", opens=(0, 0), lower_rate=0.0, watch=10)
+    base = replace(base, n_steps=400)
+    good, bad = first(replace(base, rate=0.01), replace(base, rate=10.0))
+    assert set(bad["final"].values()) == {None} and bad["half"] == {"2": None, "3": None}
+    assert good["final"]["rel"] < 1 and good["half"]["2"] is not None
+
+
+def test_the_oracle_is_the_truth_up_to_rotation_and_stays_frozen():
+    oracle = first(replace(SMALL, look_back=1, oracle=True))[0]
+    assert oracle["final"]["gram2"] < 1e-6 < oracle["before"]["40"]["gram2"]
+
+
+def test_the_arms_of_a_group_must_have_one_shape():
+    with pytest.raises(ValueError, match="must agree in everything that shapes a batch"):
+        group("test", [SMALL, replace(SMALL, dim=9)], [0])
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"target": "half"}, "target must be one of .*'debiased'.*; got 'half'"),
+        ({"loss": "hinge"}, "loss must be one of .*got 'hinge'"),
+        ({"gaps": (1, 0.2, 0.1)}, "one entry a level; got 2, 3 and 2"),
+    ],
+)
+def test_impossible_configs_are_refused(changes, words):
+    with pytest.raises(ValueError, match=words):
+        replace(SMALL, **changes)
+
+
+def test_the_crossing_is_interpolated_between_the_sizes_around_it():
+    assert crossing([10, 100], [1e-2, 1e-6], 1e-4) == pytest.approx(10**1.5)
+    assert crossing([100, 10], [1e-6, 1e-2], 1e-4) == pytest.approx(10**1.5)
+    assert math.isnan(crossing([10, 100], [1e-2, 1e-3], 1e-4))
+    assert math.isnan(crossing([10, 100], [1e-5, 1e-6], 1e-4))
+
+
+def test_statistics_give_one_value_a_seed():
+    class Measured:
+        def __init__(self, seed, gap, rel):
+            config = replace(SMALL, gaps=(1, gap)).as_dict()
+            self.config, self.seed = config, seed
+            self.measurement = {"final": {"rel": rel}}
+
+    records = [Measured(0, 0.2, 1.0), Measured(0, 0.4, 3.0), Measured(1, 0.2, None)]
+    worst = each(final("rel"), lambda c: True, max)
+    assert worst(records[:2]) == {0: 3.0}
+    assert math.isnan(worst(records)[1])
+    assert ratio(worst, worst)(records[:2]) == {0: 1.0}
+    with pytest.raises(ValueError, match="expected one run a seed, got 2"):
+        each(final("rel"), lambda c: True)(records)
+
+
+def test_kernel_ridge_becomes_exact_past_the_number_of_monomials():
+    runs = [
+        Run("kernel_samples", {"dim": 4, "n_samples": n, "widths": [2, 2]}, 0) for n in (40, 100)
+    ]
+    few, many = (r["final"]["rel"] for r in measure_kernel(Group(tuple(runs)), CPU))
+    assert many < 1e-6 < few
