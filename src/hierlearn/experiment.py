@@ -137,7 +137,38 @@ class Result(NamedTuple):
     measurement: dict[str, Any]
 
 
-Arms = Mapping[str, Config | Sequence[Config]]
+Arms = Mapping[str, Any]
+"""Configurations by name: each a `Config`, or several in a list."""
+
+
+def every(arms: Arms, *names: str) -> list[Any]:
+    """List the configurations of these arms (default: of all), each once, in their order."""
+    chosen = [arms[name] for name in names or arms]
+    flat = [one for arm in chosen for one in ((arm,) if isinstance(arm, Config) else arm)]
+    return list(dict.fromkeys(flat))
+
+
+def together(
+    name: str, arms: Callable[[str], Arms], seeds: Mapping[str, Iterable[int]]
+) -> Callable[[str], list[Group]]:
+    """Make the `groups` of an experiment that trains all its arms as one group."""
+
+    def groups(profile: str) -> list[Group]:
+        chosen = every(arms(profile))
+        return [Group.of(name, chosen, seeds[profile])] if chosen else []
+
+    return groups
+
+
+def apart(
+    name: str, arms: Callable[[str], Arms], seeds: Mapping[str, Iterable[int]]
+) -> Callable[[str], list[Group]]:
+    """Make the `groups` of an experiment with a group for each configuration."""
+
+    def groups(profile: str) -> list[Group]:
+        return [Group.of(name, [one], seeds[profile]) for one in every(arms(profile))]
+
+    return groups
 
 
 class Runs(Sequence[Any]):

@@ -125,6 +125,35 @@ def exponent(points: Sequence[tuple[float, float]]) -> float:
     return fit_slope([x for x, _ in points], [y for _, y in points])
 
 
+def needed(
+    runs: Runs,
+    arm: Arm,
+    *,
+    size: Callable[[Any], float],
+    by: Callable[[Any], Any],
+    value: Value,
+    level: float,
+    floor: float = 0.0,
+) -> dict[int, dict[Any, float]]:
+    """Return, per seed and `by(config)`, the `size(config)` at which `value` falls to `level`.
+
+    Interpolated log-log between the sizes tried, with values raised to `floor`; not a number where
+    they do not cross the level.
+    """
+    grids: dict[int, dict[Any, list[tuple[float, float]]]] = {}
+    for seed, own in runs_of(runs, arm).items():
+        for config, measurement in own:
+            points = grids.setdefault(seed, {}).setdefault(by(config), [])
+            points.append((size(config), max(value(config, measurement), floor)))
+    return {
+        seed: {
+            key: crossing([n for n, _ in points], [e for _, e in points], level)
+            for key, points in by_key.items()
+        }
+        for seed, by_key in grids.items()
+    }
+
+
 def crossing(sizes: Sequence[float], errors: Sequence[float], level: float) -> float:
     """Return the first size at which the error is at most `level`, interpolated log-log.
 

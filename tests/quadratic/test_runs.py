@@ -7,7 +7,7 @@ import torch
 from hierlearn.experiment import PROFILES, Group, Run
 from hierlearn.quadratic.backward_correction.ridge import measure_kernel
 from hierlearn.quadratic.reading import each, final
-from hierlearn.quadratic.runs import QuadraticConfig, group, measure
+from hierlearn.quadratic.runs import QuadraticConfig, measure
 from hierlearn.registry import EXPERIMENTS
 from hierlearn.statistics import crossing, ratio
 
@@ -18,7 +18,7 @@ CPU = torch.device("cpu")
 
 
 def first(*arms, seeds=(1,)):
-    return measure(group("test", arms, seeds), CPU)
+    return measure(Group.of("test", arms, seeds), CPU)
 
 
 @pytest.mark.parametrize("profile", PROFILES)
@@ -96,7 +96,7 @@ def test_the_oracle_is_the_truth_up_to_rotation_and_stays_frozen():
 
 def test_the_arms_of_a_group_must_have_one_shape():
     with pytest.raises(ValueError, match="must agree in everything that shapes a batch"):
-        group("test", [SMALL, replace(SMALL, dim=9)], [0])
+        Group.of("test", [SMALL, replace(SMALL, dim=9)], [0])
 
 
 @pytest.mark.parametrize(

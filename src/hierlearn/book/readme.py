@@ -13,9 +13,8 @@ from hierlearn.book.published import chapter_profiles, load_claims
 from hierlearn.claims import verdicts
 from hierlearn.drawing import figures
 from hierlearn.errors import RunError
-from hierlearn.quadratic.backward_correction.experiments import at_depth_gap
-from hierlearn.quadratic.reading import rows as runs_by_seed
-from hierlearn.records import Record, RecordStore
+from hierlearn.experiment import Runs
+from hierlearn.records import RecordStore
 from hierlearn.registry import EXPERIMENTS
 
 MARKERS = ("<!-- verdicts -->", "<!-- /verdicts -->")
@@ -33,7 +32,10 @@ def update(project: Project) -> None:
     write_text(page, with_table(page.read_text(encoding="utf-8"), rows))
     if one := EXPERIMENTS.get("depth_sweep"):
         records = store.read(one, profiles[one.chapter])
-        draw(records, project.root / "book/_static/readme-figure.svg")
+        draw(
+            one.runs(profiles[one.chapter], records),
+            project.root / "book/_static/readme-figure.svg",
+        )
 
 
 def with_table(text: str, rows: Sequence[verdicts.Row]) -> str:
@@ -45,12 +47,12 @@ def with_table(text: str, rows: Sequence[verdicts.Row]) -> str:
     return f"{head}\n{cards.readme_table(rows)}\n{tail}"
 
 
-def draw(records: Sequence[Record], path: Path) -> None:
+def draw(runs: Runs, path: Path) -> None:
     """Draw the level-2 error of staged four-level training, every seed, from `depth_sweep`.
 
     Does nothing where the records hold no such curves.
     """
-    chosen = [run for group in runs_by_seed(records, at_depth_gap).values() for run in group]
+    chosen = [run for group in runs.of("reference").values() for run in group]
     kept = [(config, m["curve"]) for config, m in chosen if config.curve]
     if not kept:
         return

@@ -1,17 +1,17 @@
 """What one run on a hierarchical quadratic target is, and which runs train as one batch."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from typing import Any
 
-from hierlearn.experiment import Group, Run
+from hierlearn.experiment import Config
 from hierlearn.quadratic.protocols import Protocol
 
 TARGETS = ("full", "debiased", "debiased, then full", "permuted", "independent level 3")
 
 
 @dataclass(frozen=True)
-class QuadraticConfig:
+class QuadraticConfig(Config):
     r"""One run on a hierarchical quadratic target.
 
     Attributes:
@@ -68,23 +68,17 @@ class QuadraticConfig:
     curve: bool = False
     watch: int = 0
 
+    CHOICES = {
+        "target": TARGETS, "loss": ("squared", "logistic"), "optimizer": ("adam", "sgd"),
+    }  # fmt: skip
+
     def __post_init__(self) -> None:
-        for name in ("widths", "gaps", "opens"):
-            object.__setattr__(self, name, tuple(getattr(self, name)))
-        if self.learner_widths is not None:
-            object.__setattr__(self, "learner_widths", tuple(self.learner_widths))
+        super().__post_init__()
         if not len(self.widths) == len(self.gaps) == len(self.opens):
             raise ValueError(
                 "widths, gaps and opens need one entry a level; got "
                 f"{len(self.widths)}, {len(self.gaps)} and {len(self.opens)}"
             )
-        for name, valid in (
-            ("target", TARGETS),
-            ("loss", ("squared", "logistic")),
-            ("optimizer", ("adam", "sgd")),
-        ):
-            if getattr(self, name) not in valid:
-                raise ValueError(f"{name} must be one of {valid}; got {getattr(self, name)!r}")
 
     @property
     def protocol(self) -> Protocol:
@@ -100,19 +94,7 @@ class QuadraticConfig:
             self.loss, self.n_samples, self.learner_widths, self.n_test, self.readout,
         )  # fmt: skip
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return the fields as JSON: those without a default, and those that differ from it."""
-        values = asdict(self)
-        kept = {f.name for f in fields(self) if values[f.name] != f.default}
-        return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items() if k in kept}
-
-
-def group(experiment: str, arms: Iterable[QuadraticConfig], seeds: Sequence[int]) -> Group:
-    """Make the group that trains every arm with every seed; the seed varies slowest."""
-    arms = list(arms)
-    if len({arm.shape for arm in arms}) != 1:
-        raise ValueError("the arms of a group must agree in everything that shapes a batch")
-    runs = tuple(Run(experiment, arm.as_dict(), seed) for seed in seeds for arm in arms)
-    size = sum(arms[0].learner_widths or arms[0].widths) * (arms[0].dim + 40)
-    seconds = arms[0].n_steps * (4e-4 + 5e-11 * len(runs) * arms[0].batch * size)
-    return Group(runs, seconds)
+    def seconds(self, n_runs: int) -> float:
+        """Return what a group of `n_runs` takes: a step has its own cost, and one for each run."""
+        size = sum(self.learner_widths or self.widths) * (self.dim + 40)
+        return self.n_steps * (4e-4 + 5e-11 * n_runs * self.batch * size)

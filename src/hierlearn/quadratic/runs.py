@@ -13,13 +13,13 @@ from torch import Tensor
 from hierlearn.engine.seeds import stream
 from hierlearn.experiment import Group
 from hierlearn.quadratic import measures as features
-from hierlearn.quadratic.config import QuadraticConfig, group
+from hierlearn.quadratic.config import QuadraticConfig
 from hierlearn.quadratic.networks import QuadraticNetworks
 from hierlearn.quadratic.protocols import Plan, compile_plan
 from hierlearn.quadratic.target import N_CALIBRATION, QuadraticTeachers
 from hierlearn.quadratic.training import Loop, Task
 
-__all__ = ["QuadraticConfig", "group", "measure"]
+__all__ = ["QuadraticConfig", "measure"]
 
 CURVE_POINTS = 56
 

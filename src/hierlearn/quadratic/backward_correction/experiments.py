@@ -8,19 +8,10 @@ from scratch, and the order in which joint SGD learns the levels.
 from dataclasses import replace
 from typing import Any
 
-from hierlearn.experiment import Experiment, Group
-from hierlearn.quadratic.reading import (
-    Choice,
-    Value,
-    before,
-    each,
-    final,
-    is_greedy,
-    is_staged,
-    slope,
-)
-from hierlearn.quadratic.runs import QuadraticConfig, group, measure
-from hierlearn.statistics import mean, ratio
+from hierlearn.experiment import Arms, Experiment, Group, apart, every, together
+from hierlearn.quadratic.reading import before, final
+from hierlearn.quadratic.runs import QuadraticConfig, measure
+from hierlearn.statistics import Value, each, mean, ratio, slope
 
 CHAPTER = "01_backward_feature_correction"
 SEEDS = {"smoke": range(4), "laptop": range(8), "paper": range(32)}
@@ -48,16 +39,17 @@ def three_levels(profile: str) -> QuadraticConfig:
     )  # fmt: skip
 
 
-def gap_groups(profile: str) -> list[Group]:
+def gap_arms(profile: str) -> Arms:
     """Staged training over the gaps, and the controls at gap 0.2."""
     base = three_levels(profile)
-    arms = [replace(base, gaps=(1, g), curve=g == GAP_3) for g in GAPS_3[profile]]
-    arms += [replace(base, target=t) for t in ("debiased", "permuted", "independent level 3")]
-    arms += [
-        replace(base, opens=(0, None), curve=True),
-        replace(base, gaps=(1, 0), opens=(0, None)),
-    ]
-    return [group("gap_sweep", arms, SEEDS[profile])]
+    staged = {gap: replace(base, gaps=(1, gap), curve=gap == GAP_3) for gap in GAPS_3[profile]}
+    return {
+        "staged": list(staged.values()),
+        "reference": staged[GAP_3],
+        **{t: replace(base, target=t) for t in ("debiased", "permuted", "independent level 3")},
+        "level 3 shut": replace(base, opens=(0, None), curve=True),
+        "no level 3": replace(base, gaps=(1, 0), opens=(0, None)),
+    }
 
 
 def plateau_over_formula(name: str) -> Value:
@@ -65,38 +57,27 @@ def plateau_over_formula(name: str) -> Value:
     return lambda c, m: before(3, name)(c, m) / m["plateau"][name]
 
 
-def at_gap(config: QuadraticConfig) -> bool:
-    """Say whether a staged run has the reference gap."""
-    return is_staged(config) and config.gaps[1] == GAP_3
-
-
-def _alpha_3(config: QuadraticConfig) -> float:
+def alpha_3(config: QuadraticConfig) -> float:
+    r"""Return the gap $\alpha_3$."""
     return config.gaps[1]
 
 
 GAP_STATISTICS = {
-    "plateau_gram_ratio": each(plateau_over_formula("gram2"), is_staged, mean),
-    "plateau_rotation_ratio": each(plateau_over_formula("sin2"), is_staged, mean),
-    "plateau_gram_ratio_debiased": each(
-        plateau_over_formula("gram2"), lambda c: c.target == "debiased"
-    ),
-    "plateau_rotation_ratio_debiased": each(
-        plateau_over_formula("sin2"), lambda c: c.target == "debiased"
-    ),
-    "plateau_slope": slope(_alpha_3, before(3, "gram2"), is_staged),
-    "rotation_slope": slope(_alpha_3, before(3, "sin2"), is_staged),
-    "gram_without_level_3": each(final("gram2"), lambda c: c.gaps[1] == 0),
-    "rotation_independent_level_3": each(
-        before(3, "sin2"), lambda c: c.target == "independent level 3"
-    ),
-    "correction": ratio(each(before(3, "gram2"), at_gap), each(final("gram2"), at_gap)),
+    "plateau_gram_ratio": each(plateau_over_formula("gram2"), "staged", mean),
+    "plateau_rotation_ratio": each(plateau_over_formula("sin2"), "staged", mean),
+    "plateau_gram_ratio_debiased": each(plateau_over_formula("gram2"), "debiased"),
+    "plateau_rotation_ratio_debiased": each(plateau_over_formula("sin2"), "debiased"),
+    "plateau_slope": slope(alpha_3, before(3, "gram2"), "staged"),
+    "rotation_slope": slope(alpha_3, before(3, "sin2"), "staged"),
+    "gram_without_level_3": each(final("gram2"), "no level 3"),
+    "rotation_independent_level_3": each(before(3, "sin2"), "independent level 3"),
+    "correction": ratio(each(before(3, "gram2"), "reference"), each(final("gram2"), "reference")),
     "correction_while_shut": ratio(
-        each(before(3, "gram2"), at_gap),
-        each(final("gram2"), lambda c: c.opens[1] is None and c.gaps[1] == GAP_3),
+        each(before(3, "gram2"), "reference"), each(final("gram2"), "level 3 shut")
     ),
-    "worst_error": each(final("rel"), is_staged, max),
-    "permuted_error": each(final("rel"), lambda c: c.target == "permuted"),
-    "permuted_gram": each(final("gram2"), lambda c: c.target == "permuted"),
+    "worst_error": each(final("rel"), "staged", max),
+    "permuted_error": each(final("rel"), "permuted"),
+    "permuted_gram": each(final("gram2"), "permuted"),
 }
 
 # --- four levels: the gap alpha_4 -------------------------------------------------------------
@@ -104,54 +85,46 @@ GAP_STATISTICS = {
 STEPS_4 = {"laptop": (1500, 5000, 12_000), "paper": (4000, 12_000, 30_000)}
 
 
-def depth_groups(profile: str) -> list[Group]:
+def depth_arms(profile: str) -> Arms:
     """Staged training with four levels over the gap of the fourth, and two runs without it."""
     if profile not in STEPS_4:
-        return []
+        return {}
     third, fourth, n_steps = STEPS_4[profile]
     base = QuadraticConfig(
         dim=DIM[profile], widths=(4, 3, 2), gaps=(1, GAP_3, GAP_4), opens=(0, third, fourth),
         n_steps=n_steps, batch=BATCH[profile],
     )  # fmt: skip
-    arms = [replace(base, gaps=(1, GAP_3, g), curve=g == GAP_4) for g in GAPS_4[profile]]
+    staged = {g: replace(base, gaps=(1, GAP_3, g), curve=g == GAP_4) for g in GAPS_4[profile]}
     shut = replace(base, opens=(0, third, None))
-    arms += [shut, replace(shut, gaps=(1, GAP_3, 0))]
-    return [group("depth_sweep", arms, SEEDS[profile])]
+    return {
+        "staged": list(staged.values()),
+        "reference": staged[GAP_4],
+        "level 4 shut": shut,
+        "no level 4": replace(shut, gaps=(1, GAP_3, 0)),
+    }
 
 
-def at_depth_gap(config: QuadraticConfig) -> bool:
-    """Say whether a staged four-level run has the reference gap."""
-    return is_staged(config) and config.gaps[2] == GAP_4
-
-
-def _alpha_4(config: QuadraticConfig) -> float:
+def alpha_4(config: QuadraticConfig) -> float:
+    r"""Return the gap $\alpha_4$."""
     return config.gaps[2]
-
-
-def _shut_4(config: QuadraticConfig) -> bool:
-    return config.opens[2] is None and config.gaps[2] == GAP_4
-
-
-def _absent_4(config: QuadraticConfig) -> bool:
-    return config.gaps[2] == 0
 
 
 DEPTH_STATISTICS = {
     "first_correction": ratio(
-        each(before(3, "gram2"), at_depth_gap), each(before(4, "gram2"), at_depth_gap)
+        each(before(3, "gram2"), "reference"), each(before(4, "gram2"), "reference")
     ),
-    "next_gap_slope": slope(_alpha_4, before(4, "gram2"), is_staged),
-    "gram_without_level_4": each(final("gram2"), _absent_4),
-    "level_3_slope": slope(_alpha_4, before(4, "fn3"), is_staged),
-    "level_3_without_level_4": each(final("fn3"), _absent_4),
+    "next_gap_slope": slope(alpha_4, before(4, "gram2"), "staged"),
+    "gram_without_level_4": each(final("gram2"), "no level 4"),
+    "level_3_slope": slope(alpha_4, before(4, "fn3"), "staged"),
+    "level_3_without_level_4": each(final("fn3"), "no level 4"),
     "second_correction": ratio(
-        each(before(4, "gram2"), at_depth_gap), each(final("gram2"), at_depth_gap)
+        each(before(4, "gram2"), "reference"), each(final("gram2"), "reference")
     ),
     "second_correction_while_shut": ratio(
-        each(before(4, "gram2"), at_depth_gap), each(final("gram2"), _shut_4)
+        each(before(4, "gram2"), "reference"), each(final("gram2"), "level 4 shut")
     ),
-    "final_error": each(final("rel"), at_depth_gap),
-    "final_error_while_shut": each(final("rel"), _shut_4),
+    "final_error": each(final("rel"), "reference"),
+    "final_error_while_shut": each(final("rel"), "level 4 shut"),
 }
 
 # --- the two paths of correction, and thawing ------------------------------------------------
@@ -159,33 +132,32 @@ DEPTH_STATISTICS = {
 PATHS = {"laptop": (2500, 5000, 16_000), "paper": (5000, 10_000, 30_000)}
 
 
-def path_groups(profile: str) -> list[Group]:
+def path_arms(profile: str) -> Arms:
     """Level 2 corrected through one path only, through none (greedy), and after a thaw."""
     if profile not in PATHS:
-        return []
+        return {}
     third, thaw, n_steps = PATHS[profile]
     base = replace(three_levels(profile), opens=(0, third), n_steps=n_steps, curve=True)
-    arms = [
-        base,
-        replace(base, feature_flow=0.0),
-        replace(base, output_flow=0.0),
-        replace(base, look_back=1),
-        replace(base, look_back=1, thaw=thaw),
-    ]
-    return [group("gradient_paths", arms, SEEDS[profile])]
-
-
-def _thawed(config: QuadraticConfig) -> bool:
-    return config.thaw is not None
+    return {
+        "staged": base,
+        "own output only": replace(base, feature_flow=0.0),
+        "through level 3 only": replace(base, output_flow=0.0),
+        "greedy": replace(base, look_back=1),
+        "greedy, then thawed": replace(base, look_back=1, thaw=thaw),
+    }
 
 
 PATH_STATISTICS = {
-    "own_output_only": each(final("rel"), lambda c: c.feature_flow == 0),
-    "features_only": each(final("rel"), lambda c: c.output_flow == 0),
-    "both_paths": each(final("rel"), is_staged),
-    "no_path": each(final("rel"), is_greedy),
-    "thaw_gain": ratio(each(before(4, "rel"), _thawed), each(final("rel"), _thawed)),
-    "frozen_gain": ratio(each(before(4, "rel"), _thawed), each(final("rel"), is_greedy)),
+    "own_output_only": each(final("rel"), "own output only"),
+    "features_only": each(final("rel"), "through level 3 only"),
+    "both_paths": each(final("rel"), "staged"),
+    "no_path": each(final("rel"), "greedy"),
+    "thaw_gain": ratio(
+        each(before(4, "rel"), "greedy, then thawed"), each(final("rel"), "greedy, then thawed")
+    ),
+    "frozen_gain": ratio(
+        each(before(4, "rel"), "greedy, then thawed"), each(final("rel"), "greedy")
+    ),
 }
 
 # --- plain SGD --------------------------------------------------------------------------------
@@ -193,21 +165,21 @@ PATH_STATISTICS = {
 SGD = {"laptop": (4000, 24_000), "paper": (8000, 60_000)}
 
 
-def optimizer_groups(profile: str) -> list[Group]:
+def sgd_arms(profile: str) -> Arms:
     """Staged and greedy training by plain SGD with one learning rate for all levels."""
     if profile not in SGD:
-        return []
+        return {}
     third, n_steps = SGD[profile]
     staged = replace(
         three_levels(profile), opens=(0, third), n_steps=n_steps, optimizer="sgd", rate=0.03,
         lower_rate=0.0, curve=True,
     )  # fmt: skip
-    return [group("plain_sgd", [staged, replace(staged, look_back=1)], SEEDS[profile])]
+    return {"staged": staged, "greedy": replace(staged, look_back=1)}
 
 
 SGD_STATISTICS = {
-    "staged_error": each(final("rel"), is_staged),
-    "greedy_error": each(final("rel"), is_greedy),
+    "staged_error": each(final("rel"), "staged"),
+    "greedy_error": each(final("rel"), "greedy"),
 }
 
 # --- joint training from scratch -------------------------------------------------------------
@@ -220,17 +192,17 @@ ORDER_GAPS = {
 }
 
 
-def joint_groups(profile: str) -> list[Group]:
+def joint_arms(profile: str) -> Arms:
     """All levels from step 0 by Adam, with three and with four levels."""
     if profile not in JOINT:
-        return []
+        return {}
     three, four = JOINT[profile]
     base = QuadraticConfig(
         dim=DIM[profile], widths=(4, 3), gaps=(1, GAP_3), opens=(0, 0), n_steps=three,
         batch=BATCH[profile], lower_rate=0.0,
     )  # fmt: skip
     deep = replace(base, widths=(4, 3, 2), gaps=(1, GAP_3, GAP_4), opens=(0, 0, 0), n_steps=four)
-    return [group("joint_training", [arm], SEEDS[profile]) for arm in (base, deep)]
+    return {"three levels": base, "four levels": deep}
 
 
 def hierarchy_learned(config: QuadraticConfig, measurement: dict[str, Any]) -> bool:
@@ -240,30 +212,34 @@ def hierarchy_learned(config: QuadraticConfig, measurement: dict[str, Any]) -> b
 
 
 JOINT_STATISTICS = {
-    "three_levels": each(final("rel"), lambda c: len(c.widths) == 2),
-    "four_levels": each(final("rel"), lambda c: len(c.widths) == 3),
+    "three_levels": each(final("rel"), "three levels"),
+    "four_levels": each(final("rel"), "four levels"),
 }
 
 
-def order_groups(profile: str) -> list[Group]:
+def order_arms(profile: str) -> Arms:
     """All levels from step 0: by plain SGD and by Adam over the gaps, and SGD with four levels."""
     if profile not in ORDER:
-        return []
+        return {}
     slow, fast = ORDER[profile]
     base = QuadraticConfig(
         dim=DIM[profile], widths=(4, 3), gaps=(1, GAP_3), opens=(0, 0), n_steps=slow,
         batch=BATCH[profile], lower_rate=0.0, optimizer="sgd", rate=0.005, watch=10, n_test=1000,
     )  # fmt: skip
     adam = replace(base, optimizer="adam", rate=0.003, n_steps=fast, watch=5)
-    deep = replace(base, widths=(4, 3, 2), gaps=(1, GAP_3, GAP_4), opens=(0, 0, 0))
-    seeds = SEEDS[profile]
-    return [
-        *(
-            group("learning_order", [replace(arm, gaps=(1, g)) for g in ORDER_GAPS[profile]], seeds)
-            for arm in (base, adam)
+    return {
+        "SGD": [replace(base, gaps=(1, gap)) for gap in ORDER_GAPS[profile]],
+        "Adam": [replace(adam, gaps=(1, gap)) for gap in ORDER_GAPS[profile]],
+        "SGD, four levels": replace(
+            base, widths=(4, 3, 2), gaps=(1, GAP_3, GAP_4), opens=(0, 0, 0)
         ),
-        group("learning_order", [deep], seeds),
-    ]
+    }
+
+
+def order_groups(profile: str) -> list[Group]:
+    """A group for each arm."""
+    arms = order_arms(profile)
+    return [Group.of("learning_order", every(arms, name), SEEDS[profile]) for name in arms]
 
 
 def half_learned(config: QuadraticConfig, measurement: dict[str, Any], level: int) -> float:
@@ -282,22 +258,22 @@ def _level_4_after_3(config: QuadraticConfig, measurement: dict[str, Any]) -> fl
     return half_learned(config, measurement, 4) / half_learned(config, measurement, 3)
 
 
-def trained_by(optimizer: str) -> Choice:
-    """Choose the three-level runs of an optimizer."""
-    return lambda c: c.optimizer == optimizer and len(c.widths) == 2
-
-
 ORDER_STATISTICS = {
-    "wait_slope": slope(_alpha_3, wait, trained_by("sgd")),
-    "wait_slope_adam": slope(_alpha_3, wait, trained_by("adam")),
-    "level_4_after_3": each(_level_4_after_3, lambda c: len(c.widths) == 3),
+    "wait_slope": slope(alpha_3, wait, "SGD"),
+    "wait_slope_adam": slope(alpha_3, wait, "Adam"),
+    "level_4_after_3": each(_level_4_after_3, "SGD, four levels"),
 }
 
+
+def _experiment(how: Any, name: str, arms: Any, statistics: Any) -> Experiment:
+    return Experiment(name, CHAPTER, how(name, arms, SEEDS), measure, statistics, arms)
+
+
 EXPERIMENTS = (
-    Experiment("gap_sweep", CHAPTER, gap_groups, measure, GAP_STATISTICS),
-    Experiment("depth_sweep", CHAPTER, depth_groups, measure, DEPTH_STATISTICS),
-    Experiment("gradient_paths", CHAPTER, path_groups, measure, PATH_STATISTICS),
-    Experiment("plain_sgd", CHAPTER, optimizer_groups, measure, SGD_STATISTICS),
-    Experiment("joint_training", CHAPTER, joint_groups, measure, JOINT_STATISTICS),
-    Experiment("learning_order", CHAPTER, order_groups, measure, ORDER_STATISTICS),
+    _experiment(together, "gap_sweep", gap_arms, GAP_STATISTICS),
+    _experiment(together, "depth_sweep", depth_arms, DEPTH_STATISTICS),
+    _experiment(together, "gradient_paths", path_arms, PATH_STATISTICS),
+    _experiment(together, "plain_sgd", sgd_arms, SGD_STATISTICS),
+    _experiment(apart, "joint_training", joint_arms, JOINT_STATISTICS),
+    Experiment("learning_order", CHAPTER, order_groups, measure, ORDER_STATISTICS, order_arms),
 )

@@ -20,7 +20,7 @@ from hierlearn.quadratic.reading import (
     level_3_shut,
     slope,
 )
-from hierlearn.quadratic.runs import QuadraticConfig, group, measure
+from hierlearn.quadratic.runs import QuadraticConfig, measure
 from hierlearn.statistics import mean, ratio
 
 SEEDS = {"smoke": range(4), "laptop": range(8), "paper": range(32)}
@@ -56,9 +56,9 @@ def label_groups(profile: str) -> list[Group]:
         replace(shut, target=other),
         replace(shut, gaps=(1, 0)),
     ]
-    groups = [group("labels", arms, SEEDS[profile])]
+    groups = [Group.of("labels", arms, SEEDS[profile])]
     if profile != "smoke":
-        groups.append(group("labels", [replace(shut, skip=0.0)], SEEDS[profile]))
+        groups.append(Group.of("labels", [replace(shut, skip=0.0)], SEEDS[profile]))
     return groups
 
 
@@ -68,7 +68,7 @@ def noise_groups(profile: str) -> list[Group]:
         return []
     run = base(profile)
     arms = [replace(run, flips=f, look_back=look) for f in FLIPS for look in (None, 1)]
-    return [group("label_noise", arms, SEEDS[profile])]
+    return [Group.of("label_noise", arms, SEEDS[profile])]
 
 
 def clean_error(config: QuadraticConfig, measurement: dict[str, Any]) -> float:

@@ -15,7 +15,7 @@ from hierlearn.intervals import fit_slope
 from hierlearn.quadratic.backward_correction.experiments import CHAPTER, GAP_3, SEEDS
 from hierlearn.quadratic.backward_correction.ridge import measure_kernel
 from hierlearn.quadratic.reading import each, final
-from hierlearn.quadratic.runs import QuadraticConfig, group, measure
+from hierlearn.quadratic.runs import QuadraticConfig, measure
 from hierlearn.statistics import crossing
 
 Choice = Callable[[dict[str, Any]], bool]
@@ -45,7 +45,7 @@ def pool_groups(profile: str) -> list[Group]:
     """Staged training on a fixed pool of samples: a group for every dimension and pool size."""
     third, n_steps = POOL_STEPS[profile]
     return [
-        group(
+        Group.of(
             "pool_size",
             [replace(_base(dim, third, n_steps), n_samples=round(f * dim))],
             SEEDS[profile],
@@ -58,7 +58,7 @@ def pool_groups(profile: str) -> list[Group]:
 def step_groups(profile: str) -> list[Group]:
     """Staged and greedy training on fresh samples: a group for every dimension and budget."""
     return [
-        group(
+        Group.of(
             "step_budget",
             [replace(_base(dim, n // 4, n), look_back=look_back) for look_back in (None, 1)],
             SEEDS[profile],

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from hierlearn.experiment import Experiment, Group, Measured, Statistic
-from hierlearn.quadratic.config import QuadraticConfig, group
+from hierlearn.quadratic.config import QuadraticConfig
 from hierlearn.quadratic.layerwise.runs import measure
 from hierlearn.quadratic.reading import (
     Choice,
@@ -81,7 +81,7 @@ def frozen_groups(profile: str) -> list[Group]:
     if profile != "smoke":
         third, n_steps = STEPS_3[profile]
         arms.append(replace(greedy, thaw=(third + n_steps) // 2, curve=True))
-    return [group("frozen_features", arms, SEEDS[profile])]
+    return [Group.of("frozen_features", arms, SEEDS[profile])]
 
 
 def _gap_3(config: QuadraticConfig) -> float:
@@ -154,8 +154,8 @@ def readout_groups(profile: str) -> list[Group]:
     arms = [replace(head, gaps=(1, g)) for g in GAPS_3[profile]]
     flat = replace(head, skip=0.0)
     return [
-        group("free_readout", arms, SEEDS[profile]),
-        group("free_readout", [flat], SEEDS[profile]),
+        Group.of("free_readout", arms, SEEDS[profile]),
+        Group.of("free_readout", [flat], SEEDS[profile]),
     ]
 
 
@@ -177,10 +177,10 @@ def dial_groups(profile: str) -> list[Group]:
         for k in (None, 2, 1)
     ]
     arms += [replace(base, look_back=3), replace(base, look_back=2, oracle=True, oracle_level=4)]
-    groups = [group("look_back", arms, SEEDS[profile])]
+    groups = [Group.of("look_back", arms, SEEDS[profile])]
     for dim in DIMS.get(profile, ()):
         dial = [replace(base, dim=dim, look_back=k) for k in (None, 2, 1)]
-        groups.append(group("look_back", dial, SEEDS[profile]))
+        groups.append(Group.of("look_back", dial, SEEDS[profile]))
     return groups
 
 
@@ -229,7 +229,7 @@ def five_groups(profile: str) -> list[Group]:
         opens=(0, third, fourth, fifth), n_steps=n_steps, batch=BATCH[profile],
     )  # fmt: skip
     arms = [replace(base, look_back=k) for k in (None, 3, 2, 1)]
-    return [group("five_levels", arms, FEWER[profile])]
+    return [Group.of("five_levels", arms, FEWER[profile])]
 
 
 FIVE_STATISTICS = {

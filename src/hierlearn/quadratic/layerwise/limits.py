@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from hierlearn.experiment import Experiment, Group, Measured, Statistic
-from hierlearn.quadratic.config import group
 from hierlearn.quadratic.layerwise.experiments import (
     CHAPTER,
     FEWER,
@@ -32,7 +31,7 @@ def width_groups(profile: str) -> list[Group]:
     groups = []
     for widths in WIDTHS[profile]:
         arms = [replace(base, learner_widths=widths, look_back=k) for k in (None, 1)]
-        groups.append(group("width", arms, SEEDS[profile]))
+        groups.append(Group.of("width", arms, SEEDS[profile]))
     return groups
 
 
@@ -77,8 +76,8 @@ def budget_groups(profile: str) -> list[Group]:
     longer = replace(base, opens=(0, 4 * third), n_steps=4 * n_steps)
     arms_longer = [longer, replace(longer, look_back=None)]
     return [
-        group("greedy_remedies", arms, FEWER[profile]),
-        group("greedy_remedies", arms_longer, FEWER[profile]),
+        Group.of("greedy_remedies", arms, FEWER[profile]),
+        Group.of("greedy_remedies", arms_longer, FEWER[profile]),
     ]
 
 

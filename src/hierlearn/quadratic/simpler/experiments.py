@@ -12,7 +12,6 @@ from typing import Any
 from hierlearn.experiment import Experiment, Group, Measured, Statistic
 from hierlearn.quadratic import runs as quadratic
 from hierlearn.quadratic.config import QuadraticConfig
-from hierlearn.quadratic.config import group as deep_group
 from hierlearn.quadratic.reading import each, final, rows
 from hierlearn.quadratic.simpler import runs as simple_learners
 from hierlearn.quadratic.simpler.runs import ALL_KERNELS, SimpleConfig, group
@@ -69,19 +68,19 @@ def deep_groups(profile: str) -> list[Group]:
     n_samples, seeds = N_SAMPLES[profile], SEEDS[profile]
     three = deep(profile, THREE, n_samples)
     groups = [
-        deep_group("deep_pool", [three, replace(three, target="permuted")], seeds),
-        deep_group("deep_pool", [deep(profile, FOUR, n_samples)], seeds),
+        Group.of("deep_pool", [three, replace(three, target="permuted")], seeds),
+        Group.of("deep_pool", [deep(profile, FOUR, n_samples)], seeds),
     ]
     if profile == "smoke":
         return groups
     done = {(THREE, n_samples), (FOUR, n_samples)}
     for dim in DIMS[profile]:
-        groups.append(deep_group("deep_pool", [replace(three, dim=dim)], FEWER[profile]))
+        groups.append(Group.of("deep_pool", [replace(three, dim=dim)], FEWER[profile]))
     for widths in (*MAP_3, *MAP_4[profile]):
         for n in MAP_N[profile]:
             if (widths, n) not in done:
                 arms = [deep(profile, widths, n)]
-                groups.append(deep_group("deep_pool", arms, FEWER[profile]))
+                groups.append(Group.of("deep_pool", arms, FEWER[profile]))
     return groups
 
 
