@@ -7,21 +7,11 @@ reproduced here. The logit is $e^s(\hat y-b)$ with trained s and b; the loss is 
 from dataclasses import replace
 from typing import Any
 
-from hierlearn.experiment import Experiment, Group, Statistic
-from hierlearn.quadratic.backward_correction.experiments import CHAPTER, DIM
-from hierlearn.quadratic.reading import (
-    Choice,
-    Value,
-    before,
-    each,
-    final,
-    is_greedy,
-    is_staged,
-    level_3_shut,
-    slope,
-)
+from hierlearn.experiment import Arms, Experiment, Group, Statistic, every, together
+from hierlearn.quadratic.backward_correction.experiments import CHAPTER, DIM, alpha_3
+from hierlearn.quadratic.reading import before, final
 from hierlearn.quadratic.runs import QuadraticConfig, measure
-from hierlearn.statistics import mean, ratio
+from hierlearn.statistics import each, mean, ratio, slope
 
 SEEDS = {"smoke": range(4), "laptop": range(8), "paper": range(32)}
 GAPS = {"smoke": (0.4,), "laptop": (0.4, 0.2, 0.1), "paper": (0.4, 0.2, 0.1, 0.05)}
@@ -40,66 +30,58 @@ def base(profile: str) -> QuadraticConfig:
     )  # fmt: skip
 
 
-def label_groups(profile: str) -> list[Group]:
-    """Staged, greedy and level-3-shut training over the gaps; joint training; the controls."""
+def label_arms(profile: str) -> Arms:
+    """Staged, greedy and level-3-shut training over the gaps; joint training; the controls.
+
+    Names that end in "at 0.4" hold the runs at the reference gap.
+    """
     run = base(profile)
-    shut = replace(run, opens=(0, None))
-    arms = []
-    for gap in GAPS[profile]:
-        trio = [run, replace(run, look_back=1), shut]
-        arms += [replace(arm, gaps=(1, gap)) for arm in trio]
-    other = "independent level 3"
-    arms += [
-        replace(run, opens=(0, 0), lower_rate=0.0),
-        replace(run, look_back=1, oracle=True),
-        replace(run, look_back=1, target=other),
-        replace(shut, target=other),
-        replace(shut, gaps=(1, 0)),
-    ]
-    groups = [Group.of("labels", arms, SEEDS[profile])]
-    if profile != "smoke":
-        groups.append(Group.of("labels", [replace(shut, skip=0.0)], SEEDS[profile]))
-    return groups
+    kinds = {
+        "staged": run,
+        "greedy": replace(run, look_back=1),
+        "level 3 shut": replace(run, opens=(0, None)),
+    }
+    over_gaps = {
+        name: [replace(one, gaps=(1, gap)) for gap in GAPS[profile]] for name, one in kinds.items()
+    }
+    greedy, shut, other = kinds["greedy"], kinds["level 3 shut"], "independent level 3"
+    arms: dict[str, Any] = {
+        **over_gaps,
+        **{f"{name} at {GAP}": one for name, one in kinds.items()},
+        "joint": replace(run, opens=(0, 0), lower_rate=0.0),
+        "oracle": replace(greedy, oracle=True),
+        f"greedy, {other}": replace(greedy, target=other),
+        f"level 3 shut, {other}": replace(shut, target=other),
+        "no level 3": replace(shut, gaps=(1, 0)),
+    }
+    return arms if profile == "smoke" else {**arms, "no skip": replace(shut, skip=0.0)}
 
 
-def noise_groups(profile: str) -> list[Group]:
+def label_groups(profile: str) -> list[Group]:
+    """One group with every arm, gap by gap, and one without the skip term, of another shape."""
+    arms = dict(label_arms(profile))
+    apart = [arms.pop("no skip")] if "no skip" in arms else []
+    by_gap = zip(*(arms.pop(name) for name in ("staged", "greedy", "level 3 shut")), strict=True)
+    ordered = [*(one for trio in by_gap for one in trio), *every(arms)]
+    groups = [Group.of("labels", dict.fromkeys(ordered), SEEDS[profile])]
+    return groups + [Group.of("labels", [one], SEEDS[profile]) for one in apart]
+
+
+def noise_arms(profile: str) -> Arms:
     """Staged and greedy training while a share of the training labels is flipped."""
     if profile == "smoke":
-        return []
-    run = base(profile)
-    arms = [replace(run, flips=f, look_back=look) for f in FLIPS for look in (None, 1)]
-    return [Group.of("label_noise", arms, SEEDS[profile])]
+        return {}
+    kinds = {"staged": None, "greedy": 1}
+    return {
+        f"{name}, {share:g} flipped": replace(base(profile), flips=share, look_back=look)
+        for share in FLIPS
+        for name, look in kinds.items()
+    }
 
 
 def clean_error(config: QuadraticConfig, measurement: dict[str, Any]) -> float:
     """Return the clean 0-1 test error, at least half an error, so that ratios exist."""
     return max(final("err")(config, measurement), 0.5 / config.n_test)
-
-
-def _at(choice: Choice, gap: float = GAP, skip: float = 0.8) -> Choice:
-    return lambda c: choice(c) and c.gaps[1] == gap and c.skip == skip
-
-
-def _gain(value: Value, above: Choice, below: Choice, gap: float = GAP) -> Statistic:
-    return ratio(each(value, _at(above, gap)), each(value, _at(below, gap)))
-
-
-def _gap(config: QuadraticConfig) -> float:
-    return config.gaps[1]
-
-
-def shut_out(config: QuadraticConfig) -> bool:
-    """Say whether level 3 never opens, in a target with skip term."""
-    return level_3_shut(config) and config.skip > 0
-
-
-def _independent(opens_late: bool) -> Choice:
-    return lambda c: c.target == "independent level 3" and (c.opens[1] is None) != opens_late
-
-
-def is_joint(config: QuadraticConfig) -> bool:
-    """Say whether all levels are open from the start."""
-    return config.opens[1] == 0
 
 
 def _rotation_over_formula(config: QuadraticConfig, measurement: dict[str, Any]) -> float:
@@ -108,32 +90,38 @@ def _rotation_over_formula(config: QuadraticConfig, measurement: dict[str, Any])
 
 def flip_ratio(share: float) -> Statistic:
     """Make the statistic that compares greedy and staged error at a share of flipped labels."""
-    return ratio(
-        each(clean_error, lambda c: c.flips == share and is_greedy(c)),
-        each(clean_error, lambda c: c.flips == share and is_staged(c)),
-    )
+    arms = (f"{name}, {share:g} flipped" for name in ("greedy", "staged"))
+    return _gain(*arms)
 
 
+def _gain(above: str, below: str) -> Statistic:
+    return ratio(each(clean_error, above), each(clean_error, below))
+
+
+_OTHER = "independent level 3"
 LABEL_STATISTICS = {
-    "plateau_slope": slope(_gap, final("shape2"), shut_out),
-    "shape_without_level_3": each(final("shape2"), lambda c: c.gaps[1] == 0),
-    "rotation_ratio": each(_rotation_over_formula, shut_out, mean),
-    "rotation_without_skip": each(final("sin2"), lambda c: c.skip == 0),
-    "correction": _gain(final("shape2"), shut_out, is_staged),
-    "more_steps": ratio(
-        each(before(3, "shape2"), _at(is_staged)), each(final("shape2"), _at(shut_out))
+    "plateau_slope": slope(alpha_3, final("shape2"), "level 3 shut"),
+    "shape_without_level_3": each(final("shape2"), "no level 3"),
+    "rotation_ratio": each(_rotation_over_formula, "level 3 shut", mean),
+    "rotation_without_skip": each(final("sin2"), "no skip"),
+    "correction": ratio(
+        each(final("shape2"), "level 3 shut at 0.4"), each(final("shape2"), "staged at 0.4")
     ),
-    "frozen_cost": _gain(clean_error, is_greedy, is_staged),
-    "oracle_cost": _gain(clean_error, lambda c: c.oracle, is_staged),
-    "greedy_gain": _gain(clean_error, shut_out, is_greedy),
-    "greedy_gain_independent": _gain(clean_error, _independent(False), _independent(True)),
-    "joint_shape": each(final("shape2"), is_joint),
+    "more_steps": ratio(
+        each(before(3, "shape2"), "staged at 0.4"), each(final("shape2"), "level 3 shut at 0.4")
+    ),
+    "frozen_cost": _gain("greedy at 0.4", "staged at 0.4"),
+    "oracle_cost": _gain("oracle", "staged at 0.4"),
+    "greedy_gain": _gain("level 3 shut at 0.4", "greedy at 0.4"),
+    "greedy_gain_independent": _gain(f"level 3 shut, {_OTHER}", f"greedy, {_OTHER}"),
+    "joint_shape": each(final("shape2"), "joint"),
 }
-NOISE_STATISTICS = {
-    "ratio_with_flips": flip_ratio(0.1),
-}
+NOISE_STATISTICS = {"ratio_with_flips": flip_ratio(0.1)}
 
 EXPERIMENTS = (
-    Experiment("labels", CHAPTER, label_groups, measure, LABEL_STATISTICS),
-    Experiment("label_noise", CHAPTER, noise_groups, measure, NOISE_STATISTICS),
-)
+    Experiment("labels", CHAPTER, label_groups, measure, LABEL_STATISTICS, label_arms),
+    Experiment(
+        "label_noise", CHAPTER, together("label_noise", noise_arms, SEEDS), measure,
+        NOISE_STATISTICS, noise_arms,
+    ),
+)  # fmt: skip

@@ -6,19 +6,16 @@ ridge regression with the kernel that fits the target best, the polynomial kerne
 """
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, replace
+from operator import attrgetter
 
-from hierlearn.experiment import Experiment, Group, Measured, Run, Statistic
-from hierlearn.intervals import fit_slope
+from hierlearn.experiment import Arms, Config, Experiment, Group, Runs, Statistic, apart
 from hierlearn.quadratic.backward_correction.experiments import CHAPTER, GAP_3, SEEDS
 from hierlearn.quadratic.backward_correction.ridge import measure_kernel
-from hierlearn.quadratic.reading import each, final
+from hierlearn.quadratic.reading import final
 from hierlearn.quadratic.runs import QuadraticConfig, measure
-from hierlearn.statistics import crossing
+from hierlearn.statistics import each, exponent, needed
 
-Choice = Callable[[dict[str, Any]], bool]
 ERROR = 1e-4
 DIMS = {"smoke": (10, 40), "laptop": (10, 20, 40, 80), "paper": (10, 20, 40, 80, 160, 320)}
 POOL_FACTORS = {
@@ -41,83 +38,62 @@ def _base(dim: int, third: int, n_steps: int) -> QuadraticConfig:
     )
 
 
-def pool_groups(profile: str) -> list[Group]:
-    """Staged training on a fixed pool of samples: a group for every dimension and pool size."""
+def pool_arms(profile: str) -> Arms:
+    """Staged training on a fixed pool of samples, over dimensions and pool sizes."""
     third, n_steps = POOL_STEPS[profile]
-    return [
-        Group.of(
-            "pool_size",
-            [replace(_base(dim, third, n_steps), n_samples=round(f * dim))],
-            SEEDS[profile],
-        )
-        for dim in DIMS[profile]
-        for f in POOL_FACTORS[profile]
-    ]
-
-
-def step_groups(profile: str) -> list[Group]:
-    """Staged and greedy training on fresh samples: a group for every dimension and budget."""
-    return [
-        Group.of(
-            "step_budget",
-            [replace(_base(dim, n // 4, n), look_back=look_back) for look_back in (None, 1)],
-            SEEDS[profile],
-        )
-        for dim in (DIMS[profile] if profile in STEPS else ())
-        for n in STEPS[profile]
-    ]
-
-
-def kernel_groups(profile: str) -> list[Group]:
-    """Kernel ridge regression around N = the number of monomials of degree at most 4."""
-    groups = []
-    for dim in KERNEL_DIMS[profile]:
-        for factor in KERNEL_FACTORS:
-            n_samples = round(factor * n_monomials(dim))
-            config = {"dim": dim, "n_samples": n_samples}
-            runs = tuple(Run("kernel_samples", config, seed) for seed in SEEDS[profile])
-            groups.append(Group(runs, weight=2e-8 * n_samples**2.5))
-    return groups
-
-
-def _exponent(experiment_size: str, choice: Choice) -> Statistic:
-    """Make the statistic that fits, per seed, the exponent in d of the size that ERROR takes."""
-
-    def statistic(records: Sequence[Measured]) -> dict[int, float]:
-        return {
-            seed: _fit(found) for seed, found in needed(records, experiment_size, choice).items()
-        }
-
-    return statistic
-
-
-def needed(
-    records: Sequence[Measured], size: str, choice: Choice = lambda config: True
-) -> dict[int, dict[int, float]]:
-    """Return, per seed and dimension, the size (a config field) at which the error crosses 1e-4."""
-    grids: dict[int, dict[int, list[tuple[float, float]]]] = {}
-    for record in records:
-        if choice(record.config):
-            by_dim = grids.setdefault(record.seed, {}).setdefault(record.config["dim"], [])
-            by_dim.append((record.config[size], record.measurement["final"]["rel"]))
     return {
-        seed: {
-            dim: crossing([n for n, _ in points], [e for _, e in points], ERROR)
-            for dim, points in by_dim.items()
-        }
-        for seed, by_dim in grids.items()
+        "staged": [
+            replace(_base(dim, third, n_steps), n_samples=round(factor * dim))
+            for dim in DIMS[profile]
+            for factor in POOL_FACTORS[profile]
+        ]
     }
 
 
-def _fit(found: dict[int, float]) -> float:
-    if any(math.isnan(value) for value in found.values()):
-        return math.nan
-    return fit_slope(list(found), list(found.values()))
+def step_arms(profile: str) -> Arms:
+    """Staged and greedy training on fresh samples, over dimensions and step budgets."""
+    if profile not in STEPS:
+        return {}
+    staged = [_base(dim, n // 4, n) for dim in DIMS[profile] for n in STEPS[profile]]
+    return {"staged": staged, "greedy": [replace(one, look_back=1) for one in staged]}
 
 
-def is_greedy(config: dict[str, Any]) -> bool:
-    """Say whether a run trains only its newest level."""
-    return config.get("look_back") == 1
+def step_groups(profile: str) -> list[Group]:
+    """A group for every dimension and budget, with both arms."""
+    pairs = zip(*step_arms(profile).values(), strict=True)
+    return [Group.of("step_budget", pair, SEEDS[profile]) for pair in pairs]
+
+
+@dataclass(frozen=True)
+class KernelConfig(Config):
+    """Kernel ridge regression on `n_samples` points in dimension `dim`."""
+
+    dim: int
+    n_samples: int
+
+    def seconds(self, n_runs: int) -> float:
+        """Return what `n_runs` factorizations take."""
+        return 2e-8 * self.n_samples**2.5 * n_runs / 8
+
+
+def kernel_arms(profile: str) -> Arms:
+    """Kernel ridge regression around N = the number of monomials of degree at most 4."""
+    sizes = [(d, round(f * n_monomials(d))) for d in KERNEL_DIMS[profile] for f in KERNEL_FACTORS]
+    return {"kernel": [KernelConfig(dim, n_samples) for dim, n_samples in sizes]}
+
+
+def samples_needed(runs: Runs, arm: str, size: str = "n_samples") -> dict[int, dict[int, float]]:
+    """Return, per seed and dimension, the size (a field of the configuration) that ERROR takes."""
+    size_of, dim_of = attrgetter(size), attrgetter("dim")
+    return needed(runs, arm, size=size_of, by=dim_of, value=final("rel"), level=ERROR)
+
+
+def _exponent(arm: str, size: str = "n_samples") -> Statistic:
+    """Make the statistic that fits, per seed, the exponent in d of the size that ERROR takes."""
+    return lambda runs: {
+        seed: exponent(list(found.items()))
+        for seed, found in samples_needed(runs, arm, size).items()
+    }
 
 
 def n_parameters(dim: int) -> int:
@@ -130,15 +106,21 @@ def n_monomials(dim: int) -> int:
     return math.comb(dim + 4, 4)
 
 
-POOL_STATISTICS = {"exponent": _exponent("n_samples", lambda c: True)}
+POOL_STATISTICS = {"exponent": _exponent("staged")}
 STEP_STATISTICS = {
-    "exponent": _exponent("n_steps", lambda c: not is_greedy(c)),
-    "best_greedy_error": each(final("rel"), lambda c: c.look_back == 1, min),
+    "exponent": _exponent("staged", "n_steps"),
+    "best_greedy_error": each(final("rel"), "greedy", min),
 }
-KERNEL_STATISTICS = {"exponent": _exponent("n_samples", lambda c: True)}
+KERNEL_STATISTICS = {"exponent": _exponent("kernel")}
 
 EXPERIMENTS = (
-    Experiment("pool_size", CHAPTER, pool_groups, measure, POOL_STATISTICS),
-    Experiment("step_budget", CHAPTER, step_groups, measure, STEP_STATISTICS),
-    Experiment("kernel_samples", CHAPTER, kernel_groups, measure_kernel, KERNEL_STATISTICS),
-)
+    Experiment(
+        "pool_size", CHAPTER, apart("pool_size", pool_arms, SEEDS), measure, POOL_STATISTICS,
+        pool_arms,
+    ),
+    Experiment("step_budget", CHAPTER, step_groups, measure, STEP_STATISTICS, step_arms),
+    Experiment(
+        "kernel_samples", CHAPTER, apart("kernel_samples", kernel_arms, SEEDS), measure_kernel,
+        KERNEL_STATISTICS, kernel_arms,
+    ),
+)  # fmt: skip
