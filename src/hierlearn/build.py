@@ -14,6 +14,7 @@ import yaml
 
 from hierlearn import cards, claims, scaling
 from hierlearn.experiments.base import PROFILES, Experiment
+from hierlearn.git import git
 from hierlearn.notebooks import not_ready, runs, write_text
 from hierlearn.project import Project, RunError, UsageError, experiments_of
 from hierlearn.published import chapter_profiles
@@ -193,9 +194,7 @@ def _epoch(project: Project) -> str:
     """Return the time that the site carries: the commit's, so that two builds agree."""
     if given := os.environ.get("SOURCE_DATE_EPOCH"):
         return given
-    git = ["git", "-C", str(project.root), "log", "-1", "--format=%ct"]
     try:
-        found = subprocess.run(git, capture_output=True, text=True, check=True)
+        return git(project.root, "log", "-1", "--format=%ct") or "0"
     except (OSError, subprocess.CalledProcessError):
         return "0"  # no git, or no commit yet: any fixed time will do
-    return found.stdout.strip() or "0"

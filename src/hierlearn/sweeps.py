@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from hierlearn.executors import Executor, LocalPool
 from hierlearn.experiments.base import Experiment
+from hierlearn.git import git
 from hierlearn.records import Provenance, RecordError, RecordStore, fingerprint, sole_writer
 from hierlearn.workers import Result, Unit, refuse_in_worker
 
@@ -172,14 +173,8 @@ def git_state() -> tuple[str, bool | None]:
     ("unknown", None) where the package is not part of a checkout.
     """
     here = Path(__file__).parent
-
-    def git(*arguments: str) -> str:
-        # No optional locks: killed in the middle, git would leave the reader's index locked.
-        command = ["git", "--no-optional-locks", "-C", str(here), *arguments]
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-
     try:
-        git("ls-files", "--error-unmatch", Path(__file__).name)
-        return git("rev-parse", "HEAD"), bool(git("status", "--porcelain", "--", "."))
+        git(here, "ls-files", "--error-unmatch", Path(__file__).name)
+        return git(here, "rev-parse", "HEAD"), bool(git(here, "status", "--porcelain", "--", "."))
     except (OSError, subprocess.CalledProcessError):
         return "unknown", None
