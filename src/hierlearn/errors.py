@@ -7,6 +7,7 @@ door, and then step with `plain` objects, whose methods check nothing.
 
 import inspect
 import math
+import re
 import types
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import fields, is_dataclass
@@ -22,6 +23,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 Axes = dict[str, tuple[Any, str]]
 """The sizes of axes by name, each with the argument that said so."""
 Rule = Callable[[Any, Axes, str], bool]
+_MISFIT = re.compile("size|shape|dimension|dtype|scalar type|device", re.IGNORECASE)
 
 
 def checked(function: F) -> F:
@@ -34,7 +36,7 @@ def checked(function: F) -> F:
 
     Raises:
         ValueError: it names the argument, what was given, and what would be valid; also where torch
-            refuses arguments that differ in dtype or device.
+            refuses arguments that do not fit each other in dtype, device, or else.
     """
     if isinstance(function, type):
         function.__init__ = checked(function.__init__)  # type: ignore[misc]
@@ -54,25 +56,30 @@ def checked(function: F) -> F:
         try:
             return function(*args, **named)
         except RuntimeError as error:
-            if kinds := _kinds(given):
-                raise ValueError(
-                    f"{function.__qualname__} needs tensors of one dtype on one device; got "
-                    f"{kinds}; convert them with `.to(...)`"
-                ) from error
-            raise
+            if type(error) is not RuntimeError or not _MISFIT.search(str(error)):
+                raise
+            raise ValueError(
+                f"{function.__qualname__} needs arguments that fit each other in shape, dtype and "
+                f"device; got {_list(given)}, for which torch says: {error}"
+            ) from error
         except IndexError as error:
             raise ValueError(
                 f"{function.__qualname__} was given an index that must lie inside what it indexes, "
                 f"counted from 0: {error}"
             ) from error
 
+    door.unchecked = function  # type: ignore[attr-defined]
     return door  # type: ignore[return-value]
 
 
 @cache
 def _contract(function: Any) -> tuple[list[str], list[tuple[str, Rule, Any]], bool]:
     """Return the names of parameters, the rules of those that have one, and if it is a method."""
-    parameters = list(inspect.signature(function).parameters.values())
+    known = inspect.unwrap(function).__globals__
+    parameters = [
+        p.replace(annotation=known.get(p.annotation, Any)) if isinstance(p.annotation, str) else p
+        for p in inspect.signature(function).parameters.values()
+    ]
     names = [p.name for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
     every = [(p.name, _rule(p.annotation), p.annotation) for p in parameters]
     rules = [(name, rule, annotation) for name, rule, annotation in every if rule is not None]
@@ -82,7 +89,7 @@ def _contract(function: Any) -> tuple[list[str], list[tuple[str, Rule, Any]], bo
 def plain(thing: T) -> T:
     """Return the same function or object, state shared, that checks nothing, for inner loops."""
     if inspect.isfunction(thing):
-        return thing.__wrapped__  # type: ignore[attr-defined]
+        return thing.unchecked  # type: ignore[attr-defined]
     kind: Any = type(thing)
     twin = object.__new__(_plain_class(kind))
     object.__setattr__(twin, "__dict__", thing.__dict__)
@@ -92,11 +99,7 @@ def plain(thing: T) -> T:
 @cache
 def _plain_class(kind: Any) -> Any:
     every = {name: value for cls in kind.__mro__[::-1] for name, value in vars(cls).items()}
-    own = {
-        name: value.__wrapped__  # type: ignore[attr-defined]
-        for name, value in every.items()
-        if inspect.isfunction(value) and value.__code__.co_name == "door"
-    }
+    own = {name: value.unchecked for name, value in every.items() if hasattr(value, "unchecked")}
     return type(kind.__name__, (kind,), own)
 
 
@@ -146,6 +149,14 @@ def _rule(annotation: Any) -> Rule | None:
         return _entries_rule(tuple, [_rule(one) for one in inner], len(inner))
     if origin is not None and issubclass(origin, Sequence):
         return _entries_rule(origin, [_rule(inner[0])], None)
+    if origin in (Iterable, Collection):
+        # Entries only of what may be read twice; their functions have words for nan themselves.
+        listed = _entries_rule(Sequence, [_is_real if inner[0] is float else _rule(inner[0])], None)
+        return lambda value, axes, name: (
+            listed(value, axes, name)
+            if isinstance(value, (list, tuple, str))
+            else isinstance(value, origin)
+        )
     kind = type(None) if annotation is None else origin or annotation
     if kind is int:
         return lambda value, axes, name: isinstance(value, Integral)
@@ -154,6 +165,10 @@ def _rule(annotation: Any) -> Rule | None:
     if not isinstance(kind, type) or kind in (object, inspect.Parameter.empty):
         return None
     return lambda value, axes, name: isinstance(value, kind)
+
+
+def _is_real(value: Any, axes: Axes, name: str) -> bool:
+    return isinstance(value, Real)
 
 
 def _entries_rule(kind: type, rules: list[Rule | None], length: int | None) -> Rule:
@@ -262,14 +277,11 @@ def _given(value: Any) -> str:
     return shown if len(shown) < 200 else f"{shown[:200]}.."
 
 
-def _kinds(given: dict[str, Any]) -> str:
-    """List the dtypes and devices of the tensors among arguments and their fields, if several."""
-    found: dict[tuple[str, str], str] = {}
+def _list(given: dict[str, Any]) -> str:
+    """List the tensors among arguments and their fields."""
+    found = []
     for name, value in given.items():
-        own = getattr(value, "__dict__", {}) if not isinstance(value, Tensor) else {}
-        for one in (value, *own.values()):
-            if isinstance(one, Tensor) and one.is_floating_point():
-                found.setdefault((str(one.dtype), str(one.device)), name)
-    if len(found) < 2:
-        return ""
-    return ", ".join(f"{name}: {dtype} on {device}" for (dtype, device), name in found.items())
+        fields = getattr(value, "__dict__", {}) if not isinstance(value, Tensor) else {}
+        every = {name: value} | {f"{name}.{field}": own for field, own in fields.items()}
+        found += [f"{k} = {_given(v)}" for k, v in every.items() if isinstance(v, Tensor)]
+    return ", ".join(found)

@@ -74,6 +74,8 @@ def weighted_k_means(
     """Cluster points by weighted k-means++, all restarts at once; keep the least inertia."""
     if not 1 <= k <= len(points):
         raise ValueError(f"k must lie in 1..{len(points)}, the number of points; got {k}")
+    if not bool((weights >= 0).all()) or not float(weights.sum()) > 0:
+        raise ValueError(f"weights must be at least 0, not all zero; got {weights.tolist()}")
     points, weights = points.double(), weights.double()
     n = len(points)
     squares = points.square().sum(1)

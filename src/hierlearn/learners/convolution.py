@@ -64,8 +64,10 @@ class Shape:
         self.check_stage(stage)
         return prod(self.patches[stage:])
 
+    @checked
     def check_stage(self, stage: int, lowest: int = 0) -> None:
         """Raise ValueError unless `stage` is one of `lowest`..L."""
+        at_least(0, lowest=lowest)
         if not lowest <= stage <= self.n_layers:
             raise ValueError(f"stage must lie in {lowest}..{self.n_layers}; got {stage}")
 
@@ -99,6 +101,9 @@ class TrainingSets:
                 f"sizes must be at least 1 and add up to all {len(self.labels)} strings; "
                 f"got {list(self.sizes)}"
             )
+        for name, numbers in (("inputs", self.inputs), ("labels", self.labels)):
+            if int(numbers.min()) < 0:
+                raise ValueError(f"{name} must be at least 0; got {int(numbers.min())}")
         self.starts = [sum(self.sizes[:r]) for r in range(len(self.sizes))]
         self._left = [torch.empty(0, dtype=torch.int64) for _ in self.sizes]
 
@@ -127,6 +132,9 @@ class Head:
 
     stage: int
     weights: Float[Tensor, "run inputs class"]
+
+    def __post_init__(self) -> None:
+        at_least(1, stage=self.stage)
 
 
 class PatchNetworks:
@@ -270,9 +278,9 @@ class PatchNetworks:
 @checked
 def forward(
     shape: Shape,
-    eye: Tensor,
-    weights: Sequence[Tensor],
-    biases: Sequence[Tensor],
+    eye: Float[Tensor, "symbol symbol"],
+    weights: Sequence[Float[Tensor, "run _ width"]],
+    biases: Sequence[Float[Tensor, "run width"]],
     strings: Integer[Tensor, "run batch dim"],
     stage: int,
 ) -> list[Tensor]:
@@ -291,8 +299,18 @@ def forward(
 
 
 @checked
-def read_out(shape: Shape, top: Tensor, head: Tensor, batch: int) -> Tensor:
+def read_out(
+    shape: Shape,
+    top: Float[Tensor, "run rows width"],
+    head: Float[Tensor, "run inputs class"],
+    batch: int,
+) -> Float[Tensor, "run batch class"]:
     """Compute the logits from the activations of a stage."""
+    if batch < 1 or top.shape[1] * top.shape[2] != batch * head.shape[1]:
+        raise ValueError(
+            f"the activations of {batch} strings must be {head.shape[1]} numbers each, as the head "
+            f"reads; got shape {list(top.shape)}"
+        )
     return torch.bmm(top.view(len(top), batch, -1), head).mul_(1 / head.shape[1])
 
 

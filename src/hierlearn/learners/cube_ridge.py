@@ -60,6 +60,13 @@ class CubeKernel:
     values: Float[Tensor, "distance"]
     eigenvalues: Float[Tensor, "degree"]
 
+    def __post_init__(self) -> None:
+        if not len(self.values) == len(self.eigenvalues) == self.dim + 1:
+            raise ValueError(
+                f"values and eigenvalues must be dim + 1 = {self.dim + 1} each; got "
+                f"{len(self.values)} and {len(self.eigenvalues)}"
+            )
+
     @classmethod
     @checked
     def of(cls, kernel: DotProduct, dim: int) -> "CubeKernel":
@@ -134,6 +141,9 @@ class Factorization:
     spectrum: Float[Tensor, "n"]
     basis: Float[Tensor, "n n"]
     square: Float[Tensor, "n n"]
+
+    def __post_init__(self) -> None:
+        check_indices(self.kernel.dim + 1, distances=self.distances)
 
     @classmethod
     @checked

@@ -24,7 +24,7 @@ RIDGES = (1e-8, 1e-5, 1e-3)
 class Iterate:
     """One round: the metric used, and the errors of the ridge that did best on validation data."""
 
-    metric: Tensor
+    metric: Float[Tensor, "dim dim"]
     validation: float
     test: float
 
@@ -84,6 +84,7 @@ def gradient_outer_product(
 
     `inner` holds $x_i^\top Mx_j$.
     """
+    at_least(1, degree=degree)
     slopes = degree * (1 + inner) ** (degree - 1) * weights
     gradients = slopes @ train @ metric
     return gradients.T @ gradients / len(train)

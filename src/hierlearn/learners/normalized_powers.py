@@ -28,7 +28,7 @@ class Normalization:
     """One batch normalization: forward, backward, and the running averages."""
 
     @checked
-    def __init__(self, n_runs: int, width: int, like: Tensor) -> None:
+    def __init__(self, n_runs: int, width: int, like: Float[Tensor, "..."]) -> None:
         at_least(1, n_runs=n_runs, width=width)
         self.mean = like.new_zeros(n_runs, width, 1)
         self.variance = like.new_ones(n_runs, width, 1)

@@ -50,8 +50,8 @@ def monomials(x: Float[Tensor, "n dim"]) -> Float[Tensor, "n features"]:
 class Stage:
     """A fitted stage: what it predicts on the three sets, and its weights on raw monomials."""
 
-    predictions: tuple[Tensor, Tensor, Tensor]
-    weights: Tensor
+    predictions: tuple[Float[Tensor, "_"], Float[Tensor, "_"], Float[Tensor, "_"]]
+    weights: Float[Tensor, "monomial"]
 
 
 @checked

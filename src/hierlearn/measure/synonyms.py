@@ -52,6 +52,14 @@ def _n_parents(parents: Tensor) -> int:
     return int(parents.max()) + 1
 
 
+def _check_pairs(n_within: float, n_between: float, least: int) -> None:
+    if not n_within or not n_between:
+        raise ValueError(
+            f"counts must have, at some position, two types of one parent and two of different "
+            f"parents with {least} data or more each; got {n_within:g} and {n_between:g} pairs"
+        )
+
+
 @checked
 def detectability(
     counts: Float[Tensor, "type position label"], parents: Int64[Tensor, "type"], *, least: int = 2
@@ -64,11 +72,15 @@ def detectability(
     frequencies of type mu at position j. Cells with fewer than `least` data are left out.
     """
     n_parents = _n_parents(parents)
+    counts = counts.double()
     total = counts.sum(2)
     frequencies = counts / total.clamp(min=1)[:, :, None]
     within, n_within, between, n_between = _pair_sums(
         frequencies, total >= least, parents, n_parents
     )
+    _check_pairs(n_within, n_between, least)
+    if not within:
+        raise ValueError("R needs synonyms whose label frequencies differ; all of them are equal")
     return (between / n_between) / (within / n_within)
 
 
@@ -116,12 +128,16 @@ def conditions(
     $E|\hat p-p|^2$ for multinomial counts; the floor of a squared distance is twice its mean.
     """
     n_parents = _n_parents(parents)
+    counts = counts.double()
     total = counts.sum(2)
     kept = total >= least
     p = counts / total.clamp(min=1)[:, :, None]
     noise = (1 - p.square().sum(2)) / (total - 1).clamp(min=1)
     floor = 2 * float(noise[kept].mean())
     within, n_within, between, n_between = _pair_sums(p, kept, parents, n_parents)
+    _check_pairs(n_within, n_between, least)
+    if not floor > 0:
+        raise ValueError("conditions need sampling noise; every cell has data of one label only")
     inside, outside = within / n_within, between / n_between
     return Conditions(
         (outside - inside) / floor,

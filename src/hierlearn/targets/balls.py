@@ -136,7 +136,8 @@ def bessel_scale(dim: int) -> float:
 def bessel_density(radii: ArrayLike, dim: int) -> Array:
     r"""Compute the density of the radius under $\bar\mu_d$: $d\,J_{d/2}^2(c\rho)/\rho$ (p. 20)."""
     rho = np.asarray(radii, dtype=float)
-    return dim * special.jv(dim / 2, bessel_scale(dim) * rho) ** 2 / np.maximum(rho, 1e-300)
+    density = dim * special.jv(dim / 2, bessel_scale(dim) * rho) ** 2 / np.maximum(rho, 1e-300)
+    return np.asarray(density)
 
 
 @lru_cache

@@ -37,12 +37,17 @@ class Block:
         radices: synonyms of each of its tree nodes, level by level, left to right.
     """
 
-    table: Tensor
+    table: UInt8[Tensor, "row written"]
     n_choices: int
     n_nodes: int
     top: int
     n_levels: int
     radices: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        at_least(1, n_choices=self.n_choices, n_nodes=self.n_nodes, n_levels=self.n_levels)
+        at_least(0, top=self.top)
+        _check_radices(self.radices)
 
     @property
     def n_rows(self) -> int:

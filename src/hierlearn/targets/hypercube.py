@@ -160,6 +160,8 @@ class Hierarchies:
     amplitudes: tuple[float, ...]
 
     def __post_init__(self) -> None:
+        if self.order.numel() and int(self.order.min()) < 0:
+            raise ValueError(f"order must be at least 0; got {int(self.order.min())}")
         used = 2 ** len(self.amplitudes)
         if used < 2 or self.order.shape[1] != used or self.signs.shape[1] != used // 2:
             raise ValueError(

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from hierlearn.capture import Drawn, Step, ahead, captured
@@ -78,7 +78,7 @@ class Batches:
     """The data streams of the seeds: inputs `[seed, batch, dim]` and their basis functions."""
 
     @checked
-    def __init__(self, task: Task, batch: int, like: Tensor) -> None:
+    def __init__(self, task: Task, batch: int, like: Float[Tensor, "..."]) -> None:
         at_least(1, batch=batch)
         self.task, self.like = task, like
         self._teachers = plain(task.teachers)
@@ -99,6 +99,9 @@ class Batches:
         self.seeds = torch.arange(len(task.seeds), device=like.device)[:, None]
         labels = task.thresholds is not None
         self.flips = labels and task.flips is not None and bool(task.flips.any())
+
+    def _axes(self) -> dict[str, int]:
+        return dict(zip(("seed", "batch", "dim"), self.x.shape, strict=True))
 
     def _basis(self, x: Tensor) -> Tensor:
         if self.uses_all:
@@ -125,13 +128,22 @@ class Batches:
         return drawn, torch.stack([torch.rand(batch, generator=g) for g in self.label_noise])
 
     @checked
-    def flipped(self, noise: Tensor, probability: Tensor) -> Tensor:
+    def flipped(
+        self, noise: Float[Tensor, "seed batch"], probability: Float[Tensor, "arm"]
+    ) -> Bool[Tensor, "seed arm batch"]:
         """Return which labels of the batch are flipped, `[seed, arm, batch]`, from their draw."""
         return noise[:, None, :].to(probability.device) < probability[None, :, None]
 
     @checked
-    def read(self, drawn: Tensor) -> tuple[Tensor, Tensor]:
+    def read(
+        self, drawn: Float[Tensor, "seed batch dim"] | Int64[Tensor, "seed batch"]
+    ) -> tuple[Tensor, Tensor]:
         """Return the inputs of a draw and their basis functions."""
+        if (drawn.ndim == 3) != (self.pool is None):
+            raise ValueError(
+                "read needs what `draw` returned, inputs or, of a pool, indices; got shape "
+                f"{list(drawn.shape)}"
+            )
         if self.pool is None:
             x = drawn.to(self.like)
             return x, self._basis(x)

@@ -107,6 +107,14 @@ class Plan:
     trained: Bool[Tensor, "start run owner"]
     rates: Float[Tensor, "step run owner"]
 
+    def __post_init__(self) -> None:
+        starts = self.starts
+        if len(starts) != len(self.gates) or starts != sorted({0, *starts}):
+            raise ValueError(
+                f"starts must ascend from 0, one for each of {len(self.gates)} rows of gates; "
+                f"got {starts}"
+            )
+
 
 @checked
 def compile_plan(

@@ -61,10 +61,14 @@ def adam(
     for step, (scales, batch) in enumerate(zip(schedule, batches, strict=True)):
         if step in at:
             observe(step)
-        if batch[1].shape != (net.n_runs, batch[0].shape[1]):
+        inputs, labels = batch
+        size = labels.shape[-1] if labels.ndim else 0
+        wanted = (net.n_seeds, size, net.dim + 1), (net.n_runs, size)
+        if (inputs.shape, labels.shape) != wanted:
             raise ValueError(
-                f"labels must be [run, batch], {[net.n_runs, batch[0].shape[1]]}; got shape "
-                f"{list(batch[1].shape)} at step {step}"
+                "a batch must be inputs [seed, batch, dim + 1] and labels [run, batch] with "
+                f"seed = {net.n_seeds}, dim = {net.dim}, run = {net.n_runs}; got shapes "
+                f"{list(inputs.shape)} and {list(labels.shape)} at step {step}"
             )
         run(scales, *batch)
     if n_steps in at:
