@@ -18,6 +18,7 @@ from hierlearn.book.project import Project, experiments_of
 from hierlearn.book.published import chapter_profiles
 from hierlearn.book.site_files import dead_links, drop_templates, pack
 from hierlearn.claims import verdicts
+from hierlearn.engine.git import git
 from hierlearn.errors import RunError, UsageError
 from hierlearn.experiment import PROFILES, Experiment
 from hierlearn.records import Provenance, RecordStore, computed
@@ -221,9 +222,7 @@ def _epoch(project: Project) -> str:
     """Return the time that the site carries: the commit's, so that two builds agree."""
     if given := os.environ.get("SOURCE_DATE_EPOCH"):
         return given
-    git = ["git", "-C", str(project.root), "log", "-1", "--format=%ct"]
     try:
-        found = subprocess.run(git, capture_output=True, text=True, check=True)
+        return git(project.root, "log", "-1", "--format=%ct") or "0"
     except (OSError, subprocess.CalledProcessError):
         return "0"  # no git, or no commit yet: any fixed time will do
-    return found.stdout.strip() or "0"
