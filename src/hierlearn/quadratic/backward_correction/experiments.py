@@ -9,8 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from hierlearn.experiment import Arms, Experiment, Group, apart, every, together
-from hierlearn.quadratic.reading import before, final
-from hierlearn.quadratic.runs import QuadraticConfig, measure
+from hierlearn.quadratic.runs import QuadraticConfig, before, final, measure
 from hierlearn.statistics import Value, each, mean, ratio, slope
 
 CHAPTER = "01_backward_feature_correction"

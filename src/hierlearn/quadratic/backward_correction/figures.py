@@ -35,7 +35,7 @@ from hierlearn.quadratic.backward_correction.samples import (
     n_parameters,
     samples_needed,
 )
-from hierlearn.quadratic.reading import before, final
+from hierlearn.quadratic.runs import before, final
 from hierlearn.statistics import Value, geometric_mean, number
 
 LEVELS = {"gram2": "level 2 (gram2)", "fn3": "level 3", "fn4": "level 4"}
