@@ -62,20 +62,13 @@ records = "_build/records"
 
 # %% tags=["hide-input"]
 import matplotlib.pyplot as plt
-import numpy as np
-from matplotlib.patches import Rectangle
 
 from hierlearn.book import pages
-from hierlearn.drawing import figures, steered
-from hierlearn.quadratic.layerwise import experiments as layerwise
-from hierlearn.quadratic.layerwise import limits as layerwise_limits
-from hierlearn.quadratic.layerwise.experiments import at, looks, mse, rel
-from hierlearn.quadratic.reading import is_greedy, is_staged, rows
+from hierlearn.quadratic.layerwise import figures
 
 chapter = pages.open_chapter(
     "03_layerwise_failure", profile=profile, device=device, records=records
 )
-plt.rcParams.update(figures.RC)
 
 # %% [markdown]
 # ## Freezing in twenty lines
@@ -161,138 +154,23 @@ for row in chapter.rows:
 #
 # Four levels, opened one after the other. Each row is a level of the network, each column a moment of training.
 
-# %% tags=["hide-input"]
-four = at(lambda c: c.curve and not c.oracle, gaps=(1, layerwise.GAP_3, layerwise.GAP_4))
-LEVELS = {2: "gram2", 3: "fn3", 4: "fn4"}
-DARKEST, LIGHTEST = 0.0, -8.0
-
-
-def level_errors(look_back, level):
-    """Squared error of a level over time, geometric mean over seeds."""
-    chosen = rows(runs["look_back"], lambda c: four(c) and c.look_back == look_back)
-    kept = [m["curve"] for group in chosen.values() for _, m in group]
-    values = np.array([curve[LEVELS[level]] for curve in kept], dtype=float)
-    squared = values**2 if level == 2 else values
-    return np.array(kept[0]["step"]), np.exp(np.log(np.maximum(squared, 1e-16)).mean(0)), len(kept)
-
-
-config = next(c for group in rows(runs["look_back"], four).values() for c, _ in group)
-fig, axes = plt.subplots(2, 1, figsize=(figures.WIDTH, 3.9), sharex=True)
-parts = []
-for ax, (title, look_back) in zip(
-    axes, {"greedy: only the newest level trains": 1, "staged: all open levels train": None}.items()
-):
-    for row_number, level in enumerate(LEVELS):
-        steps, errors, n_seeds = level_errors(look_back, level)
-        width = steps[1] - steps[0]
-        shade = np.clip((np.log10(errors) - LIGHTEST) / (DARKEST - LIGHTEST), 0.02, 1)
-        shade = np.round(shade, 2)
-        edges = [0, *(np.flatnonzero(np.diff(shade)) + 1), len(shade)]
-        for first, last in zip(edges, edges[1:]):  # one rectangle per run of equal shade: no seams
-            left, right = steps[first] - width / 2, steps[last - 1] + width / 2
-            box = (left, row_number - 0.45), right - left, 0.9
-            ax.add_patch(
-                Rectangle(*box, facecolor=figures.COLORS[0], alpha=float(shade[first]), linewidth=0, antialiased=False)
-            )  # fmt: skip
-        parts.append(f"{title.split(':')[0]} level {level} {errors[-1]:.0e} at the end")
-        if level < 4:
-            before = errors[np.searchsorted(steps, config.opens[level - 1]) - 1]
-            parts[-1] += f", after {before:.0e} when level {level + 1} opens"
-    for opened in config.opens[1:]:
-        ax.axvline(opened, color=figures.INK, linewidth=0.9, linestyle=(0, (3, 2)))
-    ax.set(xlim=(-width / 2, steps[-1] + width / 2), ylim=(-0.6, 2.6), title=title)
-    ax.set_yticks(range(3), [f"level {level}" for level in LEVELS])
-    ax.grid(False)
-axes[1].set_xlabel("step")
-figures.show(
-    fig,
-    name="levels-over-time",
-    alt=f"Squared feature errors of three levels over {steps[-1]} steps, geometric means of {n_seeds} seeds: " + "; ".join(parts) + ".",
-    caption="Feature error of each level (rows) over training (columns): full color is a squared error of 1, blank one of $10^{-8}$. Dashed lines: "
-    "level 3 opens, then level 4. Frozen levels keep their error; trained ones are corrected by each newcomer.",
-    **chapter.recompute("look_back"),
-);  # fmt: skip
+# %%
+chapter.show(figures.levels_over_time)
 
 # %% [markdown]
 # **Steer it.** Choose how many of the newest levels train, and see the same runs as curves. Notice which
 # levels fall when the next one opens, which stay where they were frozen, and where the whole ends.
 
-# %% tags=["hide-input"]
-FOLLOWED = {
-    **{key: f"level {level}" for level, key in LEVELS.items()},
-    "rel": "relative test error",
-}
-moments = {f"level {level} opens": step for level, step in zip((3, 4), config.opens[1:])}
-DIAL = {1: "1, greedy (newest)", 2: "2, newest two", 3: "3, staged (all)"}
-states = {}
-for depth in DIAL:
-    look_back = None if depth == len(config.widths) else depth
-    chosen = rows(runs["look_back"], lambda c: four(c) and c.look_back == look_back)
-    kept = [m["curve"] for group in chosen.values() for _, m in group]
-    if not kept:
-        continue
-    lines = []
-    for index, (key, label) in enumerate(FOLLOWED.items()):
-        power = 2 if key == "gram2" else 1
-        points = {
-            t: [curve[key][i] ** power for curve in kept] for i, t in enumerate(kept[0]["step"])
-        }
-        lines.append(steered.over_seeds(label, points, index=index, floor=1e-16))
-    text = f"Look-back {DIAL[depth]}. After {kept[0]['step'][-1]} steps: "
-    states[(depth,)] = steered.State(
-        lines, text + ", ".join(f"{one.label} {one.at()}" for one in lines) + "."
-    )
-_ = steered.steer(
-    name="steer-look-back", controls={"look-back depth": DIAL}, states=states, start=(1,),
-    axes=(steered.Axis("step"), steered.Axis("squared error of the features, relative test error", log=True)),
-    steps=moments,
-    caption=f"Errors of the levels and of the whole at a look-back depth: geometric mean of {len(kept)} seeds with 95 % interval.",
-    **chapter.recompute("look_back"),
-)  # fmt: skip
+# %%
+chapter.show(figures.steer_look_back)
 
 # %% [markdown]
 # ### The look-back dial
 #
 # How many of the newest levels train? One is greedy, all is staged. Target, seeds, data, and budget are the same at every setting.
 
-# %% tags=["hide-input"]
-fig, axes = plt.subplots(1, 2, sharey=True)
-dials = (
-    ("three levels", rows(runs["frozen_features"], at(lambda c: c.target == "full" and not c.oracle and c.thaw is None, gaps=(1, layerwise.GAP_3))), (1, None)),
-    ("four levels", rows(runs["look_back"], at(lambda c: not c.oracle, gaps=(1, layerwise.GAP_3, layerwise.GAP_4), dim=20)), (1, 2, None)),
-)  # fmt: skip
-parts = []
-for index, (ax, (title, chosen, settings)) in enumerate(zip(axes, dials)):
-    values = [
-        [next(rel(c, m) for c, m in chosen[s] if c.look_back == k) for k in settings]
-        for s in sorted(chosen)
-    ]
-    mean, low, high = figures.series(
-        ax, range(len(settings)), values, label=title, marker=True, index=index
-    )
-    ax.set_xticks(
-        range(len(settings)),
-        ["greedy\n(newest)", "newest two", "staged\n(all)"]
-        if len(settings) == 3
-        else ["greedy\n(newest)", "staged\n(all)"],
-    )
-    ax.set_xlim(-0.4, len(settings) - 0.6)
-    figures.log_axes(ax, "y")
-    ax.set_title(title)
-    parts.append(
-        f"{title}: "
-        + ", ".join(
-            f"{'all' if k is None else k} trained {m:.1e} [{a:.1e}, {b:.1e}]"
-            for k, m, a, b in zip(settings, mean, low, high)
-        )
-    )
-axes[0].set_ylabel("final relative test error")
-figures.show(
-    fig, name="dial", alt=f"Final error against look-back, geometric means and intervals of {len(values)} seeds. " + "; ".join(parts) + ".",
-    caption="Final relative error against how many of the newest levels train: every seed, geometric mean, 95 % interval. Errors below "
-    "$10^{-12}$ are float32 noise and are raised to it.",
-    **chapter.recompute("frozen_features", "look_back"),
-);  # fmt: skip
+# %%
+chapter.show(figures.dial)
 
 # %% [markdown]
 # With three levels, freezing multiplies the final error by {glue:text}`layerwise.F1`, where errors below $10^{-12}$ count as $10^{-12}$; with four, by {glue:text}`layerwise.F1d`. At four levels each turn of
@@ -307,56 +185,8 @@ figures.show(
 # ### Error against the gap
 
 
-# %% tags=["hide-input"]
-def over_gaps(name, choice, value, index):
-    chosen = rows(runs[name], choice)
-    lines = [
-        [value(c, m) for c, m in sorted(chosen[s], key=lambda r: r[0].gaps[index])]
-        for s in sorted(chosen)
-    ]
-    return sorted({c.gaps[index] for group in chosen.values() for c, _ in group}), lines
-
-
-def floor(part):
-    return lambda c, m: m["floor"][part] * m["variance"]
-
-
-fig, ax = plt.subplots(figsize=(figures.WIDTH, 3.9))
-arms = [
-    ("greedy", "frozen_features", is_greedy, "rel"),
-    ("staged", "frozen_features", is_staged, None),
-]
-if runs.get("free_readout"):
-    arms.insert(1, ("greedy, free readout", "free_readout", lambda c: c.skip > 0, "readout"))
-parts = []
-for index, (label, name, choice, part) in enumerate(arms):
-    gaps, values = over_gaps(name, choice, mse, 1)
-    mean, _, _ = figures.series(
-        ax, gaps, values, label=label, marker=True, index=index, floor=1e-13
-    )
-    parts.append(f"{label} {mean[0]:.1e} at gap {gaps[0]:g} and {mean[-1]:.1e} at gap {gaps[-1]:g}")
-    if part:
-        _, predicted = over_gaps("frozen_features", is_greedy, floor(part), 1)
-        level = np.exp(np.log(predicted).mean(0))
-        ax.plot(
-            gaps,
-            level,
-            color=figures.INK,
-            linestyle="",
-            marker="x",
-            markersize=9,
-            label="predicted floor" if index == 0 else None,
-        )
-        parts[-1] += f" (predicted {level[0]:.1e} and {level[-1]:.1e})"
-figures.log_axes(ax, "xy", x_ticks=gaps)
-ax.set(xlabel=r"information gap $\alpha_3$", ylabel="mean squared error")
-ax.legend(loc="center right")
-figures.show(
-    fig, name="gap", alt=f"Mean squared error at three levels, geometric means of {len(values)} seeds: " + "; ".join(parts) + ".",
-    caption="Mean squared error at three levels against the gap. Crosses: the floor that the closed-form bias of level 2 implies, without and with "
-    "a free quadratic readout.",
-    **chapter.recompute("frozen_features", "free_readout"),
-);  # fmt: skip
+# %%
+chapter.show(figures.gap)
 
 # %% [markdown]
 # The floor of greedy training has exponent {glue:text}`layerwise.F2` in $\alpha_3$ (predicted: 2), and its height is {glue:text}`layerwise.F2p` times the predicted one. Of
@@ -371,40 +201,8 @@ figures.show(
 #
 # ### Thawing
 
-# %% tags=["hide-input"]
-thaw_stuck = "—"
-if profile != "smoke":
-    fig, ax = plt.subplots(figsize=(figures.WIDTH, 3.6))
-    parts = []
-    choices = {
-        "greedy": is_greedy,
-        "greedy, then thawed": lambda c: c.thaw is not None,
-        "staged": is_staged,
-    }
-    for index, (label, choice) in enumerate(choices.items()):
-        chosen = rows(runs["frozen_features"], lambda c, choice=choice: choice(c) and c.curve)
-        kept = [m["curve"] for group in chosen.values() for _, m in group]
-        values = np.array([curve["rel"] for curve in kept], dtype=float)
-        mean, _, _ = figures.series(
-            ax, kept[0]["step"], values, label=label, index=index, floor=1e-13
-        )
-        parts.append(f"{label} {mean[-1]:.0e}")
-    thawed = next(
-        c
-        for group in rows(runs["frozen_features"], choices["greedy, then thawed"]).values()
-        for c, _ in group
-    )
-    figures.log_axes(ax, "y")
-    figures.mark_steps(ax, {"level 3 opens": thawed.opens[1], "thaw": thawed.thaw})
-    ax.set(xlabel="step", ylabel="relative test error")
-    ax.legend(loc="lower left")
-    gains = layerwise.FROZEN_STATISTICS["thaw_gain"](runs["frozen_features"]).values()
-    thaw_stuck = f"{sum(not gain >= 10 for gain in gains)} of {len(gains)}"
-    figures.show(
-        fig, name="thaw", alt=f"Relative error over {kept[0]['step'][-1]} steps, final geometric means of {len(values)} seeds: " + "; ".join(parts) + ".",
-        caption="Thawing level 2 halfway through stage 3 releases the error from its floor in some seeds and not in others; thin lines are seeds, thick ones geometric means.", **chapter.recompute("frozen_features"),
-    )  # fmt: skip
-chapter.glue("thaw-stuck", thaw_stuck)
+# %%
+chapter.show(figures.thaw)
 
 # %% [markdown]
 # Thawing is the interventional test: level 2 trains again, and the learning rates are annealed anew (those of the control are not). It divides the error by
@@ -413,28 +211,30 @@ chapter.glue("thaw-stuck", thaw_stuck)
 #
 # ### Does it go away in high dimension?
 
-# %% tags=["hide-input"]
-if profile != "smoke":
-    fig, ax = plt.subplots(figsize=(figures.WIDTH, 3.6))
-    dims = (10, 20, 40) if profile == "laptop" else (10, 20, 40, 80)
-    parts = []
-    for index, (label, k) in enumerate({"greedy": 1, "newest two": 2, "staged": None}.items()):
-        chosen = rows(runs["look_back"], at(looks(k), gaps=(1, layerwise.GAP_3, layerwise.GAP_4)))
-        values = [
-            [next(rel(c, m) for c, m in chosen[s] if c.dim == d) for d in dims]
-            for s in sorted(chosen)
-        ]
-        mean, _, _ = figures.series(ax, dims, values, label=label, marker=True, index=index)
-        parts.append(
-            f"{label} {mean[0]:.1e} at dimension {dims[0]} and {mean[-1]:.1e} at {dims[-1]}"
-        )
-    figures.log_axes(ax, "xy", x_ticks=dims)
+# %%
+from hierlearn.drawing.figures import Drawing, log_axes, over_seeds
+
+
+def dimension(look_back):
+    fig, ax = plt.subplots(figsize=(7.2, 3.6))
+    said = []
+    for index, name in enumerate(("greedy", "newest two", "staged")):
+        errors = look_back.points(lambda c: c.dim, figures.rel, f"{name} over dimensions")
+        line = over_seeds(name, errors, index=index)
+        line.draw(ax)
+        said.append(f"{name} {line.at(0)} at dimension {line.x[0]} and {line.at()} at {line.x[-1]}")
+    log_axes(ax, "xy", x_ticks=line.x)
     ax.set(xlabel="input dimension $d$", ylabel="final relative test error")
     ax.legend()
-    figures.show(
-        fig, name="dimension", alt=f"Four levels, geometric means of {len(values)} seeds: " + "; ".join(parts) + ".",
-        caption="Four levels: the floors of greedy and look-back-two training against the input dimension.", **chapter.recompute("look_back"),
-    )  # fmt: skip
+    return Drawing(
+        fig,
+        alt=f"Four levels, {len(line.seeds)} seeds: {'; '.join(said)}.",
+        caption="Four levels: the floors of greedy and look-back-two training against the input "
+        "dimension.",
+    )
+
+
+chapter.show(dimension)
 
 # %% [markdown]
 # The exponent of the greedy floor in $d$ is {glue:text}`layerwise.F6`: no fall of the floor is seen, and with three dimensions we say no more.
@@ -443,31 +243,8 @@ if profile != "smoke":
 #
 # The network so far has exactly the target's widths $k=(4,3)$. Real networks are wider. How does the failure fare from $m=k$ towards $m=d$?
 
-# %% tags=["hide-input"]
-widths = layerwise_limits.WIDTHS[profile]
-fig, ax = plt.subplots(figsize=(figures.WIDTH, 3.6))
-parts = []
-for index, (label, k) in enumerate({"greedy": 1, "staged": None}.items()):
-    chosen = rows(runs["width"], looks(k))
-    values = [
-        [next(rel(c, m) for c, m in chosen[s] if c.learner_widths == w) for w in widths]
-        for s in sorted(chosen)
-    ]
-    mean, _, _ = figures.series(
-        ax, range(len(widths)), values, label=label, marker=True, index=index
-    )
-    parts.append(f"{label} " + ", ".join(f"{v:.1e} at widths {w}" for v, w in zip(mean, widths)))
-ax.set_xticks(range(len(widths)), [f"{a}, {b}" for a, b in widths])
-figures.log_axes(ax, "y")
-ax.set(
-    xlabel="widths $m_2, m_3$ of the network",
-    ylabel="final relative test error",
-)
-ax.legend()
-figures.show(
-    fig, name="width", alt=f"Three levels, geometric means of {len(values)} seeds: " + "; ".join(parts) + ".",
-    caption="Overparametrized levels ($d=20$; the target has widths 4, 3) soften the failure: the greedy error falls, the staged one rises, and their ratio shrinks from narrow to wide.", **chapter.recompute("width"),
-);  # fmt: skip
+# %%
+chapter.show(figures.width)
 
 # %% [markdown]
 # Width softens it: from the target's own widths to the widest network tried, the greedy error falls by a factor {glue:text}`layerwise.F8w`. We read this as

@@ -171,6 +171,10 @@ def apart(
     return groups
 
 
+class AbsentArm(LookupError):
+    """A profile lacks what a figure would draw; the message says what."""
+
+
 class Runs(Sequence[Any]):
     """The records of an experiment at a profile; `runs.of("staged")` are those of an arm.
 
@@ -213,6 +217,12 @@ class Runs(Sequence[Any]):
             if known and not known[1].isdisjoint(names):
                 found.setdefault(record.seed, []).append(Result(known[0], record.measurement))
         return found
+
+    def first(self, name: str) -> Any:
+        """Return the first configuration of an arm; AbsentArm where the profile has none."""
+        if not self.of(name):
+            raise AbsentArm(f"the arm {name!r} of {self.name}")
+        return self.arms[name][0]
 
     def points(
         self, x: Callable[[Any], Any], value: Callable[[Any, dict[str, Any]], float], *names: str

@@ -18,7 +18,7 @@ from hierlearn.book.published import chapter_profiles, experiments_read, load_cl
 from hierlearn.claims import verdicts as claims
 from hierlearn.engine import devices
 from hierlearn.errors import RunError
-from hierlearn.experiment import Experiment, Runs
+from hierlearn.experiment import AbsentArm, Experiment, Runs
 from hierlearn.formatting import format_interval, format_number
 from hierlearn.records import GroupState, RecordStore
 from hierlearn.registry import EXPERIMENTS
@@ -140,27 +140,31 @@ class Page:
     def show(self, figure: Callable[..., Any]) -> None:
         """Draw a figure: a function whose parameters are named after experiments, for their runs.
 
-        It is called `steer_gap` where the page has the figure steer-gap. Where the profile has no
-        runs of an experiment, a line says so in its place; a parameter with a default may lack.
+        It is called `steer_gap` where the page has the figure steer-gap. Where the profile lacks an
+        experiment or an arm, a line says so in its place; a parameter with a default may lack.
         """
         from hierlearn.drawing import figures
 
-        parameters = inspect.signature(figure).parameters
-        runs = {name: self._runs(name) for name in parameters}
-        lacking = [n for n, p in parameters.items() if p.default is p.empty and not runs[n]]
         name = figure.__name__.replace("_", "-")
-        if lacking:
-            _show(
-                f'<p class="hl-absent" id="fig-{name}">Profile {self.profile} does not run '
-                f"{' and '.join(lacking)}, which the figure {name} would draw.</p>"
-            )
+        parameters = inspect.signature(figure).parameters
+        runs = {key: found for key in parameters if (found := self._runs(key))}
+        lacking = [k for k, p in parameters.items() if p.default is p.empty and k not in runs]
+        try:
+            if lacking:
+                raise AbsentArm(" and ".join(lacking))
+            with figures.style():
+                drawing = figure(**runs)
+        except AbsentArm as what:
+            for key in getattr(figure, "numbers", ()):
+                self.glue(key, "—")
+            text = f"Not in profile {self.profile}: the figure {name}, which needs {what}."
+            _show(f'<p class="hl-absent" id="fig-{name}">{escape(text)}</p>')
             return
-        drawn = {name: found for name, found in runs.items() if found}
-        with figures.style():
-            drawing = figure(**drawn)
+        if undeclared := set(drawing.numbers) ^ set(getattr(figure, "numbers", ())):
+            raise RunError(f"figure {name}: numbers {sorted(undeclared)} are not what it `gives`")
         for key, text in drawing.numbers.items():
             self.glue(key, text)
-        drawing.show(name, **self.recompute(*drawn))
+        drawing.show(name, **self.recompute(*runs))
 
     def _runs(self, name: str) -> Runs:
         if name not in self.experiments:

@@ -8,11 +8,11 @@ other helpers are what several chapters need.
 import html
 import math
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -31,10 +31,11 @@ from hierlearn.intervals import interval
 
 __all__ = [
     "COLORS", "DASHES", "INK", "MARKERS", "NEUTRAL", "PAPER", "RC", "WIDTH", "Drawing", "Series",
-    "band", "level_color", "log_axes", "log_interval", "mark_steps", "over_seeds", "save", "series",
-    "show", "style", "to_html", "to_svg",
+    "band", "gives", "level_color", "log_axes", "log_interval", "mark_steps", "over_seeds", "save",
+    "series", "show", "style", "to_html", "to_svg",
 ]  # fmt: skip
 
+F = TypeVar("F", bound=Callable[..., Any])
 Kind = Literal["line", "points", "bound"]
 MARKERS = ("o", "s", "^", "D", "v", "P")
 DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (6, 1.5, 1.5, 1.5)), "-", "--")
@@ -185,6 +186,19 @@ def over_seeds(
         label, tuple(x), y, low, high, index, "points" if alone else kind,
         tuple(tuple(one) for one in seeds),
     )  # fmt: skip
+
+
+def gives(*keys: str) -> Callable[[F], F]:
+    """Declare the keys under which a figure function gives numbers to the prose.
+
+    Where the profile lacks the figure, a dash stands for each.
+    """
+
+    def declare(function: F) -> F:
+        function.numbers = keys  # type: ignore[attr-defined]
+        return function
+
+    return declare
 
 
 @dataclass(frozen=True)

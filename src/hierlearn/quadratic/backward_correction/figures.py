@@ -15,6 +15,7 @@ from hierlearn.drawing.figures import (
     WIDTH,
     Drawing,
     Series,
+    gives,
     log_axes,
     mark_steps,
     over_seeds,
@@ -162,7 +163,7 @@ def steer_gap(gap_sweep: Runs) -> Steered:
         for config, m in results:
             arms.setdefault(config.gaps[1], []).append(m)
     gaps = sorted(arms)
-    config = next(iter(gap_sweep.of("reference").values()))[0].config
+    config = gap_sweep.first("reference")
     opened, last = config.opens[1], config.n_steps
     every = {step for gap in gaps for step in _over_time(arms[gap], opened, last, "rel")}
     stops = sorted({opened, last, *sorted(every)[8::8]})
@@ -279,6 +280,7 @@ def sgd(plain_sgd: Runs, gradient_paths: Runs) -> Drawing:
     )
 
 
+@gives("joint-3", "joint-3-whole", "joint-4", "joint-4-whole")
 def joint(joint_training: Runs) -> Drawing:
     """Draw the final error of every seed in joint training from scratch."""
     fig, ax = plt.subplots(figsize=(WIDTH, 2.6))
@@ -310,6 +312,7 @@ def joint(joint_training: Runs) -> Drawing:
     )
 
 
+@gives("order-4", "never-4", "adam-never")
 def order(learning_order: Runs) -> Drawing:
     """Draw by how many steps level 3 lags behind level 2 in joint training, over the gaps."""
     fig, ax = plt.subplots(figsize=(WIDTH, 3.4))
@@ -344,6 +347,7 @@ def order(learning_order: Runs) -> Drawing:
     )
 
 
+@gives("parameter-exponent", "largest-dim")
 def samples(kernel_samples: Runs, pool_size: Runs) -> Drawing:
     """Draw the samples that reach relative error 1e-4 over the dimension, with counts beside."""
     fig, ax = plt.subplots(figsize=(WIDTH, 3.8))
@@ -391,6 +395,7 @@ def samples(kernel_samples: Runs, pool_size: Runs) -> Drawing:
     )
 
 
+@gives("joint-shape", "joint-err")
 def labels(labels: Runs) -> Drawing:
     """Draw what three ways to train reach from binary labels, over the gaps."""
     panels: dict[str, tuple[str, Value]] = {
