@@ -1,6 +1,6 @@
 r"""The common body of the experiments on hierarchical quadratic targets.
 
-`quadratic_runs.QuadraticConfig` says what one run is; `measure` trains the runs of a group as one
+`config.QuadraticConfig` says what one run is; `measure` trains the runs of a group as one
 batch and measures each of them before every stage and at the end.
 """
 
