@@ -50,7 +50,9 @@ if importlib.util.find_spec("hierlearn") is None:
     if not repository:
         raise RuntimeError("hierlearn is missing: set `repository` above to its address, run again")
     if not os.path.isdir("hierlearn-book"):
-        subprocess.run(["git", "clone", "--depth=1", repository, "hierlearn-book"], check=True)
+        clone = ["git", "clone", "--depth=1", repository, "hierlearn-book"]
+        own = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")}  # no hook's
+        subprocess.run(clone, env=own, check=True)
     subprocess.run([sys.executable, "-m", "pip", "install", "-qe", "./hierlearn-book"], check=True)
     sys.path.insert(0, os.path.abspath("hierlearn-book/src"))
 if os.path.isdir("hierlearn-book"):
@@ -65,21 +67,13 @@ records = "_build/records"
 
 # %% tags=["hide-input"]
 import matplotlib.pyplot as plt
-import numpy as np
 
 from hierlearn.book import pages
-from hierlearn.drawing import figures, steered
-from hierlearn.formatting import format_interval, format_number
-from hierlearn.intervals import fit_slope, interval
-from hierlearn.quadratic.backward_correction import experiments as regression
-from hierlearn.quadratic.backward_correction import labels as classification
-from hierlearn.quadratic.backward_correction import samples as sample_complexity
-from hierlearn.quadratic.reading import rows
+from hierlearn.quadratic.backward_correction import figures
 
 chapter = pages.open_chapter(
     "01_backward_feature_correction", profile=profile, device=device, records=records
 )
-plt.rcParams.update(figures.RC)
 
 # %% [markdown]
 # ## The target and the network
@@ -185,45 +179,8 @@ for row in chapter.rows:
 # %% [markdown]
 # ### Level 2 settles where the closed form says
 
-# %% tags=["hide-input"]
-staged = rows(runs["gap_sweep"], regression.is_staged)
-seeds = sorted(staged)
-gaps = sorted(c.gaps[1] for c, _ in staged[seeds[0]])
-
-
-def over_gaps(value):
-    return [[value(m) for _, m in sorted(staged[s], key=lambda run: run[0].gaps[1])] for s in seeds]
-
-
-def start_of_3(measurement):
-    return next(iter(measurement["before"].values()))
-
-
-fig, axes = plt.subplots(1, 2, sharex=True)
-panels = {"gram2": "error of the features (gram2)", "sin2": "rotation out of the true subspace"}
-parts = []
-for index, (ax, (name, title)) in enumerate(zip(axes, panels.items())):
-    mean, low, high = figures.series(
-        ax, gaps, over_gaps(lambda m: start_of_3(m)[name]), label="measured", marker=True, index=index
-    )
-    formula = np.exp(np.mean(np.log(over_gaps(lambda m: m["plateau"][name])), 0))
-    ax.plot(gaps, formula, color=figures.INK, linestyle="", marker="x", markersize=9, label="closed form")
-    figures.log_axes(ax, "xy", x_ticks=gaps)
-    ax.set_title(title)
-    ax.set_xlabel(r"information gap $\alpha_3$")
-    ax.legend()
-    parts.append(
-        f"{title}: from {mean[0]:.2g} at gap {gaps[0]:g} to {mean[-1]:.2g} at gap {gaps[-1]:g}, "
-        f"closed form {formula[0]:.2g} and {formula[-1]:.2g}"
-    )
-figures.show(
-    fig,
-    name="plateau",
-    alt=f"Level 2 just before level 3 opens, geometric mean of {len(seeds)} seeds. " + "; ".join(parts) + ".",
-    caption=r"Level 2 just before level 3 opens: every seed (thin), geometric mean with 95 % interval, "
-    r"and the closed form (crosses), which has no free parameter.",
-    **chapter.recompute("gap_sweep"),
-);
+# %%
+chapter.show(figures.plateau)
 
 # %% [markdown]
 # The measured error is {glue:text}`bfc.B1` times the predicted one, and it grows with the gap with
@@ -233,118 +190,17 @@ figures.show(
 #
 # ### Opening the next level corrects it
 
-# %% tags=["hide-input"]
-LABELS = {"rel": "relative test error", "gram2": "level 2 (gram2)", "fn3": "level 3", "fn4": "level 4"}
-
-
-def curves(name, choice, key):
-    """Steps and errors [seed, point] of the chosen runs that keep curves, and before each opening."""
-    lines = []
-    for m in (m for group in rows(runs[name], choice).values() for c, m in group if c.curve):
-        line = dict(zip(m["curve"]["step"], m["curve"][key]))
-        line |= {int(step): errors[key] for step, errors in m.get("before", {}).items()}
-        lines.append(line)
-    steps = sorted(lines[0])
-    return np.array(steps), np.array([[line[step] for step in steps] for line in lines], dtype=float)
-
-
-deep = "depth_sweep" if runs.get("depth_sweep") else "gap_sweep"
-choice = regression.at_depth_gap if deep == "depth_sweep" else regression.at_gap
-config = next(c for group in rows(runs[deep], choice).values() for c, _ in group if c.curve)
-n_levels = len(config.widths)
-fig, axes = plt.subplots(2, 1, figsize=(figures.WIDTH, 5.6), sharex=True)
-starts = {f"level {level + 2} opens": step for level, step in enumerate(config.opens) if step}
-parts = []
-for level in range(2, n_levels + 2):
-    key = "gram2" if level == 2 else f"fn{level}"
-    steps, values = curves(deep, choice, key)
-    mean, _, _ = figures.series(axes[0], steps, values, label=LABELS[key], index=level - 2, floor=1e-12)
-    parts.append(f"{LABELS[key]} {mean[-1]:.1g} at the end")
-    if level <= n_levels:
-        before = mean[np.searchsorted(steps, config.opens[level - 1]) - 1]
-        parts[-1] += f", after {before:.1g} when the next level opens"
-steps, values = curves(deep, choice, "rel")
-mean, _, _ = figures.series(axes[1], steps, values, label=LABELS["rel"], index=5, floor=1e-13)
-for ax in axes:
-    figures.log_axes(ax, "y")
-    figures.mark_steps(ax, starts)
-axes[0].set_ylim(top=30)
-axes[0].set_title("errors of the levels")
-axes[0].legend(loc="lower left")
-axes[1].set_title("relative test error of the whole")
-axes[1].set_xlabel("step")
-figures.show(
-    fig,
-    name="levels",
-    alt=f"Staged training with {n_levels + 1} levels, {len(values)} seeds over {steps[-1]} steps: "
-    + "; ".join(parts)
-    + f"; relative test error {mean[-1]:.1g} at the end.",
-    caption="Staged training, every seed shown. The error of level 2 is flat while it is alone and falls "
-    "when the next level opens" + ("; then it waits at the height of the next gap." if n_levels > 2 else "."),
-    **chapter.recompute(deep),
-);
+# %%
+chapter.show(figures.levels)
 
 # %% [markdown]
 # **Steer it.** Choose the gap and go through training. Notice how the height at which the level-2 error
 # waits moves with the gap and with its closed form (dotted), and what is left of it at the end. The whole
 # course is on record at one gap; of the others there are the moment before level 3 opens and the end.
 
-# %% tags=["hide-input"]
-FOLLOWED = {"gram2": "level 2 (gram2)", "fn3": "level 3", "rel": "relative test error"}
-arms = {g: [m for s in seeds for c, m in staged[s] if c.gaps[1] == g] for g in gaps}
-opened, last = next((c.opens[1], c.n_steps) for c, _ in staged[seeds[0]])
+# %%
+chapter.show(figures.steer_gap)
 
-
-def over_time(gap, key):
-    """Errors of the seeds at every step on record."""
-    found = {
-        opened: [m["before"][str(opened)][key] for m in arms[gap]],
-        last: [m["final"][key] for m in arms[gap]],
-    }
-    for place, step in enumerate(arms[gap][0].get("curve", {"step": []})["step"]):
-        found.setdefault(step, [m["curve"][key][place] for m in arms[gap]])
-    return found
-
-
-def at_time(gap, step):
-    """What is on record of a gap up to a step; None where nothing is yet."""
-    errors = {key: {t: v for t, v in over_time(gap, key).items() if t <= step} for key in FOLLOWED}
-    if not errors["rel"]:
-        return None
-    kind, now = "line" if 0 in errors["rel"] else "points", max(errors["rel"])
-    lines = [
-        steered.over_seeds(label, errors[key], index=i, kind=kind, floor=1e-13)
-        for i, (key, label) in enumerate(FOLLOWED.items())
-    ]
-    formula = float(np.exp(np.mean(np.log([m["plateau"]["gram2"] for m in arms[gap]]))))
-    text = f"Gap {gap:g}, step {now}{'' if now == step else ', the last on record before ' + str(step)}: "
-    text += ", ".join(f"{one.label} {one.at()}" for one in lines)
-    text += f". For level 2 alone the closed form says {format_number(formula)}."
-    bound = steered.Series(
-        "level 2 alone, closed form", (0, opened), (formula,) * 2, index=3, kind="bound"
-    )
-    return steered.State([*lines, bound], text)
-
-
-every = sorted(step for g in gaps for step in over_time(g, "rel"))
-stops = sorted({opened, last, *sorted(set(every))[8::8]})
-states = {(g, t): at_time(g, t) for g in gaps for t in stops}
-_ = steered.steer(
-    name="steer-gap",
-    controls={
-        r"information gap α₃": {g: f"{g:g}" for g in gaps},
-        "time": {
-            t: f"step {t}" + {opened: ", before level 3 opens", last: ", the end"}.get(t, "")
-            for t in stops
-        },
-    },
-    states={key: state for key, state in states.items() if state},
-    start=(regression.GAP_3, last),
-    axes=(steered.Axis("step"), steered.Axis("error", log=True)),
-    steps={"level 3 opens": opened},
-    caption=f"Staged training up to a time, at a gap: geometric mean of {len(seeds)} seeds with 95 % interval.",
-    **chapter.recompute("gap_sweep"),
-)
 # %% [markdown]
 # At three levels and $\alpha_3=0.2$, opening level 3 lowers the level-2 error by a factor
 # {glue:text}`bfc.B3`. Training level 2 for as many steps *without* opening level 3 changes it by a
@@ -357,37 +213,8 @@ _ = steered.steer(
 # ({glue:text}`bfc.B5.verdict`). Opening level 4 then lowers the level-2 error by a further factor
 # {glue:text}`bfc.B6` ({glue:text}`bfc.B6.verdict`).
 
-# %% tags=["hide-input"]
-if runs.get("depth_sweep"):
-    deep_runs = rows(runs["depth_sweep"], regression.is_staged)
-    gaps_4 = sorted(c.gaps[2] for c, _ in deep_runs[seeds[0]])
-
-    def before_4(key):
-        ordered = [sorted(deep_runs[s], key=lambda run: run[0].gaps[2]) for s in sorted(deep_runs)]
-        return [[regression.before(4, key)(c, m) for c, m in line] for line in ordered]
-
-    fig, axes = plt.subplots(1, 2, sharex=True)
-    parts = []
-    for ax, key, power, title in zip(
-        axes, ("gram2", "fn3"), (1, 2), ("level 2 (gram2)", "level 3 (squared)")
-    ):
-        mean, _, _ = figures.series(
-            ax, gaps_4, before_4(key), label="measured", marker=True, index=power - 1
-        )
-        guide = mean[-1] * (np.array(gaps_4) / gaps_4[-1]) ** power
-        ax.plot(gaps_4, guide, color=figures.INK, linewidth=0.9, linestyle=":", label=f"slope {power}")
-        figures.log_axes(ax, "xy", x_ticks=gaps_4)
-        ax.set_title(title)
-        ax.set_xlabel(r"next gap $\alpha_4$")
-        ax.legend()
-        parts.append(f"{title} from {mean[0]:.2g} at gap {gaps_4[0]:g} to {mean[-1]:.2g} at gap {gaps_4[-1]:g}")
-    figures.show(
-        fig,
-        name="next-gap",
-        alt=f"Errors after level 3 has trained and before level 4 opens, {len(deep_runs)} seeds: " + "; ".join(parts),
-        caption="Before level 4 opens, level 2 is wrong in proportion to the next gap, and level 3 to its square.",
-        **chapter.recompute("depth_sweep"),
-    )
+# %%
+chapter.show(figures.next_gap)
 
 # %% [markdown]
 # ### Which gradient corrects level 2?
@@ -395,36 +222,32 @@ if runs.get("depth_sweep"):
 # Level 2 acts on the output twice: directly, through $a_2\lVert S_2\rVert^2$, and through the features
 # that it hands to level 3. A stop-gradient cuts either path.
 
-# %% tags=["hide-input"]
-ARMS = {
-    "both paths (staged)": regression.is_staged,
-    "own output only": lambda c: c.feature_flow == 0,
-    "through level 3 only": lambda c: c.output_flow == 0,
-    "neither (greedy)": regression.is_greedy,
-    "greedy, then thawed": lambda c: c.thaw is not None,
-}
-if runs.get("gradient_paths"):
-    fig, ax = plt.subplots(figsize=(figures.WIDTH, 3.8))
-    parts = []
-    for index, (label, arm) in enumerate(ARMS.items()):
-        steps, values = curves("gradient_paths", arm, "rel")
-        mean, _, _ = figures.series(ax, steps, values, label=label, index=index, floor=1e-13)
-        parts.append(f"{label} {mean[-1]:.0e}")
-    arm = next(c for group in rows(runs["gradient_paths"], ARMS["greedy, then thawed"]).values() for c, _ in group)
-    figures.mark_steps(ax, {"level 3 opens": arm.opens[1], "thaw": arm.thaw})
-    figures.log_axes(ax, "y")
-    ax.set_title("relative test error")
-    ax.set_xlabel("step")
+# %%
+from hierlearn.drawing.figures import Drawing, log_axes, mark_steps, over_seeds
+
+
+def paths(gradient_paths):
+    fig, ax = plt.subplots(figsize=(7.2, 3.8))
+    lines = [
+        over_seeds(arm, figures.curve(gradient_paths, arm, "rel"), index=index, floor=1e-13)
+        for index, arm in enumerate(gradient_paths.arms)
+    ]
+    for line in lines:
+        line.draw(ax, marker=False)
+    log_axes(ax, "y")
+    mark_steps(ax, figures.openings(gradient_paths))
+    ax.set(title="relative test error", xlabel="step")
     ax.legend(loc="lower left")
-    figures.show(
+    ends = "; ".join(f"{line.label} {line.at()}" for line in lines)
+    return Drawing(
         fig,
-        name="paths",
-        alt=f"Relative test error of five arms over {steps[-1]} steps, final geometric means of "
-        f"{len(values)} seeds: " + "; ".join(parts) + ".",
-        caption="Cutting the path through level 3 changes little; cutting level 2's own output leaves it wrong; "
-        "thawing level 2 after greedy training cures it.",
-        **chapter.recompute("gradient_paths"),
+        alt=f"Relative test error of {len(lines)} arms, after {lines[0].x[-1]} steps: {ends}.",
+        caption="Cutting the path through level 3 changes little; cutting level 2's own output "
+        "leaves it wrong; thawing level 2 after greedy training cures it.",
     )
+
+
+chapter.show(paths)
 
 # %% [markdown]
 # Does the direct path suffice? Without any gradient through the features of level 3, the final error
@@ -442,32 +265,8 @@ if runs.get("gradient_paths"):
 # The theorem speaks of SGD; the runs above use Adam. With plain SGD, no momentum, no clipping, and *one*
 # learning rate for all levels:
 
-# %% tags=["hide-input"]
-if runs.get("plain_sgd"):
-    fig, axes = plt.subplots(1, 2, sharey=True)
-    finals = {}
-    sources = {"SGD": "plain_sgd", "Adam": "gradient_paths"}
-    for ax, (optimizer, name) in zip(axes, sources.items()):
-        for index, (label, arm) in enumerate(
-            (("staged", regression.is_staged), ("greedy", regression.is_greedy))
-        ):
-            steps, values = curves(name, arm, "rel")
-            mean, _, _ = figures.series(ax, steps, values, label=label, index=index, floor=1e-13)
-            finals[f"{optimizer} {label}"] = mean[-1]
-        figures.log_axes(ax, "y")
-        ax.set_title(optimizer)
-        ax.set_xlabel("step")
-    axes[0].legend(loc="lower left")
-    axes[0].set_ylabel("relative test error")
-    figures.show(
-        fig,
-        name="sgd",
-        alt=f"Final relative test errors, geometric means of {len(values)} seeds: "
-        + ", ".join(f"{key} {value:.0e}" for key, value in finals.items())
-        + ".",
-        caption="Staged and greedy training by plain SGD with one learning rate, and by Adam.",
-        **chapter.recompute("plain_sgd", "gradient_paths"),
-    )
+# %%
+chapter.show(figures.sgd)
 
 # %% [markdown]
 # Over seeds, the final error of staged SGD is {glue:text}`bfc.SGD` (median and range), that of greedy
@@ -479,36 +278,8 @@ if runs.get("plain_sgd"):
 # Opening all levels at once is what practice does and what the paper's algorithm, as we recall it,
 # does not. We report it per seed.
 
-# %% tags=["hide-input"]
-if runs.get("joint_training"):
-    fig, ax = plt.subplots(figsize=(figures.WIDTH, 2.6))
-    parts = []
-    for index, n in enumerate((2, 3)):
-        final = [m["final"]["rel"] for r in rows(runs["joint_training"], lambda c: len(c.widths) == n).values() for _, m in r]
-        final = np.sort(np.array(final, dtype=float))
-        ax.plot(
-            final, np.full(len(final), index) + np.linspace(-0.15, 0.15, len(final)), color=figures.COLORS[index],
-            linestyle="", marker=figures.MARKERS[index], alpha=0.8,
-        )  # fmt: skip
-        stuck = int((~(final <= 1e-4)).sum())  # a diverged run counts as stuck
-        ours = [run for r in rows(runs["joint_training"], lambda c: len(c.widths) == n).values() for run in r]
-        whole = sum(regression.hierarchy_learned(c, m) for c, m in ours)
-        parts.append(f"{n + 1} levels: {stuck} of {len(final)} seeds end above 1e-4, best {final[0]:.0e}, worst {final[-1]:.0e}")
-        chapter.glue(f"joint-{n + 1}", f"{stuck} of {len(final)}")
-        chapter.glue(f"joint-{n + 1}-whole", f"{whole} of {len(final)}")
-    ax.set_yticks([0, 1], ["three levels", "four levels"])
-    ax.set_ylim(-0.6, 1.6)
-    figures.log_axes(ax, "x")
-    ax.set_xlabel("final relative test error, one mark a seed")
-    figures.show(
-        fig, name="joint", alt="Joint training from scratch by Adam. " + "; ".join(parts) + ".",
-        caption="Joint training from scratch by Adam, every seed.",
-        **chapter.recompute("joint_training"),
-    )  # fmt: skip
-else:
-    for n in (3, 4):
-        chapter.glue(f"joint-{n}", "—")
-        chapter.glue(f"joint-{n}-whole", "—")
+# %%
+chapter.show(figures.joint)
 
 # %% [markdown]
 # With three levels {glue:text}`joint-3` seeds end above a relative error of $10^{-4}$, with four levels
@@ -520,41 +291,8 @@ else:
 # $a_3^2$, so that under gradient flow it should lag behind level 2 by a time proportional to
 # $\alpha_3^{-2}$.
 
-# %% tags=["hide-input"]
-order_4 = never_4 = adam_never = "—"
-if runs.get("learning_order"):
-    fig, ax = plt.subplots(figsize=(figures.WIDTH, 3.4))
-    parts = []
-    for index, optimizer in enumerate(("sgd", "adam")):
-        found = rows(runs["learning_order"], regression.trained_by(optimizer))
-        ordered = [sorted(found[s], key=lambda run: run[0].gaps[1]) for s in sorted(found)]
-        order_gaps = [c.gaps[1] for c, _ in ordered[0]]
-        waits = [[regression.wait(c, m) for c, m in line] for line in ordered]
-        label = {"sgd": "plain SGD", "adam": "Adam"}[optimizer]
-        mean, _, _ = figures.series(ax, order_gaps, waits, label=label, marker=True, index=index)
-        parts.append(f"{label} {mean[0]:.0f} steps at gap {order_gaps[0]:g} and {mean[-1]:.0f} at {order_gaps[-1]:g}")
-        if optimizer == "sgd":
-            guide = mean[-1] * (np.array(order_gaps) / order_gaps[-1]) ** -2
-            ax.plot(order_gaps, guide, color=figures.INK, linestyle=":", linewidth=1, label="slope −2")
-    figures.log_axes(ax, "xy", x_ticks=order_gaps)
-    ax.set_xlabel(r"information gap $\alpha_3$")
-    ax.set_title("steps by which level 3 lags behind level 2")
-    ax.legend()
-    figures.show(
-        fig, name="order", alt=f"Lag of level 3 behind level 2 in joint training, geometric means of {len(waits)} seeds: "
-        + "; ".join(parts) + ".",
-        caption="Joint training from scratch: steps between the moments at which level 2 and level 3 are half learned.",
-        **chapter.recompute("learning_order"),
-    )  # fmt: skip
-    half = [m["half"] for r in rows(runs["learning_order"], lambda c: len(c.widths) == 3).values() for _, m in r]
-    later = sum(h["4"] is not None and h["3"] is not None and h["4"] > h["3"] for h in half)
-    order_4 = f"{later} of {len(half)}"
-    adam = [m for r in rows(runs["learning_order"], regression.trained_by("adam")).values() for _, m in r]
-    adam_never = f"{sum(m['half']['3'] is None for m in adam)} of {len(adam)}"
-    never_4 = f"{sum(h['4'] is None for h in half)} of {len(half)}"
-chapter.glue("order-4", order_4)
-chapter.glue("never-4", never_4)
-chapter.glue("adam-never", adam_never)
+# %%
+chapter.show(figures.order)
 
 # %% [markdown]
 # The exponent of the lag is {glue:text}`bfc.B10` for SGD and {glue:text}`bfc.B10.control` for Adam, which
@@ -571,42 +309,8 @@ chapter.glue("adam-never", adam_never)
 # the kernel that suits the target best, the polynomial kernel of exactly its degree, with the best ridge in
 # hindsight.
 
-# %% tags=["hide-input"]
-fig, ax = plt.subplots(figsize=(figures.WIDTH, 3.8))
-parts = []
-for index, (name, label) in enumerate(
-    (("kernel_samples", "kernel ridge regression"), ("pool_size", "staged network"))
-):
-    found = sample_complexity.needed(runs[name], "n_samples")
-    dims = sorted(next(iter(found.values())))
-    values = np.array([[found[s][d] for d in dims] for s in sorted(found)])
-    complete = values[np.isfinite(values).all(1)]
-    if not len(complete):
-        continue
-    mean, _, _ = figures.series(ax, dims, complete, label=label, marker=True, index=index)
-    parts.append(
-        f"{label} {mean[0]:.0f} samples at dimension {dims[0]} and {mean[-1]:.0f} at {dims[-1]} "
-        f"({len(complete)} of {len(values)} seeds reach it in every dimension)"
-    )
-grid = np.array(sorted({6, *sample_complexity.DIMS[profile]}))
-monomials = [sample_complexity.n_monomials(int(d)) for d in grid]
-parameters = [sample_complexity.n_parameters(int(d)) for d in grid]
-net_dims = sample_complexity.DIMS[profile]
-slope = fit_slope([*net_dims], [sample_complexity.n_parameters(d) for d in net_dims])
-chapter.glue("parameter-exponent", format_number(slope))
-chapter.glue("largest-dim", str(max(net_dims)))
-ax.plot(grid, monomials, color=figures.INK, linestyle=":", linewidth=1, label=r"monomials of degree $\leq 4$")
-ax.plot(grid, parameters, color=figures.NEUTRAL, linestyle="--", linewidth=1, label="network parameters")
-figures.log_axes(ax, "xy", x_ticks=grid)
-ax.set_xlabel("input dimension $d$")
-ax.set_ylabel(r"samples for relative error $10^{-4}$")
-ax.legend()
-figures.show(
-    fig, name="samples", alt="Samples needed for relative error 1e-4, geometric means over seeds: " + "; ".join(parts) + ".",
-    caption="Samples that reach relative error $10^{-4}$ against the dimension. Dotted: the number of monomials "
-    "of degree at most 4, which the kernel must determine one by one. Dashed: the number of parameters of the network.",
-    **chapter.recompute("kernel_samples", "pool_size"),
-);  # fmt: skip
+# %%
+chapter.show(figures.samples)
 
 # %% [markdown]
 # The network's exponent is {glue:text}`bfc.T1`; that of its number of parameters over the same dimensions
@@ -621,43 +325,8 @@ figures.show(
 # $e^s(\hat y-b)$ with trained $s$ and $b$, the loss is logistic. The scale of the features is now free, so
 # gram2 is taken after the best rescaling.
 
-# %% tags=["hide-input"]
-ARMS = {
-    "level 3 never opens": classification.shut_out,
-    "greedy": regression.is_greedy,
-    "staged": regression.is_staged,
-}
-label_gaps = sorted(classification.GAPS[profile])
-joint = interval(classification.LABEL_STATISTICS["joint_shape"](runs["labels"]).values(), "range")
-chapter.glue("joint-shape", format_interval(joint.estimate, (joint.low, joint.high)))
-joint_runs = rows(runs["labels"], classification.is_joint).values()
-joint = interval([classification.clean_error(c, m) for r in joint_runs for c, m in r], "range")
-chapter.glue("joint-err", format_interval(joint.estimate, (joint.low, joint.high)))
-fig, axes = plt.subplots(1, 2, sharex=True)
-parts = []
-names = {"shape2": "level 2, after rescaling", "err": "clean test error"}
-for index, (label, arm) in enumerate(ARMS.items()):
-    chosen = rows(runs["labels"], lambda c, arm=arm: arm(c) and c.gaps[1] in label_gaps)
-    for ax, key in zip(axes, names):
-        values = [
-            [
-                classification.clean_error(c, m) if key == "err" else m["final"][key]
-                for c, m in sorted(chosen[s], key=lambda run: run[0].gaps[1])
-            ]
-            for s in sorted(chosen)
-        ]
-        mean, _, _ = figures.series(ax, label_gaps, values, label=label, marker=True, index=index)
-        parts.append(f"{label}: {names[key]} {mean[0]:.2g} at gap {label_gaps[0]:g} and {mean[-1]:.2g} at {label_gaps[-1]:g}")
-for ax, title in zip(axes, names.values()):
-    figures.log_axes(ax, "xy", x_ticks=label_gaps)
-    ax.set_title(title)
-    ax.set_xlabel(r"information gap $\alpha_3$")
-axes[0].legend()
-figures.show(
-    fig, name="labels", alt=f"Training on binary labels, geometric means of {len(values)} seeds. " + "; ".join(parts) + ".",
-    caption="From labels alone: the error of level 2 and the clean test error of three ways to train. The first two leave the same level 2.",
-    **chapter.recompute("labels"),
-);  # fmt: skip
+# %%
+chapter.show(figures.labels)
 
 # %% [markdown]
 # The effect survives, over a smaller range. Opening level 3 lowers the level-2 error by a factor
@@ -670,24 +339,8 @@ figures.show(
 #
 # Noise decides how much of this survives:
 
-# %% tags=["hide-input"]
-if runs.get("label_noise"):
-    fig, ax = plt.subplots(figsize=(figures.WIDTH, 3))
-    shares = (0.0, *classification.FLIPS)
-    clean = classification.LABEL_STATISTICS["frozen_cost"](runs["labels"])
-    noisy = [classification.flip_ratio(share)(runs["label_noise"]) for share in classification.FLIPS]
-    values = [[found[s] for found in (clean, *noisy)] for s in sorted(clean)]
-    mean, low, high = figures.series(ax, shares, values, label="greedy over staged", marker=True)
-    ax.axhline(1, color=figures.INK, linestyle=":", linewidth=1)
-    figures.log_axes(ax, "y")
-    ax.set_xlabel("share of flipped training labels")
-    ax.set_title("clean test error of greedy over staged training")
-    figures.show(
-        fig, name="flips", alt=f"Clean test error of greedy over staged training, geometric means of {len(values)} seeds: "
-        + ", ".join(f"{m:.2g} at {100 * s:g} % flips" for s, m in zip(shares, mean)) + ".",
-        caption="The advantage of staged training against label noise, every seed. Dotted: no advantage.",
-        **chapter.recompute("labels", "label_noise"),
-    )  # fmt: skip
+# %%
+chapter.show(figures.flips)
 
 # %% [markdown]
 # With a tenth of the training labels flipped, greedy over staged is {glue:text}`bfc.BC6`, where 1 means no
@@ -756,14 +409,15 @@ chapter.verdicts()
 # :class: dropdown
 # ~~~python
 # import torch
-# from hierlearn.quadratic.runs import QuadraticConfig, group, measure
+# from hierlearn.experiment import Group
+# from hierlearn.quadratic.runs import QuadraticConfig, measure
 #
 # found = []
 # for batch in (128, 512):
 #     config = QuadraticConfig(
 #         dim=20, widths=(4, 3), gaps=(1, 0.2), opens=(0, None), n_steps=1500, batch=batch
 #     )
-#     result = measure(group("exercise", [config], [1]), torch.device("cpu"))[0]
+#     result = measure(Group.of("exercise", [config], [1]), torch.device("cpu"))[0]
 #     found.append(result["final"]["gram2"] / result["plateau"]["gram2"])
 # print(found)
 # assert all(0.9 < ratio < 1.1 for ratio in found)

@@ -52,7 +52,9 @@ if importlib.util.find_spec("hierlearn") is None:
     if not repository:
         raise RuntimeError("hierlearn is missing: set `repository` above to its address, run again")
     if not os.path.isdir("hierlearn-book"):
-        subprocess.run(["git", "clone", "--depth=1", repository, "hierlearn-book"], check=True)
+        clone = ["git", "clone", "--depth=1", repository, "hierlearn-book"]
+        own = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")}  # no hook's
+        subprocess.run(clone, env=own, check=True)
     subprocess.run([sys.executable, "-m", "pip", "install", "-qe", "./hierlearn-book"], check=True)
     sys.path.insert(0, os.path.abspath("hierlearn-book/src"))
 if os.path.isdir("hierlearn-book"):

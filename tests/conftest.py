@@ -3,6 +3,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,15 @@ ROOT = Path(__file__).parents[1]
 
 # As in the workers: one thread a process. Two threads on tiny matrices wait more than they compute.
 torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_repository_but_the_tests_own() -> Iterator[None]:
+    """Drop what a hook of git hands down: it would lead every git of a test to the user's own."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("GIT_")]:
+            patch.delenv(name)
+        yield
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:

@@ -7,7 +7,7 @@ figures and notebooks ask for it. The name is not part of what is recorded.
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields, replace
 from functools import cache, cached_property
 from typing import Any, ClassVar, NamedTuple, Protocol, overload, runtime_checkable
 
@@ -263,6 +263,31 @@ class Experiment:
         here = self.arms(profile)
         elsewhere = {name: () for name in _names(self.arms) if name not in here}
         return Runs(self.name, {**here, **elsewhere}, records)
+
+
+def pilot(experiment: Experiment, seeds: Sequence[int]) -> Experiment:
+    """Return the same experiment at other seeds, to try a rule on numbers that the book never uses.
+
+    Every group runs its configurations with `seeds`. Raises ValueError when one of them is a seed
+    of the book, at any profile, or comes twice.
+    """
+    own = {r.seed for p in PROFILES for group in experiment.groups(p) for r in group.runs}
+    if len(set(seeds)) < len(seeds) or not seeds or own & set(seeds):
+        raise ValueError(
+            f"the pilot seeds of {experiment.name} are {list(seeds)}; valid: different ones that "
+            f"the book does not use ({min(own, default=0)} to {max(own, default=0)} are taken)"
+        )
+
+    def groups(profile: str) -> list[Group]:
+        return [_at_seeds(group, seeds) for group in experiment.groups(profile)]
+
+    return replace(experiment, groups=groups)
+
+
+def _at_seeds(group: Group, seeds: Sequence[int]) -> Group:
+    first = [run for run in group.runs if run.seed == group.runs[0].seed]
+    runs = tuple(replace(run, seed=seed) for seed in seeds for run in first)
+    return Group(runs, group.weight * len(runs) / len(group.runs))
 
 
 @cache

@@ -16,6 +16,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
+from hierlearn.engine.doors import checked
+
 Array = NDArray[np.float64]
 
 IntervalKind = Literal["t", "log-t", "range"]
@@ -38,6 +40,7 @@ class Interval:
     n: int
 
 
+@checked
 def interval(values: Iterable[float], kind: str) -> Interval:
     """Return the interval of `values`, one number a seed, in any order.
 
@@ -81,8 +84,13 @@ def _check_sample(sample: np.ndarray, kind: str) -> None:
         )
 
 
+@checked
 def t_interval(samples: Array) -> tuple[Array, Array, Array]:
     """Return mean and ends of the "t" interval of each row of `samples [experiment, seed]`."""
+    if samples.ndim != 2 or samples.shape[1] < 2:
+        raise IntervalError(
+            f"samples must be [experiment, seed] with at least two seeds; got shape {samples.shape}"
+        )
     n = samples.shape[1]
     mean = samples.mean(1)
     # Written out, because scipy's ready-made intervals return nan where all values are equal.
@@ -91,6 +99,7 @@ def t_interval(samples: Array) -> tuple[Array, Array, Array]:
     return mean, mean - half, mean + half
 
 
+@checked
 def fit_slope(x: ArrayLike, y: ArrayLike) -> float:
     """Return the least-squares slope of log y on log x, the exponent p of y = c x^p, for one seed.
 

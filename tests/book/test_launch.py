@@ -10,6 +10,8 @@ import nbformat
 import pytest
 import yaml
 
+from hierlearn.engine.git import git
+
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = sorted((ROOT / "book").glob("*.ipynb"))
 
@@ -48,7 +50,7 @@ def repository(tmp_path):
     (root / "src" / "cloned.py").write_text("")
     who = ["-c", "user.name=n", "-c", "user.email=e@example.org"]
     for command in (["init", "-q"], ["add", "."], [*who, "commit", "-qm", "first"]):
-        subprocess.run(["git", "-C", str(root), *command], check=True)
+        git(root, *command)
     return root
 
 

@@ -84,11 +84,15 @@ def test_a_rule_without_groups_is_not_run_and_not_as_declared() -> None:
     assert "no groups of effect" in row.reason
 
 
-def test_missing_records_are_an_error_that_says_what_to_run() -> None:
-    with pytest.raises(ClaimError, match=r"2 of 5 .*'effect'.*hierlearn run 01_toy --profile lapt"):
-        row_of(ToyStore(effect=ONES[:3], ablation=ZEROS))
-    with pytest.raises(ClaimError, match="5 of 5 .*'ablation'"):
-        row_of(ToyStore(effect=ONES))
+def test_missing_records_leave_a_claim_not_run_that_says_what_to_compute() -> None:
+    lacking = row_of(ToyStore(effect=ONES[:3], ablation=ZEROS), "laptop")
+    assert (lacking.verdict, lacking.estimate, lacking.as_expected) == ("not run", None, False)
+    assert "2 of 5 records of experiment 'effect'" in lacking.reason
+    assert "python -m hierlearn compute effect --profile laptop" in lacking.reason
+    control = row_of(ToyStore(effect=ONES))
+    assert (
+        control.verdict == "not run" and "5 of 5 records of experiment 'ablation'" in control.reason
+    )
 
 
 @pytest.mark.parametrize("stale", ["effect", "ablation"])

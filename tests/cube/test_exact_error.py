@@ -254,7 +254,7 @@ def test_the_available_memory_is_a_sensible_number():
 @pytest.mark.parametrize("ridges", [[], [0.0], [1e-3, -1.0], [math.nan]])
 def test_ridges_that_are_not_positive_are_refused(ridges):
     x = samples(5, 8)
-    with pytest.raises(ValueError, match="ridges must be positive"):
+    with pytest.raises(ValueError, match="ridges.* must be"):
         class_average_errors(
             CubeKernel.of(power(2), 8), ParityClass(8, (2,), (1.0,)), hamming(x, x), ridges=ridges
         )

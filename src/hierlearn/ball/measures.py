@@ -15,14 +15,18 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
+from hierlearn.engine.doors import checked
+
 N_NODES = 200
 
 
+@checked
 def inner_product(norms: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     r"""Compute $t=(\lVert x\rVert^2-2)/2$ from norms."""
     return (norms.square() - 2) / 2
 
 
+@checked
 def n_harmonics(dim: int, degree: int) -> int:
     r"""Compute $N_{d,k}$, the number of linearly independent spherical harmonics.
 
@@ -35,6 +39,7 @@ def n_harmonics(dim: int, degree: int) -> int:
     return math.comb(degree + dim - 1, dim - 1) - below
 
 
+@checked
 def polynomials(
     t: Float[Tensor, "*shape"], *, dim: int, degree: int
 ) -> Float[Tensor, "degrees *shape"]:
@@ -43,10 +48,19 @@ def polynomials(
     $p_0=1$, $p_1=\sqrt dt$, $tp_k=\beta_{k+1}p_{k+1}+\beta_kp_{k-1}$ with
     $\beta_k^2=k(k+d-3)/((2k+d-2)(2k+d-4))$.
     """
+    _check(dim, degree)
     rows = [torch.ones_like(t), math.sqrt(dim) * t]
     for k in range(1, degree):
         rows.append((t * rows[k] - _beta(dim, k) * rows[k - 1]) / _beta(dim, k + 1))
     return torch.stack(rows[: degree + 1])
+
+
+def _check(dim: int, degree: int, radius: float = 0.0) -> None:
+    if dim < 2 or degree < 0 or radius < 0:
+        raise ValueError(
+            "dim must be at least 2, degree and radius at least 0; "
+            f"got dim = {dim}, degree = {degree}, radius = {radius:g}"
+        )
 
 
 def _beta(dim: int, k: int) -> float:
@@ -66,13 +80,16 @@ def _nodes(dim: int, radius: float) -> tuple[NDArray[np.float64], NDArray[np.flo
     return np.cos(angle), weight * (math.pi - edge) / 2 * density
 
 
+@checked
 def ball_coefficients(dim: int, radius: float, degree: int) -> list[float]:
     r"""Compute $a_k=E[1\{\lVert x\rVert\le\lambda\}\,p_k(t)]$ for k = 0..m, by quadrature."""
+    _check(dim, degree, radius)
     t, weight = _nodes(dim, float(radius))
     values = polynomials(torch.from_numpy(t), dim=dim, degree=degree)
     return [float(one) for one in values @ torch.from_numpy(weight)]
 
 
+@checked
 def polynomial_floor(dim: int, radius: float, degree: int) -> float:
     r"""Compute $A_m^2=E[y^2]-\sum_{k\le m}a_k^2$.
 
@@ -82,6 +99,7 @@ def polynomial_floor(dim: int, radius: float, degree: int) -> float:
     return coefficients[0] - sum(a * a for a in coefficients)
 
 
+@checked
 def learned_fractions(
     output: Float[Tensor, "n"],
     labels: Float[Tensor, "n"],
@@ -95,6 +113,8 @@ def learned_fractions(
 
     The sampling error of $E[yp_k]$, which is known exactly, serves as a control variate.
     """
+    if not degrees or min(degrees) < 0:
+        raise ValueError(f"degrees must be at least 0, and at least one; got {degrees}")
     t = inner_product(norms.double())
     basis = polynomials(t, dim=dim, degree=max(degrees))
     exact = ball_coefficients(dim, radius, max(degrees))
@@ -107,6 +127,7 @@ def learned_fractions(
     return fractions
 
 
+@checked
 def certificate(
     weights: Float[Tensor, "width"],
     norms: Float[Tensor, "width"],
@@ -128,11 +149,13 @@ def certificate(
         dim: input dimension d.
         degree: m.
     """
+    _check(dim, degree)
     total = float((weights.abs().double() * norms.double()).sum())
     gap = math.sqrt(max(floor, 0.0)) - total / math.sqrt(n_harmonics(dim, degree + 1))
     return max(gap, 0.0) ** 2
 
 
+@checked
 def radial_profile(
     output: Float[Tensor, "n"], norms: Float[Tensor, "n"], edges: list[float]
 ) -> tuple[list[float | None], list[float | None]]:
@@ -140,7 +163,9 @@ def radial_profile(
 
     A bin with fewer than two points has None.
     """
-    place = torch.bucketize(norms, torch.tensor(edges, device=norms.device)) - 1
+    if len(edges) < 2 or any(a >= b for a, b in zip(edges, edges[1:], strict=False)):
+        raise ValueError(f"edges must ascend, at least two of them; got {edges}")
+    place = torch.bucketize(norms, norms.new_tensor(edges)) - 1
     means: list[float | None] = []
     spreads: list[float | None] = []
     for index in range(len(edges) - 1):

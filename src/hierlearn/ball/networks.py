@@ -13,6 +13,7 @@ from jaxtyping import Float
 from scipy import special
 from torch import Tensor
 
+from hierlearn.engine.doors import at_least, checked
 from hierlearn.engine.seeds import stream
 
 ACTIVATIONS = ("relu", "erf")
@@ -34,6 +35,7 @@ class TrainedNetworks:
         offset: $b_0$, `[run]`.
     """
 
+    @checked
     def __init__(
         self,
         n_seeds: int,
@@ -51,6 +53,7 @@ class TrainedNetworks:
         """
         if activation not in ACTIVATIONS:
             raise ValueError(f"activation must be one of {ACTIVATIONS}; got {activation!r}")
+        at_least(1, n_seeds=n_seeds, n_arms=n_arms, dim=dim)
         check_width(width)
         self.n_seeds, self.n_arms, self.n_runs = n_seeds, n_arms, n_seeds * n_arms
         self.dim, self.width, self.activation = dim, width, activation
@@ -62,11 +65,18 @@ class TrainedNetworks:
         self._grad_hidden, self._grad_outer, self._grad_offset = _views(self.grad, shapes, sizes)
         self._work: dict[int, tuple[Tensor, Tensor]] = {}
 
+    def _axes(self) -> dict[str, int]:
+        sizes = {"seed": self.n_seeds, "run": self.n_runs, "width": self.width}
+        return sizes | {"dim_and_one": self.dim + 1}
+
+    @checked
     def initialize(self, seeds: Sequence[int]) -> None:
         r"""Draw $b_j\sim N(0,\frac14)$, $w_j\sim N(0,r^{-2})$, $u_j$ normal, and $b_0=\frac12$.
 
         The scale of $u_j$ is 1 for relu and 1/2 for erf. The arms of a seed start alike.
         """
+        if len(seeds) != self.n_seeds:
+            raise ValueError(f"give {self.n_seeds} seeds, one a target; got {list(seeds)}")
         for s, seed in enumerate(seeds):
             generator = stream("initial network", seed)
             draw = torch.randn(self.width, self.dim + 1, generator=generator)
@@ -78,6 +88,7 @@ class TrainedNetworks:
             self.outer[runs] = outer.to(self.theta)
         self.offset.fill_(OUTPUT_BIAS)
 
+    @checked
     def units(self, x: Float[Tensor, "seed batch dim_and_one"]) -> Float[Tensor, "run width batch"]:
         """Compute the pre-activations of all units from inputs that end in a constant one."""
         units, _ = self._buffers(x.shape[1])
@@ -85,6 +96,7 @@ class TrainedNetworks:
         torch.bmm(rows, x.mT, out=units.view(self.n_seeds, -1, x.shape[1]))
         return units
 
+    @checked
     def output(
         self, x: Float[Tensor, "seed batch dim_and_one"]
     ) -> tuple[Float[Tensor, "run batch"], Float[Tensor, "run width batch"]]:
@@ -101,6 +113,7 @@ class TrainedNetworks:
         raw = torch.bmm(self.outer[:, None, :], units)[:, 0] + self.offset[:, None]
         return raw, units
 
+    @checked
     def step_gradient(
         self,
         x: Float[Tensor, "seed batch dim_and_one"],
@@ -136,18 +149,25 @@ class FrozenFeatures:
         start: the initial output weights, $N(0,r^{-2})$ (Assumption 7).
     """
 
+    @checked
     def __init__(self, seed: int, *, dim: int, width: int, device: torch.device | str = "cpu"):
         """Draw the layer; ValueError for width < 1."""
         check_width(width)
+        at_least(1, dim=dim)
         generator = stream("frozen features", seed)
         self.hidden = (0.5 * torch.randn(width, dim, generator=generator)).to(device)
         self.bias = (0.5 * torch.randn(width, generator=generator)).to(device)
         self.start = (torch.randn(width, generator=generator) / width).to(device)
 
+    def _axes(self) -> dict[str, int]:
+        return {"width": self.hidden.shape[0], "dim": self.hidden.shape[1]}
+
+    @checked
     def __call__(self, x: Float[Tensor, "n dim"]) -> Float[Tensor, "n width"]:
         r"""Compute $\tilde x_j=\mathrm{erf}(\langle U_j,x\rangle+B_j)$."""
         return torch.addmm(self.bias, x, self.hidden.T).erf_()
 
+    @checked
     def outputs(
         self, x: Float[Tensor, "n dim"], weights: Float[Tensor, "arm width"]
     ) -> Float[Tensor, "arm n"]:
@@ -158,12 +178,16 @@ class FrozenFeatures:
             total.addmm_(weights[:, units], features.T)
         return total
 
+    @checked
     def oracle_weights(self, radius: float, steepness: float) -> Float[Tensor, "width"]:
         r"""Compute output weights from Prop. 21: no training, no data.
 
         The units with $B_j>0$ and those with $B_j>1/\sqrt2$ average to two decreasing functions of
         $\lVert x\rVert$; the combination passes through 1/2 at $\lambda$ with slope `-steepness`.
         """
+        at_least(0, radius=radius)
+        if not math.isfinite(steepness):
+            raise ValueError(f"steepness must be finite; got {steepness}")
         groups = [self.bias > 0, self.bias > math.sqrt(0.5)]
         means = [unit_mean, unit_mean_large_bias]
         step = 1e-5
@@ -176,23 +200,28 @@ class FrozenFeatures:
         return weights
 
 
+@checked
 def unit_mean(radius: float) -> float:
     r"""Compute $E[\mathrm{erf}(\langle U,x\rangle+B)\mid B>0]$ at $\lVert x\rVert=\rho$ (Prop. 21).
 
     It is $\frac2\pi\arctan\frac1{\sqrt{2+\rho^2}}$.
     """
+    at_least(0, radius=radius)
     return 2 / math.pi * math.atan(1 / math.sqrt(2 + radius**2))
 
 
+@checked
 def unit_mean_large_bias(radius: float) -> float:
     r"""Compute the same given $B>1/\sqrt2$, with Owen's T (Prop. 21).
 
     It is $\frac4{1-\mathrm{erf}\,1}T(\sqrt2,\frac1{\sqrt{2+\rho^2}})$.
     """
+    at_least(0, radius=radius)
     owen = special.owens_t(math.sqrt(2), 1 / math.sqrt(2 + radius**2))
     return float(4 / (1 - special.erf(1)) * owen)
 
 
+@checked
 def check_width(width: int) -> None:
     """Raise ValueError for a network without units."""
     if width < 1:

@@ -16,10 +16,13 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import special, stats
 from torch import Tensor
 
+from hierlearn.engine.doors import at_least, checked
+
 Array = NDArray[np.float64]
 BESSEL_GRID_END = 60.0
 
 
+@checked
 @dataclass(frozen=True)
 class RadialDistribution:
     r"""The law of the radius $\rho=\lVert x\rVert$.
@@ -28,7 +31,7 @@ class RadialDistribution:
         title: in words, for figures and errors.
         end: upper end of the support, which begins at 0.
         radius: the $\lambda$ that the experiments use unless they say otherwise.
-        draw: `(n_samples, dim, generator)` to radii, float32, on the CPU.
+        draw: `(n_samples, dim, generator)` to radii of the default dtype, on the CPU.
         density: `(radii, dim)` to the density $\gamma_d(\rho)$.
     """
 
@@ -39,6 +42,7 @@ class RadialDistribution:
     density: Callable[[ArrayLike, int], Array]
 
 
+@checked
 def sphere(n_samples: int, dim: int, generator: torch.Generator) -> Float[Tensor, "n dim"]:
     """Draw points uniform on the unit sphere."""
     if n_samples < 0 or dim < 1:
@@ -49,6 +53,7 @@ def sphere(n_samples: int, dim: int, generator: torch.Generator) -> Float[Tensor
     return points / points.norm(dim=1, keepdim=True)
 
 
+@checked
 def sample(
     distribution: str, n_samples: int, *, dim: int, generator: torch.Generator
 ) -> Float[Tensor, "n dim"]:
@@ -64,11 +69,15 @@ def sample(
     return radii[:, None] * sphere(n_samples, dim, generator)
 
 
+@checked
 def ball_indicator(norms: Float[Tensor, "*shape"], radius: float) -> Float[Tensor, "*shape"]:
     r"""Compute $1\{\lVert x\rVert\le\lambda\}$ from norms $\lVert x\rVert$."""
+    if radius < 0:
+        raise ValueError(f"radius must be at least 0; got {radius}")
     return (norms <= radius).to(norms.dtype)
 
 
+@checked
 def find(distribution: str, dim: int, radius: float | None = None) -> RadialDistribution:
     r"""Return the distribution of that name, having checked the dimension and the ball.
 
@@ -113,18 +122,22 @@ def _density_sum(radii: ArrayLike, dim: int) -> Array:
 # --- half a Bessel density, half a Gaussian ---------------------------------------------------
 
 
+@checked
 def bessel_scale(dim: int) -> float:
     r"""Compute $c=2\pi\alpha\sqrt dR_d$, $R_d=\pi^{-1/2}\Gamma(d/2+1)^{1/d}$, at $\alpha=1$.
 
     The paper's $\alpha\ge1$ (Eq. 3) is an unspecified constant.
     """
+    at_least(1, dim=dim)
     return 2 * math.sqrt(math.pi * dim) * math.exp(math.lgamma(dim / 2 + 1) / dim)
 
 
+@checked
 def bessel_density(radii: ArrayLike, dim: int) -> Array:
     r"""Compute the density of the radius under $\bar\mu_d$: $d\,J_{d/2}^2(c\rho)/\rho$ (p. 20)."""
     rho = np.asarray(radii, dtype=float)
-    return dim * special.jv(dim / 2, bessel_scale(dim) * rho) ** 2 / np.maximum(rho, 1e-300)
+    density = dim * special.jv(dim / 2, bessel_scale(dim) * rho) ** 2 / np.maximum(rho, 1e-300)
+    return np.asarray(density)
 
 
 @lru_cache
@@ -137,12 +150,15 @@ def _bessel_table(dim: int) -> tuple[Array, Array]:
     return grid, np.concatenate([[0.0], np.cumsum(pieces)])
 
 
+@checked
 def bessel_radii(uniforms: ArrayLike, dim: int) -> Array:
     r"""Map uniform numbers to radii under $\bar\mu_d$ by the inverse distribution function.
 
     Beyond the grid $J^2$ is replaced by its mean, $P[\rho>z]\approx d/(\pi cz)$.
     """
     u = np.asarray(uniforms, dtype=float)
+    if not ((u >= 0) & (u <= 1)).all():
+        raise ValueError(f"uniforms must lie in [0, 1]; got {u.min()} to {u.max()}")
     grid, cdf = _bessel_table(dim)
     tail = dim / (math.pi * bessel_scale(dim) * np.maximum(1 - u, 1e-12))
     return np.where(u < cdf[-1], np.interp(u, cdf, grid), np.maximum(tail, BESSEL_GRID_END))
@@ -150,9 +166,10 @@ def bessel_radii(uniforms: ArrayLike, dim: int) -> Array:
 
 def _draw_bessel_mixture(n_samples: int, dim: int, generator: torch.Generator) -> Tensor:
     uniforms = torch.rand(n_samples, generator=generator, dtype=torch.float64).numpy()
-    bessel = torch.from_numpy(bessel_radii(uniforms, dim)).float()
+    bessel = torch.from_numpy(bessel_radii(uniforms, dim))
     gaussian = torch.randn(n_samples, dim, generator=generator).norm(dim=1) / math.sqrt(dim)
-    return torch.where(torch.rand(n_samples, generator=generator) < 0.5, bessel, gaussian)
+    coin = torch.rand(n_samples, generator=generator) < 0.5
+    return torch.where(coin, bessel.to(gaussian), gaussian)
 
 
 def _density_bessel_mixture(radii: ArrayLike, dim: int) -> Array:

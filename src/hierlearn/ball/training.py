@@ -12,6 +12,7 @@ from torch import Tensor
 
 from hierlearn.ball.networks import TrainedNetworks
 from hierlearn.engine.capture import captured
+from hierlearn.engine.doors import at_least, checked, plain, positive
 
 BETAS, EPSILON = (0.9, 0.999), 1e-8
 POWER_ITERATIONS = 15
@@ -19,6 +20,7 @@ RIDGES = (1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3)
 _CHUNK = 2048
 
 
+@checked
 def adam(
     net: TrainedNetworks,
     batches: Iterable[tuple[Tensor, Tensor]],
@@ -35,7 +37,13 @@ def adam(
     The rate rises over the first twentieth of the steps, so that the first ones do not push all
     outputs out of a clip, and drops tenfold at 0.7 and again at 0.9 of the way.
     `observe` is called before the steps in `at`, and at the end if `n_steps` is among them.
+
+    Raises:
+        ValueError: unless `low` and `high` fit the runs, and every batch of labels its inputs.
     """
+    at_least(1, n_steps=n_steps)
+    positive(rate=rate)
+    net = plain(net)
     first, second = torch.zeros_like(net.theta), torch.zeros_like(net.theta)
     b1, b2 = BETAS
 
@@ -53,6 +61,15 @@ def adam(
     for step, (scales, batch) in enumerate(zip(schedule, batches, strict=True)):
         if step in at:
             observe(step)
+        inputs, labels = batch
+        size = labels.shape[-1] if labels.ndim else 0
+        wanted = (net.n_seeds, size, net.dim + 1), (net.n_runs, size)
+        if (inputs.shape, labels.shape) != wanted:
+            raise ValueError(
+                "a batch must be inputs [seed, batch, dim + 1] and labels [run, batch] with "
+                f"seed = {net.n_seeds}, dim = {net.dim}, run = {net.n_runs}; got shapes "
+                f"{list(inputs.shape)} and {list(labels.shape)} at step {step}"
+            )
         run(scales, *batch)
     if n_steps in at:
         observe(n_steps)
@@ -66,6 +83,7 @@ def _adam_scales(step: int, n_steps: int, rate: float) -> tuple[float, float]:
     return 1 - b2 ** (step + 1), -rate * drop / (1 - b1 ** (step + 1))
 
 
+@checked
 def smoothness(features: Float[Tensor, "n width"]) -> float:
     r"""Estimate $\hat L=2\lambda_{\max}(\tilde X^\top\tilde X/n)$ by power iteration.
 
@@ -79,6 +97,7 @@ def smoothness(features: Float[Tensor, "n width"]) -> float:
     return 2 * float(size) / len(features)
 
 
+@checked
 def descend(
     features: Float[Tensor, "n width"],
     labels: Float[Tensor, "arm n"],
@@ -110,6 +129,10 @@ def descend(
         at: steps before which `observe` is called; `n_steps` means the end.
         observe: called with the step and the weights.
     """
+    at_least(0, n_steps=n_steps)
+    positive(rate=rate)
+    if not 0 <= momentum <= 1:
+        raise ValueError(f"momentum must lie in [0, 1]; got {momentum}")
     scale = rate / smoothness(features)
     weights = start.expand(len(labels), -1).clone()
     before = weights.clone()
@@ -126,6 +149,7 @@ def descend(
     return weights
 
 
+@checked
 def best_ridge_error(
     features: Float[Tensor, "n width"],
     labels: Float[Tensor, "arm n"],
@@ -149,7 +173,7 @@ def best_ridge_error(
     for ridge in RIDGES:
         shifted = gram + ridge * torch.eye(width + 1, dtype=gram.dtype, device=gram.device)
         factor, failed = torch.linalg.cholesky_ex(shifted)
-        solved = torch.cholesky_solve(cross.T, factor).T.float()
+        solved = torch.cholesky_solve(cross.T, factor).T.to(features)
         guess = solved[:, :-1] @ test_features.T + solved[:, -1:]
         error = (guess - test_labels).double().square().mean(1)
         errors.append(torch.full_like(error, torch.inf) if int(failed) else error)

@@ -18,6 +18,7 @@ from hierlearn.book.project import Project, experiments_of
 from hierlearn.book.published import chapter_profiles
 from hierlearn.book.site_files import dead_links, drop_templates, pack
 from hierlearn.claims import verdicts
+from hierlearn.engine.git import git
 from hierlearn.errors import RunError, UsageError
 from hierlearn.experiment import PROFILES, Experiment
 from hierlearn.records import Provenance, RecordStore, computed
@@ -42,13 +43,38 @@ def build(project: Project, experiments: dict[str, Experiment]) -> Path:
         )
     stage(project, names)
     write_fragments(project, experiments)
+    project.zip_file.unlink(missing_ok=True)
     epoch = _epoch(project)
-    _jupyter_book(project, epoch)
+    _jupyter_book(project, project.stage, project.html.parent.parent, epoch, "-W", "-n")
     drop_templates(project.html)
     if dead := dead_links(project.html):
         raise RunError("these links of the site lead nowhere:\n  " + "\n  ".join(dead))
     pack(project.html, project.zip_file, epoch=int(epoch))
     return project.html / "index.html"
+
+
+def build_page(project: Project, name: str, rows: Sequence[verdicts.Row]) -> Path:
+    """Build the page of one executed notebook, to look at while writing; return it.
+
+    `rows` are the claims that it shows. What it links to or takes from other pages is missing.
+    """
+    folder = project.stage.parent / "page"
+    for source in sorted(project.book.rglob("*")):
+        inside = source.relative_to(project.root)
+        if source.is_file() and source.suffix not in (".ipynb", ".md") and _is_page(inside):
+            (folder / inside).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, folder / inside)
+    shutil.copyfile(project.executed(name), folder / "book" / f"{name}.ipynb")
+    config = yaml.safe_load((project.root / "_config.yml").read_text(encoding="utf-8"))
+    write_text(folder / "_config.yml", yaml.safe_dump(configured(config, None), sort_keys=False))
+    write_text(folder / "_toc.yml", f"format: jb-book\nroot: book/{name}\n")
+    write_text(folder / "book/generated/theorems.json", theorem_lines(rows))
+    _jupyter_book(project, folder, folder, _epoch(project))
+    return folder / "_build/html/book" / f"{name}.html"
+
+
+def _is_page(inside: Path) -> bool:
+    return not LEFT_OUT & set(inside.parts)
 
 
 def stage(project: Project, names: Sequence[str]) -> None:
@@ -60,7 +86,7 @@ def stage(project: Project, names: Sequence[str]) -> None:
     shutil.copyfile(project.root / "_toc.yml", project.stage / "_toc.yml")
     for source in sorted(project.book.rglob("*")):
         inside = source.relative_to(project.root)
-        if source.is_dir() or source.suffix == ".ipynb" or LEFT_OUT & set(inside.parts):
+        if source.is_dir() or source.suffix == ".ipynb" or not _is_page(inside):
             continue
         (project.stage / inside).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, project.stage / inside)
@@ -122,15 +148,20 @@ def write_fragments(project: Project, experiments: dict[str, Experiment]) -> Non
         )
     rows = verdicts.evaluate_all(every, store, profiles, experiments)
     write_text(target / "verdicts.md", cards.readme_table(rows) + "\n")
-    labels = dict.fromkeys(label for row in rows for label in row.theorems)
-    lines = {
-        label: cards.theorem_html(row for row in rows if label in row.theorems) for label in labels
-    }
-    write_text(target / "theorems.json", json.dumps(lines, indent=1) + "\n")
+    write_text(target / "theorems.json", theorem_lines(rows))
     is_frozen = store.folder.resolve() == project.frozen_records.resolve()
     frozen = store if is_frozen else RecordStore(project.frozen_records)
     stores = [store] if is_frozen or not project.frozen_records.is_dir() else [store, frozen]
     write_text(target / "costs.md", costs_table(project, stores, experiments) + "\n")
+
+
+def theorem_lines(rows: Sequence[verdicts.Row]) -> str:
+    """Return, as JSON, the line below each theorem: the claims that bear on it."""
+    labels = dict.fromkeys(label for row in rows for label in row.theorems)
+    lines = {
+        label: cards.theorem_html(row for row in rows if label in row.theorems) for label in labels
+    }
+    return json.dumps(lines, indent=1) + "\n"
 
 
 def _differ(one: dict[str, Any], other: dict[str, Any]) -> bool:
@@ -162,19 +193,18 @@ def costs_table(
     return "\n".join(head + lines) if lines else "No costs have been measured yet."
 
 
-def _jupyter_book(project: Project, epoch: str) -> None:
-    """Run Jupyter Book on the stage; every page anew, since glued numbers cross pages."""
+def _jupyter_book(project: Project, source: Path, output: Path, epoch: str, *strict: str) -> None:
+    """Run Jupyter Book on a folder; every page anew, since glued numbers cross pages."""
     # What Sphinx makes stays to the end: to look for garbage would take a quarter of the time.
     program = (
         "import gc, sys; gc.disable(); from jupyter_book.cli.main import main; sys.exit(main())"
     )
-    options = ["--path-output", ".", "--all", "-W", "-n", "--keep-going"]
-    command = [sys.executable, "-c", program, "build", str(project.stage), *options]
+    options = ["--path-output", str(output), "--all", *strict, "--keep-going"]
+    command = [sys.executable, "-c", program, "build", str(source), *options]
     environment = {**os.environ, "SOURCE_DATE_EPOCH": epoch, "PYTHONHASHSEED": "0"}
     log = project.html.parent / "site.log"
     # Into an empty folder: over an old site, the same sources give other bytes and leave old pages.
-    shutil.rmtree(project.html, ignore_errors=True)
-    project.zip_file.unlink(missing_ok=True)
+    shutil.rmtree(output / "_build" / "html", ignore_errors=True)
     with log.open("w", encoding="utf-8") as file:
         done = subprocess.run(
             command, cwd=project.root, env=environment, stdout=file, stderr=file, check=False
@@ -192,9 +222,7 @@ def _epoch(project: Project) -> str:
     """Return the time that the site carries: the commit's, so that two builds agree."""
     if given := os.environ.get("SOURCE_DATE_EPOCH"):
         return given
-    git = ["git", "-C", str(project.root), "log", "-1", "--format=%ct"]
     try:
-        found = subprocess.run(git, capture_output=True, text=True, check=True)
+        return git(project.root, "log", "-1", "--format=%ct") or "0"
     except (OSError, subprocess.CalledProcessError):
         return "0"  # no git, or no commit yet: any fixed time will do
-    return found.stdout.strip() or "0"

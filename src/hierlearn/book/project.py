@@ -49,6 +49,11 @@ class Project:
         return self.root / "_build" / "records"
 
     @property
+    def pilot_records(self) -> Path:
+        """The records of pilot runs, at seeds that the book does not use."""
+        return self.root / "_build" / "pilots"
+
+    @property
     def stage(self) -> Path:
         """What the site is built from: configuration, text and executed notebooks."""
         return self.root / "_build" / "stage"

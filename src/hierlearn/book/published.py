@@ -19,8 +19,7 @@ def load_claims(project: Project) -> list[verdicts.Claim]:
 
 def experiments_read(name: str, every: Iterable[verdicts.Claim]) -> dict[str, Experiment]:
     """Return the experiments of the notebook `name`: its own, and those that its claims read."""
-    shown = [claim for claim in every if claim.chapter == name]
-    wanted = {ref.experiment for claim in shown for ref in (claim.statistic, claim.control) if ref}
+    wanted = {read for claim in every if claim.chapter == name for read in claim.reads}
     wanted |= set(experiments_of(name, EXPERIMENTS))
     return {key: one for key, one in EXPERIMENTS.items() if key in wanted}
 

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib.pyplot as plt
-import numpy as np
 
 from hierlearn.book import cards
 from hierlearn.book.notebooks import write_text
@@ -14,6 +13,7 @@ from hierlearn.claims import verdicts
 from hierlearn.drawing import figures
 from hierlearn.errors import RunError
 from hierlearn.experiment import Runs
+from hierlearn.quadratic.backward_correction.figures import curve, level_2
 from hierlearn.records import RecordStore
 from hierlearn.registry import EXPERIMENTS
 
@@ -52,26 +52,9 @@ def draw(runs: Runs, path: Path) -> None:
 
     Does nothing where the records hold no such curves.
     """
-    chosen = [run for group in runs.of("reference").values() for run in group]
-    kept = [(config, m["curve"]) for config, m in chosen if config.curve]
-    if not kept:
+    if not curve(runs, "reference", "gram2"):
         return
-    config, first = kept[0]
-    values = np.array([curve["gram2"] for _, curve in kept], dtype=float)
     with figures.style():
-        fig, ax = plt.subplots(figsize=(figures.WIDTH, 3))
-        mean, _, _ = figures.series(ax, first["step"], values, label="level 2")
-        figures.log_axes(ax, "y")
-        opens = {f"level {i + 2} opens": step for i, step in enumerate(config.opens) if step}
-        figures.mark_steps(ax, opens)
-        ax.set_title("error of the level-2 features, every seed, against the training step")
-        alt = (
-            f"Error of the level-2 features over {first['step'][-1]} steps, {len(kept)} seeds: "
-            + "".join(
-                f"{mean[np.searchsorted(first['step'], step) - 1]:.1g} when {label} at {step}, "
-                for label, step in opens.items()
-            )
-            + f"and {mean[-1]:.1g} at the end."
-        )
-        figures.save(fig, path, name="readme", alt=alt)
-        plt.close(fig)
+        drawing = level_2(runs)
+        figures.save(drawing.fig, path, name="readme", alt=drawing.alt)
+        plt.close(drawing.fig)

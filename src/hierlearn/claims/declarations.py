@@ -185,6 +185,11 @@ class Claim(_Model):
                 raise ValueError(f"control: 'report' cannot decide the rule at {profile}")
         return self
 
+    @property
+    def reads(self) -> frozenset[str]:
+        """The experiments that its statistic and its control read."""
+        return frozenset(one.experiment for one in (self.statistic, self.control) if one)
+
     def rule_at(self, profile: str) -> Rule | None:
         """The rule of a profile, or None where the claim is not run."""
         return self.rules.get(profile)

@@ -51,10 +51,14 @@ class Store(Protocol):
         """Whether one of them was computed by other code than today's."""
 
 
+class MissingRecords(ClaimError):
+    """An experiment that a claim reads has not been computed, or not all of it."""
+
+
 class Evidence:
     """The records of one profile, each experiment read and checked for completeness once.
 
-    Raises ClaimError for an unknown profile and, when first asked, for missing records.
+    Raises ClaimError for an unknown profile and, when first asked, MissingRecords.
     """
 
     def __init__(self, store: Store, profile: str, experiments: Mapping[str, Experiment]) -> None:
@@ -72,10 +76,10 @@ class Evidence:
             found = list(self.store.read(experiment, self.profile)) if keys else []
             missing = keys - {record.key for record in found}
             if missing:
-                raise ClaimError(
+                raise MissingRecords(
                     f"{len(missing)} of {len(keys)} records of experiment {name!r} at profile "
                     f"{self.profile!r} are missing; compute them with "
-                    f"`python -m hierlearn run {experiment.chapter} --profile {self.profile}`"
+                    f"`python -m hierlearn compute {name} --profile {self.profile}`"
                 )
             self._records[name] = experiment.runs(self.profile, found)
             self._stale[name] = bool(keys) and self.store.stale(experiment, self.profile)
@@ -248,21 +252,24 @@ _DECLARED = "id chapter headline paper cited locus theorems source statement pre
 def evaluate(claim: Claim, evidence: Evidence) -> Row:
     """Return the claim's row: its interval, control and verdict at the profile of `evidence`.
 
-    A stale row shows its verdict but never counts as expected. Raises ClaimError where records
-    are missing; a value that is not finite, or not positive under "log-t", makes it inconclusive.
+    A stale row shows its verdict but never counts as expected. Where records are missing the claim
+    is not run, and says which; a value that is not finite, or not positive under "log-t", makes it
+    inconclusive.
     """
     profile, rule = evidence.profile, claim.rule_at(evidence.profile)
     main = claim.statistic.experiment
-    reading = None
-    if rule is not None and evidence.records(main):
-        reading = _read(claim.statistic, rule, evidence)
-    without = _read_control(claim, evidence) if reading else None
+    reading, without = None, None
+    verdict: Verdict = "not run"
+    reason: str | None = f"profile {profile} has no {'groups of ' + main if rule else 'rule'}"
+    try:
+        if rule is not None and evidence.records(main):
+            reading = _read(claim.statistic, rule, evidence)
+        without = _read_control(claim, evidence) if reading else None
+    except MissingRecords as missing:
+        reading, reason = None, str(missing)
     control = _control_row(claim, profile, without)
     if reading is not None:
         verdict, reason = _decide(reading, control)
-    else:
-        lacks = "rule" if rule is None else f"groups of {main}"
-        verdict, reason = "not run", f"profile {profile} has no {lacks}"
     names = [main] if reading else []
     if claim.control and control.outcome != "not run" and claim.control.experiment != main:
         names.append(claim.control.experiment)
@@ -293,7 +300,7 @@ def evaluate_all(
     profiles: str | Mapping[str, str],
     experiments: Mapping[str, Experiment],
 ) -> list[Row]:
-    """Return the rows of all claims, in their order; ClaimError as `evaluate`.
+    """Return the rows of all claims, in their order.
 
     `profiles` is one profile, or that of each chapter.
     """

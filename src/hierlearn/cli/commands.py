@@ -16,7 +16,16 @@ from hierlearn.book.published import DEFAULT_PROFILE, load_claims, shown_profile
 # computing records must not need them.
 from hierlearn.claims import verdicts
 from hierlearn.cli import tables
-from hierlearn.cli.options import WHERE, executor_for, options, readable_store, store_at, wanted
+from hierlearn.cli.options import (
+    WHERE,
+    at_seeds,
+    executor_for,
+    options,
+    readable_store,
+    store_at,
+    wanted,
+    wanted_claims,
+)
 from hierlearn.engine import devices
 from hierlearn.errors import RunError, UsageError
 from hierlearn.experiment import PROFILES
@@ -100,10 +109,11 @@ def run(chapters: tuple[str, ...], **settings: Any) -> None:
 
 
 @cli.command
-@options("names", "profile", "device", "records", *WHERE)
+@options("names", "profile", "seeds", "device", "records", *WHERE)
 def compute(
     names: tuple[str, ...],
     profile: str | None,
+    seeds: range | None,
     device: str,
     records: str | None,
     **where: Any,
@@ -113,9 +123,9 @@ def compute(
     It executes no notebook, and needs neither the book nor the packages that build it.
     """
     project = find_project(need_book=False)
-    store = store_at(project, records)
+    store = store_at(project, records, pilots=seeds is not None)
     profile = profile or DEFAULT_PROFILE
-    chosen = find_experiments(names, EXPERIMENTS).values()
+    chosen = at_seeds(find_experiments(names, EXPERIMENTS), seeds).values()
     say(f"profile {profile}, device {device}, records {project.relative(store.folder)}")
     committed = RecordStore(project.frozen_records)
     say(costs.cost(chosen, profile, store, committed).sentences())
@@ -143,8 +153,26 @@ def book(**settings: Any) -> None:
     click.echo(site.build(project, EXPERIMENTS))
 
 
+@cli.command
+@click.argument("chapter")
+@options("profile", "device", "records", *WHERE, "frozen")
+def page(chapter: str, **settings: Any) -> None:
+    """Execute one chapter and build its page alone, to look at while writing."""
+    from hierlearn.book import build as site
+    from hierlearn.book import notebooks
+
+    project = find_project()
+    name = project.find_notebook(chapter)
+    execute(project, [name], **settings)
+    done = notebooks.runs(project)[name]
+    store = RecordStore(project.records_folder(done["records"]))
+    shown = [claim for claim in load_claims(project) if claim.chapter == name]
+    rows = verdicts.evaluate_all(shown, store, done["profile"], EXPERIMENTS)
+    click.echo(site.build_page(project, name, rows))
+
+
 @cli.command(name="claims")
-@options("chapters", "profile", "records")
+@options("names", "profile", "seeds", "records")
 @click.option("--json", "as_json", is_flag=True, help="A JSON list instead of a table.")
 @click.option(
     "--against",
@@ -152,19 +180,23 @@ def book(**settings: Any) -> None:
     help="What changed since --json wrote this file, in Markdown, instead of a table.",
 )
 def show_claims(
-    chapters: tuple[str, ...],
+    names: tuple[str, ...],
     profile: str | None,
+    seeds: range | None,
     records: str | None,
     as_json: bool,
     against: TextIO | None,
 ) -> None:
-    """Show every claim with its interval, verdict and control; exit 1 on a surprise."""
+    """Show claims with interval, verdict and control; exit 1 on a surprise.
+
+    Named can be chapters, and experiments: the claims that read them.
+    """
     project = find_project()
-    store = readable_store(project, records)
-    names = wanted(project, chapters)
-    every = [claim for claim in load_claims(project) if claim.chapter in names]
-    profiles = shown_profiles(project, names, store, profile)
-    rows = verdicts.evaluate_all(every, store, profiles, EXPERIMENTS)
+    store = store_at(project, records, pilots=True) if seeds else readable_store(project, records)
+    shown = wanted_claims(project, names, load_claims(project))
+    chapters = list(dict.fromkeys(claim.chapter for claim in shown))
+    profiles = shown_profiles(project, chapters, store, profile)
+    rows = verdicts.evaluate_all(shown, store, profiles, at_seeds(EXPERIMENTS, seeds))
     if against:
         click.echo(tables.verdict_changes(tables.read_rows(against.read()), rows))
     elif as_json:

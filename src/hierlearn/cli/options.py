@@ -1,20 +1,37 @@
 """What the commands have in common: their options, and what these mean."""
 
-from collections.abc import Callable, Iterator, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import click
 
 from hierlearn.book.project import Project, execution_order
+from hierlearn.claims.declarations import Claim
 from hierlearn.engine import devices
 from hierlearn.errors import UsageError
-from hierlearn.experiment import PROFILES
+from hierlearn.experiment import PROFILES, Experiment, pilot
 from hierlearn.records import RecordStore
 from hierlearn.registry import EXPERIMENTS
 from hierlearn.sweeps.executors import Executor, LocalPool
 
 WHERE = ("workers", "scheduler", "local-workers")
 """The options that say what measures; `executor_for` takes their values."""
+
+
+class _Seeds(click.ParamType):
+    """A range of seeds, like 1000-1007."""
+
+    name = "seeds"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> range:
+        """Return the range; an error says what is valid."""
+        match = re.fullmatch(r"(\d{1,9})(?:-(\d{1,9}))?", str(value))
+        first, last = (int(match[1]), int(match[2] or match[1])) if match else (0, -1)
+        if not 0 <= last - first < 1000:
+            self.fail(f"{value!r} is no range of seeds; valid: FIRST-LAST, e.g. 1000-1007")
+        return range(first, last + 1)
 
 
 def options(*names: str) -> Callable[[Callable], Callable]:
@@ -30,6 +47,12 @@ def options(*names: str) -> Callable[[Callable], Callable]:
         ),
         "records": click.option(
             "--records", metavar="DIR", help="Folder, from the project's root; _build/records."
+        ),
+        "seeds": click.option(
+            "--seeds",
+            type=_Seeds(),
+            metavar="FIRST-LAST",
+            help="Pilot runs at seeds that the book does not use, in _build/pilots.",
         ),
         "workers": click.option(
             "--workers", type=click.IntRange(min=1), help="Processes; default: one a core."
@@ -88,10 +111,28 @@ def wanted(project: Project, chapters: Sequence[str]) -> list[str]:
     return [n for n in execution_order(project, EXPERIMENTS) if n in named or not named]
 
 
-def store_at(project: Project, folder: str | None) -> RecordStore:
-    """Return the store in `folder`, by default the working one."""
-    path = project.working_records if folder is None else project.records_folder(folder)
-    return RecordStore(path)
+def store_at(project: Project, folder: str | None, *, pilots: bool = False) -> RecordStore:
+    """Return the store in `folder`, by default the working one, or that of pilot runs."""
+    default = project.pilot_records if pilots else project.working_records
+    return RecordStore(default if folder is None else project.records_folder(folder))
+
+
+def at_seeds(experiments: Mapping[str, Experiment], seeds: range | None) -> dict[str, Experiment]:
+    """Return the experiments at pilot seeds if there are any; UsageError for bad ones."""
+    try:
+        return {n: pilot(one, seeds) if seeds else one for n, one in experiments.items()}
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+
+
+def wanted_claims(project: Project, names: Sequence[str], every: Sequence[Claim]) -> list[Claim]:
+    """Return the claims of these chapters, and those that read these experiments; all without."""
+    experiments = {name for name in names if name in EXPERIMENTS}
+    try:
+        chapters = {project.find_notebook(name) for name in names if name not in experiments}
+    except UsageError as error:
+        raise UsageError(f"{error}; valid experiments: {', '.join(EXPERIMENTS)}") from error
+    return [c for c in every if not names or c.chapter in chapters or experiments & c.reads]
 
 
 def readable_store(project: Project, folder: str | None) -> RecordStore:

@@ -3,9 +3,13 @@ r"""Lower bounds as functions, each with the theorem it comes from.
 Equation numbers (2.1) and (2.2) are those of chapter 2 of the book, where both are proved.
 """
 
+import math
 from collections.abc import Sequence
 
+from hierlearn.engine.doors import checked
 
+
+@checked
 def orthonormal_floor(n_samples: int, n_targets: int) -> float:
     r"""Compute $\max(0,1-N/M)$, equation (2.1): what no kernel method with N samples goes below.
 
@@ -26,6 +30,7 @@ def orthonormal_floor(n_samples: int, n_targets: int) -> float:
     return water_filling(n_samples, [1 / n_targets], [n_targets])
 
 
+@checked
 def water_filling(
     n_samples: int, eigenvalues: Sequence[float], multiplicities: Sequence[int]
 ) -> float:
@@ -51,6 +56,7 @@ def water_filling(
     return total
 
 
+@checked
 def samples_required(
     error: float, eigenvalues: Sequence[float], multiplicities: Sequence[int]
 ) -> float:
@@ -90,6 +96,8 @@ def _sorted(eigenvalues: Sequence[float], multiplicities: Sequence[int]) -> list
             f"give one multiplicity an eigenvalue; got {len(eigenvalues)} eigenvalues "
             f"and {len(multiplicities)} multiplicities"
         )
+    if not all(math.isfinite(value) for value in eigenvalues):
+        raise ValueError(f"eigenvalues must be finite; got {list(eigenvalues)}")
     if min([*eigenvalues, *multiplicities, 0]) < 0:
         raise ValueError(
             "eigenvalues and multiplicities must not be negative; "

@@ -14,12 +14,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Float64, Int
 from torch import Tensor
 
 from hierlearn.cube.kernels import DotProduct
 from hierlearn.cube.target import ParityClass, krawtchouk
 from hierlearn.engine import memory
+from hierlearn.engine.doors import at_least, check_indices, checked
 
 ROUNDING = 1e-13
 """Relative size up to which a negative eigenvalue is rounding and counts as zero."""
@@ -31,8 +32,11 @@ class NotPositiveError(ValueError):
     """A kernel with a negative eigenvalue, which is none."""
 
 
-def mercer_eigenvalues(values: Float[Tensor, "distance"]) -> Float[Tensor, "degree"]:
+@checked
+def mercer_eigenvalues(values: Float64[Tensor, "distance"]) -> Float[Tensor, "degree"]:
     r"""Compute $\mu_j=2^{-d}\binom dj^{-1}\sum_i\binom dih(t_i)\kappa_j(i)$ from all $h(t_i)$."""
+    if not len(values):
+        raise ValueError("give the values at distances 0..d, at least one; got none")
     dim = len(values) - 1
     rows = [
         [math.comb(dim, i) / 2**dim * (kappa / math.comb(dim, j)) for i, kappa in enumerate(row)]
@@ -41,6 +45,7 @@ def mercer_eigenvalues(values: Float[Tensor, "distance"]) -> Float[Tensor, "degr
     return torch.tensor(rows, dtype=torch.float64) @ values
 
 
+@checked
 @dataclass(frozen=True)
 class CubeKernel:
     r"""A kernel of the inner product on $\{\pm1\}^d$.
@@ -55,13 +60,23 @@ class CubeKernel:
     values: Float[Tensor, "distance"]
     eigenvalues: Float[Tensor, "degree"]
 
+    def __post_init__(self) -> None:
+        if not len(self.values) == len(self.eigenvalues) == self.dim + 1:
+            raise ValueError(
+                f"values and eigenvalues must be dim + 1 = {self.dim + 1} each; got "
+                f"{len(self.values)} and {len(self.eigenvalues)}"
+            )
+
     @classmethod
+    @checked
     def of(cls, kernel: DotProduct, dim: int) -> "CubeKernel":
         """Tabulate `kernel`, a function of $t$, on the hypercube; errors as `from_values`."""
+        at_least(1, dim=dim)
         distances = torch.arange(dim + 1, dtype=torch.float64)
         return cls.from_values(kernel(1 - 2 * distances / dim))
 
     @classmethod
+    @checked
     def from_values(cls, values: Float[Tensor, "distance"]) -> "CubeKernel":
         """Take the kernel's values at Hamming distances 0..d.
 
@@ -95,16 +110,20 @@ class CubeKernel:
         return self.eigenvalues.square() @ table
 
 
+@checked
 def harmonic(target: ParityClass) -> CubeKernel:
     r"""Return the class's own kernel $\sum_l\alpha_l^2\kappa_{k_l}/\binom d{k_l}$."""
     return CubeKernel.from_values(target.covariance_table())
 
 
+@checked
 def required_bytes(n_samples: int) -> int:
     """Return the bytes that the error of `n_samples` points takes at its peak."""
+    at_least(0, n_samples=n_samples)
     return N_MATRICES * 8 * n_samples**2
 
 
+@checked
 @dataclass(frozen=True)
 class Factorization:
     r"""A kernel's matrix on the samples, factorized once for all ridges and all classes.
@@ -123,19 +142,25 @@ class Factorization:
     basis: Float[Tensor, "n n"]
     square: Float[Tensor, "n n"]
 
+    def __post_init__(self) -> None:
+        check_indices(self.kernel.dim + 1, distances=self.distances)
+
     @classmethod
+    @checked
     def of(cls, kernel: CubeKernel, distances: Int[Tensor, "n n"]) -> "Factorization":
         """Factorize; `distances` may be a leading block of a larger matrix.
 
         Raises:
             TooLargeError: when `required_bytes` are not available; nothing is allocated then.
         """
+        check_indices(kernel.dim + 1, distances=distances)
         _require_memory(distances)
         gram, square = (t.to(distances.device) for t in (kernel.values, kernel.square_table()))
         spectrum, basis = torch.linalg.eigh(gram[distances])
         rotated = basis.T @ (square[distances] @ basis)
         return cls(kernel, distances, spectrum.clamp(min=0), basis, rotated)
 
+    @checked
     def errors(self, target: ParityClass, *, ridges: Sequence[float]) -> Float[Tensor, "ridge"]:
         r"""Compute the class-averaged squared error for every ridge.
 
@@ -163,6 +188,7 @@ class Factorization:
         return errors + ((weights @ a.mul_(self.square)) * weights).sum(1)
 
 
+@checked
 def class_average_errors(
     kernel: CubeKernel,
     target: ParityClass,
@@ -178,6 +204,7 @@ def class_average_errors(
     return Factorization.of(kernel, distances).errors(target, ridges=ridges)
 
 
+@checked
 def class_average_error(
     kernel: CubeKernel, target: ParityClass, distances: Int[Tensor, "n n"], *, ridge: float
 ) -> float:
@@ -187,6 +214,7 @@ def class_average_error(
     factorization breaks down, K + ridge being singular to working precision, it is not a number.
     """
     _check(kernel, target, [ridge])
+    check_indices(kernel.dim + 1, distances=distances)
     _require_memory(distances)
     gram, square = (t.to(distances.device) for t in (kernel.values, kernel.square_table()))
     covariance, aligned = _class_tables(kernel, target, distances.device)

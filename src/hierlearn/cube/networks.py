@@ -17,6 +17,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from hierlearn.engine.doors import at_least, checked, plain
 from hierlearn.engine.seeds import stream
 
 EPSILON = 1e-4
@@ -26,10 +27,16 @@ MOMENTUM = 0.05
 class Normalization:
     """One batch normalization: forward, backward, and the running averages."""
 
-    def __init__(self, n_runs: int, width: int, like: Tensor) -> None:
+    @checked
+    def __init__(self, n_runs: int, width: int, like: Float[Tensor, "..."]) -> None:
+        at_least(1, n_runs=n_runs, width=width)
         self.mean = like.new_zeros(n_runs, width, 1)
         self.variance = like.new_ones(n_runs, width, 1)
 
+    def _axes(self) -> dict[str, int]:
+        return {"run": len(self.mean), "width": self.mean.shape[1]}
+
+    @checked
     def forward(self, values: Float[Tensor, "run width batch"], training: bool) -> Tensor:
         """Normalize `values` in place; in training also move the running averages."""
         if not training:
@@ -43,6 +50,7 @@ class Normalization:
         self.factor = (variance + EPSILON).rsqrt_()
         return values.mul_(self.factor)
 
+    @checked
     def backward(
         self, slope: Float[Tensor, "run width batch"], output: Float[Tensor, "run width batch"]
     ) -> Tensor:
@@ -64,15 +72,22 @@ class PolynomialNetworks(ABC):
         bias: `[run, 1, 1]`.
     """
 
+    @checked
     def __init__(
         self,
         n_runs: int,
         fans: Sequence[tuple[int, int]],
         n_readouts: int,
         *,
-        dtype: torch.dtype,
+        dtype: torch.dtype | None,
         device: torch.device | str,
     ) -> None:
+        at_least(1, n_runs=n_runs, n_readouts=n_readouts)
+        if not fans or min(map(min, fans)) < 1:
+            raise ValueError(
+                "width, dim and depth must be at least 1; got layers of (width, fan-in) "
+                f"{list(fans)}"
+            )
         width = fans[0][0]
         shapes = [(n_runs, out, fan) for out, fan in fans]
         shapes += [(n_runs, 1, width)] * n_readouts + [(n_runs, 1, 1)]
@@ -88,10 +103,16 @@ class PolynomialNetworks(ABC):
 
         self.weights, self.readouts, self.bias = views(self.theta)
         self._grad_weights, self._grad_readouts, self._grad_bias = views(self.grad)
-        self._norms = [Normalization(n_runs, width, self.theta) for _ in range(n_readouts)]
+        self._norms = [plain(Normalization(n_runs, width, self.theta)) for _ in range(n_readouts)]
 
+    def _axes(self) -> dict[str, int]:
+        return {"run": self.n_runs, "dim": self.weights[0].shape[2]}
+
+    @checked
     def initialize(self, seeds: Sequence[int]) -> None:
         r"""Draw $W_l\sim N(0,1/\text{fan-in})$, one seed a run; equal seeds start alike."""
+        if len(seeds) != self.n_runs:
+            raise ValueError(f"give {self.n_runs} seeds, one a run; got {list(seeds)}")
         for run, seed in enumerate(seeds):
             generator = stream("polynomial network", seed)
             for weight in self.weights:
@@ -99,6 +120,7 @@ class PolynomialNetworks(ABC):
                 draw = torch.randn(shape, generator=generator) * shape[1] ** -0.5
                 weight[run] = draw.to(weight)
 
+    @checked
     def output(self, x: Float[Tensor, "run batch dim"], *, training: bool) -> Tensor:
         """Compute the outputs `[run, batch]`, by batch (training) or running averages."""
         self._features = self._forward(x, training)
@@ -107,6 +129,7 @@ class PolynomialNetworks(ABC):
             total.baddbmm_(readout, feature)
         return total[:, 0]
 
+    @checked
     def backward(
         self, x: Float[Tensor, "run batch dim"], slope: Float[Tensor, "run batch"]
     ) -> None:
@@ -132,6 +155,7 @@ class PolynomialNetworks(ABC):
 class DeepNetworks(PolynomialNetworks):
     r"""$h_l=\mathrm{BN}((h_{l-1}W_l)^2)$ for $l\le$ depth, with a readout from every layer."""
 
+    @checked
     def __init__(
         self,
         n_runs: int,
@@ -139,10 +163,11 @@ class DeepNetworks(PolynomialNetworks):
         dim: int,
         depth: int,
         width: int,
-        dtype: torch.dtype = torch.float32,
+        dtype: torch.dtype | None = None,
         device: torch.device | str = "cpu",
     ) -> None:
         """Allocate the networks with all parameters zero; `initialize` draws them."""
+        at_least(1, depth=depth)
         fans = [(width, dim)] + [(width, width)] * (depth - 1)
         super().__init__(n_runs, fans, depth, dtype=dtype, device=device)
 
@@ -173,6 +198,7 @@ class DeepNetworks(PolynomialNetworks):
 class TwoLayerNetworks(PolynomialNetworks):
     r"""$\hat y=b+\sum_pa_p^\top\mathrm{BN}((xW)^p)$: one hidden layer, several powers of it."""
 
+    @checked
     def __init__(
         self,
         n_runs: int,
@@ -180,10 +206,12 @@ class TwoLayerNetworks(PolynomialNetworks):
         dim: int,
         powers: Sequence[int],
         width: int,
-        dtype: torch.dtype = torch.float32,
+        dtype: torch.dtype | None = None,
         device: torch.device | str = "cpu",
     ) -> None:
         """Allocate the networks with all parameters zero; `initialize` draws them."""
+        if not powers or min(powers) < 1:
+            raise ValueError(f"powers must be at least 1, and at least one; got {list(powers)}")
         super().__init__(n_runs, [(width, dim)], len(powers), dtype=dtype, device=device)
         self.powers = tuple(powers)
 

@@ -6,6 +6,7 @@ class: level 1 multiplies pairs of coordinates, every further level multiplies n
 one below, and the target adds up all levels.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -16,18 +17,14 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from hierlearn.engine.doors import at_least, check_indices, checked
 from hierlearn.engine.seeds import stream
 
 CHUNK = 500
 MAX_LISTED = 26  # 2^26 points of 26 coordinates already are 13 GiB
 
 
-def _check_size(**sizes: int) -> None:
-    for name, value in sizes.items():
-        if value < 0:
-            raise ValueError(f"{name} must be at least 0; got {value}")
-
-
+@checked
 @cache
 def krawtchouk(dim: int) -> tuple[tuple[int, ...], ...]:
     r"""Compute the Krawtchouk polynomials $\kappa_j(i)=[z^j](1+z)^{d-i}(1-z)^i$, exactly.
@@ -35,7 +32,7 @@ def krawtchouk(dim: int) -> tuple[tuple[int, ...], ...]:
     $\kappa_j(i)=\sum_{|S|=j}\chi_S(x)\chi_S(z)$ for any two points at Hamming distance $i$. Row j,
     column i, both from 0 to d.
     """
-    _check_size(dim=dim)
+    at_least(0, dim=dim)
     columns = []
     for i in range(dim + 1):
         plus = [comb(dim - i, a) for a in range(dim + 1)]
@@ -46,13 +43,15 @@ def krawtchouk(dim: int) -> tuple[tuple[int, ...], ...]:
     return tuple(zip(*columns, strict=True))
 
 
+@checked
 def draw_points(n_points: int, dim: int, generator: torch.Generator) -> Float[Tensor, "n dim"]:
     r"""Draw independent uniform points of $\{\pm1\}^d$, in float32."""
-    _check_size(n_points=n_points, dim=dim)
+    at_least(0, n_points=n_points, dim=dim)
     bits = torch.randint(2, (n_points, dim), generator=generator, dtype=torch.int8)
     return bits.to(torch.float32).mul_(2).sub_(1)
 
 
+@checked
 def all_points(dim: int) -> Float[Tensor, "n dim"]:
     r"""List $\{\pm1\}^d$ in float64: coordinate j of point n is $-1$ iff bit j of n is set."""
     if not 0 <= dim <= MAX_LISTED:
@@ -62,11 +61,13 @@ def all_points(dim: int) -> Float[Tensor, "n dim"]:
     return 1 - 2 * bits.double()
 
 
+@checked
 def hamming(x: Float[Tensor, "n dim"], z: Float[Tensor, "m dim"]) -> Int[Tensor, "n m"]:
     """Count the coordinates in which points of $x$ and $z$ differ, in int32."""
     return ((x.shape[1] - x @ z.T) / 2).round_().to(torch.int32)
 
 
+@checked
 @dataclass(frozen=True)
 class ParityClass:
     r"""Random targets with energy $\alpha_l^2$ spread evenly over all parities of degree $k_l$.
@@ -91,9 +92,10 @@ class ParityClass:
             raise ValueError(
                 f"degrees must be distinct and lie in 0..dim={self.dim}; got {self.degrees}"
             )
-        if len(self.amplitudes) != len(self.degrees) or not any(self.amplitudes):
+        finite = all(map(math.isfinite, self.amplitudes))
+        if len(self.amplitudes) != len(self.degrees) or not any(self.amplitudes) or not finite:
             raise ValueError(
-                f"give one amplitude a degree, not all zero; got {self.amplitudes} "
+                f"give one amplitude a degree, finite and not all zero; got {self.amplitudes} "
                 f"for degrees {self.degrees}"
             )
 
@@ -113,11 +115,16 @@ class ParityClass:
         r"""The mean squared norm of a target, $\sum_l\alpha_l^2$."""
         return sum(a**2 for a in self.amplitudes)
 
+    @checked
     def covariance_table(self, weights: Sequence[float] | None = None) -> Float[Tensor, "distance"]:
         r"""Tabulate $\sum_l w_{k_l}\alpha_l^2\kappa_{k_l}(i)/\binom d{k_l}$ over the distance i.
 
         `weights` are by degree, 0..d; without them it is the kernel of $C$.
         """
+        if weights is not None and len(weights) != self.dim + 1:
+            raise ValueError(
+                f"give one weight for each degree 0..{self.dim}; got {len(weights)} weights"
+            )
         table = krawtchouk(self.dim)
         total = torch.zeros(self.dim + 1, dtype=torch.float64)
         for degree, value in zip(self.degrees, self.eigenvalues, strict=True):
@@ -126,12 +133,14 @@ class ParityClass:
         return total
 
 
+@checked
 def hierarchy_class(dim: int, amplitudes: Sequence[float]) -> ParityClass:
     r"""Return the class of `Hierarchies`: degree $2^l$ at level l; zero amplitudes drop out."""
     levels = [(2**level, a) for level, a in enumerate(amplitudes, start=1) if a]
     return ParityClass(dim, tuple(k for k, _ in levels), tuple(a for _, a in levels))
 
 
+@checked
 @dataclass(frozen=True)
 class Hierarchies:
     r"""One target a seed: $z_i=s_ix_{\pi(2i-1)}x_{\pi(2i)}$, then products of neighbours.
@@ -150,7 +159,18 @@ class Hierarchies:
     signs: Float[Tensor, "seed pair"]
     amplitudes: tuple[float, ...]
 
+    def __post_init__(self) -> None:
+        if self.order.numel() and int(self.order.min()) < 0:
+            raise ValueError(f"order must be at least 0; got {int(self.order.min())}")
+        used = 2 ** len(self.amplitudes)
+        if used < 2 or self.order.shape[1] != used or self.signs.shape[1] != used // 2:
+            raise ValueError(
+                f"{len(self.amplitudes)} amplitudes, at least one, need {used} coordinates and "
+                f"{used // 2} signs a seed; got {self.order.shape[1]} and {self.signs.shape[1]}"
+            )
+
     @classmethod
+    @checked
     def draw(cls, seeds: Sequence[int], *, dim: int, amplitudes: Sequence[float]) -> "Hierarchies":
         """Draw the coordinates and signs of one target a seed.
 
@@ -161,6 +181,8 @@ class Hierarchies:
             raise ValueError(f"give at least one seed; got {list(seeds)}")
         if not amplitudes:
             raise ValueError(f"give at least one amplitude; got {list(amplitudes)}")
+        if not all(map(math.isfinite, amplitudes)):
+            raise ValueError(f"amplitudes must be finite; got {list(amplitudes)}")
         used = 2 ** len(amplitudes)
         if used > dim:
             raise ValueError(
@@ -174,8 +196,10 @@ class Hierarchies:
             signs.append(draw_points(1, used // 2, generator)[0])
         return cls(torch.stack(orders), torch.stack(signs), tuple(amplitudes))
 
+    @checked
     def values(self, x: Float[Tensor, "seed n dim"]) -> Float[Tensor, "seed n"]:
         """Compute the targets of each seed at its points."""
+        check_indices(x.shape[2], order=self.order)
         pairs = zip(x, self.order, strict=True)
         picked = torch.stack([points[:, order] for points, order in pairs])
         products = picked[..., ::2] * picked[..., 1::2] * self.signs[:, None, :]
@@ -187,6 +211,7 @@ class Hierarchies:
         return y
 
 
+@checked
 def dense_polynomials(
     x: Float[Tensor, "seed n dim"], seeds: Sequence[int], *, degree: int
 ) -> Float[Tensor, "seed n"]:
@@ -204,7 +229,7 @@ def dense_polynomials(
     rows = []
     for points, seed in zip(x, seeds, strict=True):
         generator = stream("dense polynomial", seed)
-        c = torch.randn(len(sets), generator=generator) / len(sets) ** 0.5
+        c = torch.randn(len(sets), generator=generator).to(x) / len(sets) ** 0.5
         chunks = points.split(CHUNK)
         rows.append(torch.cat([prod(part[:, s] for s in sets.T) @ c for part in chunks]))
     return torch.stack(rows)

@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from hierlearn.cube.networks import PolynomialNetworks
 from hierlearn.engine.capture import Drawn, ahead, captured
+from hierlearn.engine.doors import at_least, check_indices, checked, plain, positive
 from hierlearn.engine.seeds import stream
 
 WARM_UP, DROPS = 50, ((0.6, 0.2), (0.85, 0.04))
@@ -17,10 +18,13 @@ WEIGHT_DECAY = 1e-4
 
 def learning_rate(step: int, n_steps: int, peak: float) -> float:
     r"""Return `peak` $\cdot\min(1,t/50+.02)$, times .2 from $.6T$ and .04 from $.85T$ on."""
+    at_least(1, n_steps=n_steps)
+    at_least(0, step=step, peak=peak)
     factor = next((f for start, f in reversed(DROPS) if step >= start * n_steps), 1.0)
     return peak * factor * min(1.0, step / WARM_UP + 0.02)
 
 
+@checked
 @dataclass
 class Pools:
     """Fixed training samples; the networks of one seed see prefixes of the same pool.
@@ -41,6 +45,12 @@ class Pools:
 
     def __post_init__(self) -> None:
         n = self.x.shape[1]
+        if len(self.seeds) != len(self.x) or len(self.owners) != len(self.sizes):
+            raise ValueError(
+                f"give one seed for each of {len(self.x)} pools, and one size for each of "
+                f"{len(self.owners)} owners; got {len(self.seeds)} and {len(self.sizes)}"
+            )
+        check_indices(len(self.x), owners=self.owners)
         if not all(1 <= size <= n for size in self.sizes):
             raise ValueError(f"every pool size must lie in 1..{n}; got {list(self.sizes)}")
         device = self.x.device
@@ -50,22 +60,29 @@ class Pools:
         self._starts = (self._owners * n)[:, None]
         self._x, self._y = self.x.flatten(0, 1), self.y.flatten().to(device)
 
+    @checked
     def draw(self, size: int) -> Drawn:
         r"""Draw a batch: run r sees points $\lfloor uN_r\rfloor$, u shared by a seed's runs.
 
         Returns their numbers, `[run, size]`, on the CPU.
         """
+        at_least(1, size=size)
         draws = [torch.rand(size, generator=g, dtype=torch.float64) for g in self._generators]
         uniform = torch.stack(draws)[self._owners]
         return (self._starts + (uniform * self._sizes).long(),)
 
-    def read(self, index: Tensor) -> tuple[Tensor, Tensor]:
+    def _axes(self) -> dict[str, int]:
+        return {"run": len(self.owners)}
+
+    @checked
+    def read(self, index: Int64[Tensor, "run size"]) -> tuple[Tensor, Tensor]:
         """Return the inputs and labels with these numbers."""
         index = index.to(self._x.device)
         x = self._x.index_select(0, index.flatten())
         return x.view(*index.shape, -1), self._y[index]
 
 
+@checked
 def train(
     net: PolynomialNetworks, pools: Pools, *, n_steps: int, batch: int, rates: Sequence[float]
 ) -> None:
@@ -73,7 +90,19 @@ def train(
 
     The runs are independent: the sum of their losses is minimized, and AdamW acts on every
     parameter alone. `rates` that differ are reached by scaling, see `_RatedAdamW`.
+
+    Raises:
+        ValueError: unless pools and rates are of as many runs as `net`, the rates positive.
     """
+    if not len(pools.owners) == len(rates) == net.n_runs:
+        raise ValueError(
+            f"give pools and one rate for each of {net.n_runs} runs; got pools of "
+            f"{len(pools.owners)} runs and {len(rates)} rates"
+        )
+    at_least(1, n_steps=n_steps, batch=batch)
+    for rate in rates:
+        positive(rate=rate)
+    net, pools = plain(net), plain(pools)
     optimizer = _RatedAdamW(net, rates)
 
     def step(scales: Tensor, index: Tensor) -> None:

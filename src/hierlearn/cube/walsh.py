@@ -14,6 +14,7 @@ from torch import Tensor
 from hierlearn.cube.exact_error import ROUNDING, NotPositiveError
 from hierlearn.cube.target import ParityClass, all_points
 from hierlearn.engine import memory
+from hierlearn.engine.doors import checked
 
 MAX_DIM = 16
 CHUNK = 4096
@@ -21,6 +22,7 @@ CHUNK = 4096
 Kernel = Callable[[Tensor, Tensor], Tensor]
 
 
+@checked
 def walsh_hadamard(values: Float[Tensor, "n cube"]) -> Float[Tensor, "n cube"]:
     r"""Compute $\sum_x v(x)\chi_S(x)$ for all S, rows being functions listed as `all_points` does.
 
@@ -37,6 +39,7 @@ def walsh_hadamard(values: Float[Tensor, "n cube"]) -> Float[Tensor, "n cube"]:
     return values.reshape(n_rows, size)
 
 
+@checked
 def any_kernel_errors(
     kernel: Kernel, target: ParityClass, x: Float[Tensor, "n dim"], *, ridges: Sequence[float]
 ) -> Float[Tensor, "ridge"]:
@@ -57,6 +60,11 @@ def any_kernel_errors(
     n, dim = x.shape
     _check(target, x, ridges)
     gram = kernel(x, x)
+    if gram.shape != (n, n) or gram.dtype != x.dtype:
+        raise ValueError(
+            f"the kernel must return a matrix [n, m] of {x.dtype}; got shape {list(gram.shape)} of "
+            f"{gram.dtype} for n = m = {n}"
+        )
     spectrum, basis = torch.linalg.eigh(_symmetric(gram))
     scale = gram.diagonal().abs().max()
     if spectrum[0] < -n * ROUNDING * scale:

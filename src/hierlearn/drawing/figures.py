@@ -156,7 +156,7 @@ class Series:
 
 def over_seeds(
     label: str,
-    points: Mapping[float, ArrayLike],
+    points: Mapping[Any, ArrayLike],
     *,
     index: int = 0,
     kind: Kind = "line",

@@ -6,14 +6,19 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from hierlearn.engine.doors import at_least, checked
 
+
+@checked
 def polynomial_kernel(
     x: Float[Tensor, "n dim"], z: Float[Tensor, "m dim"], *, degree: int
 ) -> Float[Tensor, "n m"]:
     r"""Compute $(1+\langle x,z\rangle/d)^{\mathrm{degree}}$: all polynomials up to that degree."""
+    at_least(0, degree=degree)
     return (1 + x @ z.T / x.shape[1]) ** degree
 
 
+@checked
 def ridge_predictions(
     gram: Float[Tensor, "n n"],
     cross: Float[Tensor, "m n"],
@@ -29,7 +34,7 @@ def ridge_predictions(
     Raises:
         ValueError: for a ridge that is not positive.
     """
-    if any(ridge <= 0 for ridge in ridges):
+    if not ridges or any(ridge <= 0 for ridge in ridges):
         raise ValueError(f"ridges must be positive; got {list(ridges)}")
     scale = gram.diagonal().mean()
     identity = torch.eye(len(gram), dtype=gram.dtype, device=gram.device)

@@ -5,19 +5,21 @@ Both use only label counts of patches, in the style of the layerwise learner of 
 """
 
 import torch
-from jaxtyping import Int64
+from jaxtyping import Float, Int64, Integer
 from torch import Tensor
 
+from hierlearn.engine.doors import at_least, check_indices, checked, positive
 from hierlearn.grammar.measures import label_counts
 
 RESTARTS, ITERATIONS = 60, 30
 FEATURES, SHARPNESS, RIDGE = 1024, 2.0, 1e-3
 
 
+@checked
 def predict_by_clustering(
-    train: Tensor,
+    train: Integer[Tensor, "n dim"],
     labels: Int64[Tensor, "n"],
-    test: Tensor,
+    test: Integer[Tensor, "test dim"],
     *,
     vocab_size: int,
     n_classes: int,
@@ -30,6 +32,7 @@ def predict_by_clustering(
     (1[y_i=c]-1/n_c)$; weighted k-means merges them into v tokens of the next level. At the top the
     most frequent label of a type wins.
     """
+    _check_strings(train, labels, test, vocab_size, n_classes)
     n_tokens = vocab_size
     train, test = train.long(), test.long()
     while True:
@@ -46,14 +49,33 @@ def predict_by_clustering(
         train, test = token[types], token[test_types]
 
 
+def _check_strings(
+    train: Tensor, labels: Tensor, test: Tensor, vocab_size: int, n_classes: int
+) -> None:
+    """Raise ValueError for symbols or labels out of range, or a length that does not halve."""
+    check_indices(vocab_size, train=train, test=test)
+    check_indices(n_classes, labels=labels)
+    dim = train.shape[1]
+    if dim < 2 or dim & (dim - 1):
+        raise ValueError(f"strings must have 2, 4, 8, .. symbols, to be paired; got {dim}")
+
+
 def _pairs(tokens: Tensor, n_tokens: int) -> Tensor:
     return tokens[:, 0::2] * n_tokens + tokens[:, 1::2]
 
 
+@checked
 def weighted_k_means(
-    points: Tensor, weights: Tensor, k: int, generator: torch.Generator
+    points: Float[Tensor, "n feature"],
+    weights: Float[Tensor, "n"],
+    k: int,
+    generator: torch.Generator,
 ) -> Int64[Tensor, "n"]:
     """Cluster points by weighted k-means++, all restarts at once; keep the least inertia."""
+    if not 1 <= k <= len(points):
+        raise ValueError(f"k must lie in 1..{len(points)}, the number of points; got {k}")
+    if not bool((weights >= 0).all()) or not float(weights.sum()) > 0:
+        raise ValueError(f"weights must be at least 0, not all zero; got {weights.tolist()}")
     points, weights = points.double(), weights.double()
     n = len(points)
     squares = points.square().sum(1)
@@ -82,10 +104,11 @@ def weighted_k_means(
     return assigned[inertia.argmin()]
 
 
+@checked
 def predict_by_ridge(
-    train: Tensor,
+    train: Integer[Tensor, "n dim"],
     labels: Int64[Tensor, "n"],
-    test: Tensor,
+    test: Integer[Tensor, "test dim"],
     *,
     vocab_size: int,
     n_classes: int,
@@ -99,6 +122,8 @@ def predict_by_ridge(
     \sum_\mu\varphi S_{\mu j}$ for every position j; the next embedding of a type is the
     concatenation of its $W_j^\top\varphi$, normalized. At the top the largest output wins.
     """
+    _check_strings(train, labels, test, vocab_size, n_classes)
+    at_least(2, n_features=n_features)
     ids, test_ids = train.long(), test.long()
     embedding = torch.eye(vocab_size)
     while True:
@@ -137,19 +162,20 @@ def _solve(
             gram = (phi @ phi.T).double() * total.sqrt() * total.sqrt().T
             gram.diagonal().add_(penalty)
             dual = torch.linalg.solve(gram, (target / total.sqrt()).double()) * total.sqrt()
-            weights = phi.T @ dual.float()
+            weights = phi.T @ dual.to(phi)
         else:
             gram = ((phi * total).T @ phi).double()
             gram.diagonal().add_(penalty)
-            weights = torch.linalg.solve(gram, (phi.T @ target).double()).float()
+            weights = torch.linalg.solve(gram, (phi.T @ target).double()).to(phi)
         outputs.append(features @ weights)
     return outputs
 
 
+@checked
 def predict_by_tangent_kernel(
-    train: Tensor,
+    train: Integer[Tensor, "n dim"],
     labels: Int64[Tensor, "n"],
-    test: Tensor,
+    test: Integer[Tensor, "test dim"],
     *,
     vocab_size: int,
     n_classes: int,
@@ -161,6 +187,9 @@ def predict_by_tangent_kernel(
     $\kappa_0=(\pi-\arccos u)/\pi$ and $\kappa_1=(u(\pi-\arccos u)+\sqrt{1-u^2})/\pi$ (arc-cosine
     kernels of ReLU); targets are one-hot labels less $1/n_c$.
     """
+    check_indices(vocab_size, train=train, test=test)
+    check_indices(n_classes, labels=labels)
+    positive(ridge=ridge)
     one_hot = torch.nn.functional.one_hot(train.long(), vocab_size).flatten(1).float()
     gram = _tangent_kernel(one_hot, one_hot, train.shape[1])
     gram.diagonal().add_(ridge)

@@ -11,7 +11,10 @@ from functools import cache
 from math import prod
 
 import torch
+from jaxtyping import Int64, Integer, Shaped, UInt8
 from torch import Tensor
+
+from hierlearn.engine.doors import at_least, check_indices, checked
 
 MAX_ROWS = 1 << 17  # of a merged table: 2 MiB at 16 symbols a row
 MAX_VOCAB = 256  # symbols are stored as uint8
@@ -20,6 +23,7 @@ PERMUTED = 1 << 22  # below this bound distinct integers are the head of one per
 _WORDS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 
+@checked
 @dataclass(frozen=True)
 class Block:
     """Consecutive levels as one table.
@@ -33,20 +37,30 @@ class Block:
         radices: synonyms of each of its tree nodes, level by level, left to right.
     """
 
-    table: Tensor
+    table: UInt8[Tensor, "row written"]
     n_choices: int
     n_nodes: int
     top: int
     n_levels: int
     radices: tuple[int, ...]
 
+    def __post_init__(self) -> None:
+        at_least(1, n_choices=self.n_choices, n_nodes=self.n_nodes, n_levels=self.n_levels)
+        at_least(0, top=self.top)
+        _check_radices(self.radices)
+
     @property
     def n_rows(self) -> int:
         """Rows of the table."""
         return len(self.table)
 
-    def take(self, rows: Tensor) -> Tensor:
+    @checked
+    def take(self, rows: Int64[Tensor, "n nodes"]) -> Tensor:
         """Return the symbols of `rows [n, nodes]`, as `[n, nodes * symbols written]`."""
+        check_indices(self.n_rows, rows=rows)
+        return self._take(rows)
+
+    def _take(self, rows: Tensor) -> Tensor:
         length = self.table.shape[1]
         word = _WORDS.get(length)
         if word is None:
@@ -55,7 +69,8 @@ class Block:
             taken = self.table.view(word).flatten().take(rows.flatten()).view(torch.uint8)
         return taken.view(len(rows), rows.shape[1] * length)
 
-    def digits_of(self, choices: Sequence[Tensor]) -> Tensor:
+    @checked
+    def digits_of(self, choices: Sequence[Int64[Tensor, "n _"]]) -> Tensor:
         """Join rule choices, one tensor a level of the grammar, to one number a block node."""
         own = choices[self.top : self.top + self.n_levels]
         levels = [choice.view(len(choice), self.n_nodes, -1) for choice in own]
@@ -63,8 +78,11 @@ class Block:
         return unpeel(joined.flatten(0, 1), self.radices).view(-1, self.n_nodes)
 
 
-def best_cut(rules: Sequence[Tensor]) -> tuple[Block, ...]:
+@checked
+def best_cut(rules: Sequence[UInt8[Tensor, "_ _ branching"]]) -> tuple[Block, ...]:
     """Cut the levels into blocks of at most `MAX_ROWS` rows with the fewest look-ups a string."""
+    if not rules:
+        raise ValueError("give the rules of at least one level; got none")
     n_levels, branching = len(rules), rules[0].shape[2]
 
     def n_rows(start: int, stop: int) -> int:
@@ -110,8 +128,11 @@ def _merge(rules: Sequence[Tensor], start: int, stop: int) -> Block:
     return Block(symbols.contiguous(), n_choices, branching**start, start, stop - start, radices)
 
 
-def peel(numbers: Tensor, radices: Sequence[int]) -> Tensor:
+@checked
+def peel(numbers: Int64[Tensor, "n"], radices: Sequence[int]) -> Int64[Tensor, "n digits"]:
     """Write non-negative numbers in a mixed radix, most significant digit first: `[n, digits]`."""
+    _check_radices(radices)
+    check_indices(prod(radices), numbers=numbers)
     digits = torch.empty(len(numbers), len(radices), dtype=torch.int64)
     rest = numbers
     for place in range(len(radices) - 1, 0, -1):
@@ -128,14 +149,26 @@ def peel(numbers: Tensor, radices: Sequence[int]) -> Tensor:
     return digits
 
 
-def unpeel(digits: Tensor, radices: Sequence[int]) -> Tensor:
+@checked
+def unpeel(digits: Int64[Tensor, "n digits"], radices: Sequence[int]) -> Int64[Tensor, "n"]:
     """Read digits `[n, digits]` in a mixed radix, the inverse of `peel`."""
+    _check_radices(radices)
+    if digits.shape[1] != len(radices):
+        raise ValueError(f"give {len(radices)} digits, one a radix; got {digits.shape[1]}")
+    if not bool(((digits >= 0) & (digits < torch.tensor(radices))).all()):
+        raise ValueError(f"every digit must lie in 0..radix - 1, for the radices {list(radices)}")
     number = torch.zeros(len(digits), dtype=torch.int64)
     for place, radix in enumerate(radices):
         number = number * radix + digits[:, place]
     return number
 
 
+def _check_radices(radices: Sequence[int]) -> None:
+    if any(radix < 1 for radix in radices):
+        raise ValueError(f"every radix must be at least 1; got {list(radices)}")
+
+
+@checked
 def distinct_integers(n: int, bound: int, generator: torch.Generator) -> Tensor:
     """Draw n different integers below `bound`, uniformly, in random order.
 
@@ -156,6 +189,7 @@ def distinct_integers(n: int, bound: int, generator: torch.Generator) -> Tensor:
     return kept
 
 
+@checked
 def check_parameters(
     vocab_size: int, n_classes: int, n_synonyms: int, n_levels: int, branching: int
 ) -> None:
@@ -184,29 +218,42 @@ def check_parameters(
             raise ValueError(f"a Random Hierarchy Model needs {inequality}; got {given}")
 
 
-def codes_of(tuples: Tensor, vocab_size: int) -> Tensor:
+@checked
+def codes_of(tuples: Integer[Tensor, "*shape branching"], vocab_size: int) -> Tensor:
     """Read tuples along the last axis as numbers in base v, big end first."""
+    if not tuples.shape[-1]:
+        raise ValueError("give tuples of at least one symbol; got shape " + f"{list(tuples.shape)}")
+    check_indices(vocab_size, tuples=tuples)
     code = tuples[..., 0].long()
     for k in range(1, tuples.shape[-1]):
         code = code * vocab_size + tuples[..., k]
     return code
 
 
-def tuples_of(codes: Tensor, vocab_size: int, branching: int) -> Tensor:
+@checked
+def tuples_of(codes: Int64[Tensor, "n"], vocab_size: int, branching: int) -> Tensor:
     """Write codes as tuples of s symbols, the inverse of `codes_of`."""
+    at_least(1, vocab_size=vocab_size, branching=branching)
     return peel(codes, [vocab_size] * branching).to(torch.uint8)
 
 
-def first_occurrences(strings: Tensor) -> Tensor:
+@checked
+def first_occurrences(strings: Shaped[Tensor, "n dim"]) -> Tensor:
     """Return the indices of the first occurrence of every string, in order."""
+    if not len(strings):
+        return torch.empty(0, dtype=torch.int64)
     _, group = torch.unique(strings, dim=0, return_inverse=True)
     first = torch.full((int(group.max()) + 1,), len(group))
     first.scatter_reduce_(0, group, torch.arange(len(group)), "amin")
     return first.sort().values
 
 
+@checked
 def digits_of_integer(index: int, radices: Sequence[int]) -> list[int]:
     """Write one Python integer of any size in a mixed radix, the counterpart of `peel`."""
+    _check_radices(radices)
+    if not 0 <= index < prod(radices):
+        raise ValueError(f"index must lie in 0..{prod(radices) - 1}; got {index}")
     digits = []
     for radix in reversed(radices):
         index, digit = divmod(index, radix)
@@ -214,8 +261,16 @@ def digits_of_integer(index: int, radices: Sequence[int]) -> list[int]:
     return digits[::-1]
 
 
+@checked
 def integer_of_digits(digits: Sequence[int], radices: Sequence[int]) -> int:
     """Read one number of any size in a mixed radix, the counterpart of `unpeel`."""
+    if len(digits) != len(radices) or any(
+        not 0 <= d < r for d, r in zip(digits, radices, strict=True)
+    ):
+        raise ValueError(
+            f"give one digit in 0..radix - 1 for each of the radices {list(radices)}; "
+            f"got {list(digits)}"
+        )
     index = 0
     for digit, radix in zip(digits, radices, strict=True):
         index = index * radix + digit

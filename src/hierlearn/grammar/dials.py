@@ -9,8 +9,10 @@ which is exactly the Random Hierarchy Model, to 1. The dials are ours; the paper
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Bool, Int64, UInt8
 from torch import Tensor
 
+from hierlearn.engine.doors import at_least, checked
 from hierlearn.engine.seeds import stream
 from hierlearn.grammar.derivations import check_parameters, first_occurrences
 from hierlearn.grammar.target import RandomHierarchy
@@ -31,6 +33,7 @@ DIALS = {
 _SKIPPED = ("skip", "skipxor")
 
 
+@checked
 @dataclass(frozen=True)
 class DialedHierarchy:
     """A grammar and the law its strings and labels are drawn from.
@@ -45,9 +48,23 @@ class DialedHierarchy:
     grammar: RandomHierarchy
     dial: str
     t: float
-    marks: Tensor | None = None
+    marks: Bool[Tensor, "symbol synonym"] | None = None
+
+    def __post_init__(self) -> None:
+        if self.dial not in DIALS:
+            raise ValueError(f"unknown dial {self.dial!r}; valid: {', '.join(DIALS)}")
+        if not 0 <= self.t <= 1:
+            raise ValueError(f"t must lie in [0, 1]; got {self.t}")
+        wanted = (self.grammar.vocab_size, self.grammar.synonyms[-1])
+        marks = None if self.marks is None else tuple(self.marks.shape)
+        if marks != (wanted if self.dial in _SKIPPED else None):
+            raise ValueError(
+                f"marks must be {wanted} for {' and '.join(_SKIPPED)} and None for other dials; "
+                f"got {marks} for {self.dial!r}"
+            )
 
     @classmethod
+    @checked
     def draw(
         cls,
         seed: int,
@@ -93,6 +110,7 @@ class DialedHierarchy:
         marks = _marks(v, m, t, generator) if dial in _SKIPPED else None
         return cls(RandomHierarchy(tuple(rules), v), dial, t, marks)
 
+    @checked
     def sample_distinct(
         self, n: int, generator: torch.Generator, *, testing: bool = False
     ) -> tuple[Tensor, Tensor]:
@@ -101,6 +119,7 @@ class DialedHierarchy:
         The dial "leak" counts only where not `testing`; at t = 1 it leaves so few strings that they
         are drawn with repetition.
         """
+        at_least(0, n=n)
         leaks = self.dial == "leak" and self.t > 0 and not testing
         if leaks:
             strings = self._tilted(n, generator)
@@ -122,7 +141,8 @@ class DialedHierarchy:
                 )
         return strings, self.labels(strings)
 
-    def labels(self, strings: Tensor) -> Tensor:
+    @checked
+    def labels(self, strings: UInt8[Tensor, "n dim"]) -> Int64[Tensor, "n"]:
         """Return the labels of grammatical strings: the root, shifted by the marks if any."""
         root, choices = self.grammar.parse(strings)
         if self.marks is None:
@@ -180,29 +200,44 @@ def _shuffle(values: Tensor, generator: torch.Generator) -> Tensor:
     return values[torch.randperm(len(values), generator=generator)]
 
 
+@checked
 def plain_table(v: int, n_parents: int, m: int, generator: torch.Generator) -> Tensor:
     """Return a uniform table `[v, v]` of parents, -1 where no rule writes the pair."""
+    at_least(1, v=v, n_parents=n_parents, m=m)
+    if n_parents * m > v * v:
+        raise ValueError(f"n_parents * m must be at most v * v = {v * v}; got {n_parents} * {m}")
     filled = torch.arange(n_parents).repeat_interleave(m)
     empty = torch.full((v * v - n_parents * m,), -1)
     return _shuffle(torch.cat([filled, empty]), generator).view(v, v)
 
 
+@checked
 def latin_table(v: int, n_parents: int, generator: torch.Generator) -> Tensor:
     r"""Return $\kappa[(\pi(x)+\sigma(z))\bmod v]$: a pair's parent is independent of either part.
 
     Values from `n_parents` on become -1, "no rule writes this pair".
     """
+    at_least(1, v=v, n_parents=n_parents)
+    if n_parents > v:
+        raise ValueError(f"n_parents must be at most v = {v}; got {n_parents}")
     kappa, pi, sigma = (torch.randperm(v, generator=generator) for _ in range(3))
     table = kappa[(pi[:, None] + sigma[None, :]) % v]
     return torch.where(table < n_parents, table, -1)
 
 
+@checked
 def twin_table(v: int, n_parents: int, m: int, base: int, generator: torch.Generator) -> Tensor:
     r"""Return a table in which a symbol's second coordinate shows only jointly.
 
     A symbol is $(\alpha,\beta)$ with $\beta\in Z_b$; a pair's parent depends on its two $\alpha$
     and on $\beta_1+\beta_2\bmod b$, and the b residues of one pair of $\alpha$ have b parents.
     """
+    at_least(1, v=v, n_parents=n_parents, m=m, base=base)
+    if v % base or m % base or n_parents % base or n_parents * m > v * v:
+        raise ValueError(
+            f"v, m and n_parents must be multiples of base = {base}, and n_parents * m at most "
+            f"v * v; got v = {v}, m = {m}, n_parents = {n_parents}"
+        )
     code = torch.randperm(v, generator=generator)
     alpha, beta = code // base, code % base
     # Each round gives every parent one residue, so that b neighbours are b different parents.
@@ -215,8 +250,13 @@ def twin_table(v: int, n_parents: int, m: int, base: int, generator: torch.Gener
     return owner[pair, (beta[:, None] + beta[None, :]) % base]
 
 
+@checked
 def parity_rules(v: int, n_classes: int, m: int, generator: torch.Generator) -> Tensor:
     r"""Return top rules $2C+z\to(2g_1+b_1,\,2g_2+(b_1\oplus z))$, one for each $C\to(g_1,g_2)$."""
+    if v % 2 or n_classes % 2 or m % 2:
+        raise ValueError(
+            f"v, n_classes and m must be even; got v = {v}, n_classes = {n_classes}, m = {m}"
+        )
     base = plain_table(v // 2, n_classes // 2, m // 2, generator)
     pairs = _rules_of(base, n_classes // 2, m // 2).long()
     rules = torch.empty(n_classes, m, 2, dtype=torch.uint8)
@@ -227,8 +267,11 @@ def parity_rules(v: int, n_classes: int, m: int, generator: torch.Generator) -> 
     return rules
 
 
+@checked
 def blur(table: Tensor, share: float, generator: torch.Generator) -> Tensor:
     """Permute the contents of a random share of a table's cells uniformly."""
+    if not 0 <= share <= 1:
+        raise ValueError(f"share must lie in [0, 1]; got {share}")
     cells = table.flatten().clone()
     chosen = torch.randperm(len(cells), generator=generator)[: round(share * len(cells))]
     cells[chosen] = cells[_shuffle(chosen, generator)]

@@ -6,11 +6,16 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
+from hierlearn.engine.doors import at_least, check_indices, checked
 
+
+@checked
 def label_counts(
     types: Int64[Tensor, "n position"], labels: Int64[Tensor, "n"], *, n_types: int, n_classes: int
 ) -> Float[Tensor, "type position label"]:
     """Count data by the type of the patch at each position and by label."""
+    check_indices(n_types, types=types)
+    check_indices(n_classes, labels=labels)
     n_positions = types.shape[1]
     cell = (types * n_positions + torch.arange(n_positions)) * n_classes + labels[:, None]
     counts = torch.bincount(cell.flatten(), minlength=n_types * n_positions * n_classes)
@@ -41,6 +46,21 @@ def _pair_sums(
     )  # fmt: skip
 
 
+def _n_parents(parents: Tensor) -> int:
+    if not len(parents) or int(parents.min()) < 0:
+        raise ValueError(f"parents must be at least 0, and at least one; got {parents.tolist()}")
+    return int(parents.max()) + 1
+
+
+def _check_pairs(n_within: float, n_between: float, least: int) -> None:
+    if not n_within or not n_between:
+        raise ValueError(
+            f"counts must have, at some position, two types of one parent and two of different "
+            f"parents with {least} data or more each; got {n_within:g} and {n_between:g} pairs"
+        )
+
+
+@checked
 def detectability(
     counts: Float[Tensor, "type position label"], parents: Int64[Tensor, "type"], *, least: int = 2
 ) -> float:
@@ -51,24 +71,33 @@ def detectability(
     over ordered pairs of types at equal position, positions pooled, with $\hat p_{\mu j}$ the label
     frequencies of type mu at position j. Cells with fewer than `least` data are left out.
     """
+    n_parents = _n_parents(parents)
+    counts = counts.double()
     total = counts.sum(2)
     frequencies = counts / total.clamp(min=1)[:, :, None]
-    n_parents = int(parents.max()) + 1
     within, n_within, between, n_between = _pair_sums(
         frequencies, total >= least, parents, n_parents
     )
+    _check_pairs(n_within, n_between, least)
+    if not within:
+        raise ValueError("R needs synonyms whose label frequencies differ; all of them are equal")
     return (between / n_between) / (within / n_within)
 
 
+@checked
 def detectability_law(n_samples: int, *, scale: int, n_strings: int) -> float:
     r"""Return $1+\frac{P}{n_cm^L}\cdot\frac{P_{\max}}{P_{\max}-P}$, our law for R.
 
     It balances the signal $v/(n_cm^{L-1})$ and the noise mv/P a type in Cagnetta et al., Eq. 10;
     the last factor is that of sampling without replacement.
     """
+    at_least(1, scale=scale)
+    if not 0 <= n_samples < n_strings:
+        raise ValueError(f"n_samples must lie in 0..{n_strings - 1}; got {n_samples}")
     return 1 + n_samples / scale * n_strings / (n_strings - n_samples)
 
 
+@checked
 @dataclass(frozen=True)
 class Conditions:
     r"""The three conditions of chaining as numbers at level 1; each is about 1 or 0 when absent.
@@ -86,6 +115,7 @@ class Conditions:
     margin: float
 
 
+@checked
 def conditions(
     counts: Float[Tensor, "type position label"],
     parents: Int64[Tensor, "type"],
@@ -97,13 +127,17 @@ def conditions(
     The noise of a cell is $u=(1-\sum_c\hat p_c^2)/(N-1)$, an unbiased estimate of
     $E|\hat p-p|^2$ for multinomial counts; the floor of a squared distance is twice its mean.
     """
+    n_parents = _n_parents(parents)
+    counts = counts.double()
     total = counts.sum(2)
     kept = total >= least
     p = counts / total.clamp(min=1)[:, :, None]
     noise = (1 - p.square().sum(2)) / (total - 1).clamp(min=1)
     floor = 2 * float(noise[kept].mean())
-    n_parents = int(parents.max()) + 1
     within, n_within, between, n_between = _pair_sums(p, kept, parents, n_parents)
+    _check_pairs(n_within, n_between, least)
+    if not floor > 0:
+        raise ValueError("conditions need sampling noise; every cell has data of one label only")
     inside, outside = within / n_within, between / n_between
     return Conditions(
         (outside - inside) / floor,
@@ -126,6 +160,7 @@ def _margin(p: Tensor, noise: Tensor, kept: Bool[Tensor, "t q"], parents: Tensor
     return float(ratio.fill_diagonal_(torch.inf).min(1).values.mean())
 
 
+@checked
 def sensitivity(
     activations: Float[Tensor, "n feature"], swapped: Float[Tensor, "n feature"]
 ) -> float | None:

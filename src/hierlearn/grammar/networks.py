@@ -16,15 +16,17 @@ from dataclasses import dataclass
 from math import prod
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float, Int64, Integer
 from torch import Tensor
 
 from hierlearn.engine.capture import captured
+from hierlearn.engine.doors import at_least, check_indices, checked, plain
 
 MOMENTUM, BATCH, RATE, BIAS_SCALE = 0.9, 128, 0.1, 0.1
 CHECK_EVERY, SMOOTHING = 50, 0.95
 
 
+@checked
 @dataclass(frozen=True)
 class Shape:
     r"""What the networks of a group share.
@@ -43,20 +45,40 @@ class Shape:
     patches: tuple[int, ...]
     fan_in: int
 
+    def __post_init__(self) -> None:
+        at_least(
+            1, vocab_size=self.vocab_size, n_classes=self.n_classes,
+            width=self.width, fan_in=self.fan_in,
+        )  # fmt: skip
+        if not self.patches or min(self.patches) < 1:
+            raise ValueError(f"patches must be at least 1, one a layer; got {self.patches}")
+
     @property
     def n_layers(self) -> int:
         """Number of layers below the head."""
         return len(self.patches)
 
+    @checked
     def positions(self, stage: int) -> int:
         """Return $q_l$, the number of positions after layer `stage` (from 1)."""
+        self.check_stage(stage)
         return prod(self.patches[stage:])
 
+    @checked
+    def check_stage(self, stage: int, lowest: int = 0) -> None:
+        """Raise ValueError unless `stage` is one of `lowest`..L."""
+        at_least(0, lowest=lowest)
+        if not lowest <= stage <= self.n_layers:
+            raise ValueError(f"stage must lie in {lowest}..{self.n_layers}; got {stage}")
+
+    @checked
     def inputs_of(self, layer: int) -> int:
         """Number of inputs of a patch of layer index `layer` (from 0)."""
+        check_indices(self.n_layers, layer=[layer])
         return self.patches[layer] * (self.width if layer else self.vocab_size)
 
 
+@checked
 @dataclass
 class TrainingSets:
     """The training sets of all runs, end to end, with one stream of batch orders a run.
@@ -68,20 +90,31 @@ class TrainingSets:
         generators: one a run; the order of its batches depends on nothing else.
     """
 
-    inputs: Tensor
+    inputs: Integer[Tensor, "total dim"]
     labels: Int64[Tensor, "total"]
     sizes: Sequence[int]
     generators: Sequence[torch.Generator]
 
     def __post_init__(self) -> None:
+        if not self.sizes or min(self.sizes) < 1 or sum(self.sizes) != len(self.labels):
+            raise ValueError(
+                f"sizes must be at least 1 and add up to all {len(self.labels)} strings; "
+                f"got {list(self.sizes)}"
+            )
+        for name, numbers in (("inputs", self.inputs), ("labels", self.labels)):
+            if int(numbers.min()) < 0:
+                raise ValueError(f"{name} must be at least 0; got {int(numbers.min())}")
         self.starts = [sum(self.sizes[:r]) for r in range(len(self.sizes))]
         self._left = [torch.empty(0, dtype=torch.int64) for _ in self.sizes]
 
+    @checked
     def order(self, run: int, n_steps: int) -> Int64[Tensor, "step batch"]:
         """Return the next batches of a run: reshuffled every epoch, incomplete batches dropped.
 
         A set smaller than a batch is repeated.
         """
+        check_indices(min(len(self.sizes), len(self.generators)), run=[run])
+        at_least(0, n_steps=n_steps)
         size, kept = self.sizes[run], [self._left[run]]
         repeats = -(-BATCH // size)
         while sum(map(len, kept)) < n_steps * BATCH:
@@ -92,17 +125,22 @@ class TrainingSets:
         return joined[: n_steps * BATCH].view(n_steps, BATCH) + self.starts[run]
 
 
+@checked
 @dataclass
 class Head:
     """The read-out of a stage: `weights [run, positions * width, class]` and its momentum."""
 
     stage: int
-    weights: Tensor
+    weights: Float[Tensor, "run inputs class"]
+
+    def __post_init__(self) -> None:
+        at_least(1, stage=self.stage)
 
 
 class PatchNetworks:
     """`n_runs` networks: `weights[l] [run, inputs, width]`, `biases[l] [run, width]`."""
 
+    @checked
     def __init__(
         self,
         shape: Shape,
@@ -111,6 +149,8 @@ class PatchNetworks:
         device: torch.device | str = "cpu",
     ) -> None:
         """Draw the layers of one network a generator."""
+        if not generators:
+            raise ValueError("give at least one generator, one a network; got none")
         self.shape, self.device, self.n_runs = shape, torch.device(device), len(generators)
         self.generators = generators
         self.weights, self.biases = [], []
@@ -120,37 +160,68 @@ class PatchNetworks:
             self.biases.append(self._normal((shape.width,)))
         self.eye = torch.eye(shape.vocab_size, device=self.device)
 
+    def _axes(self) -> dict[str, int]:
+        return {"dim": prod(self.shape.patches)}
+
+    def _check(self, strings: Tensor, head: Head) -> None:
+        """Raise ValueError unless strings and head are of as many runs as the networks."""
+        if not len(strings) == len(head.weights) == self.n_runs:
+            raise ValueError(
+                f"strings and head must be of {self.n_runs} runs; got {len(strings)} and "
+                f"{len(head.weights)}"
+            )
+
     def _normal(self, size: tuple[int, ...]) -> Tensor:
         draws = [torch.randn(size, generator=g) for g in self.generators]
         return torch.stack(draws).to(self.device)
 
+    @checked
     def new_head(self, stage: int) -> Head:
         """Draw a head for `stage` from the same generators."""
+        self.shape.check_stage(stage, 1)
         shape = self.shape
         return Head(stage, self._normal((shape.positions(stage) * shape.width, shape.n_classes)))
 
+    @checked
     def activations(
-        self, strings: Tensor, stage: int, runs: slice | None = None
+        self, strings: Integer[Tensor, "run batch dim"], stage: int, runs: slice | None = None
     ) -> list[Float[Tensor, "run rows channels"]]:
         """Compute layers 0 (one-hot) to `stage` for strings `[run, batch, dim]`."""
         runs = runs or slice(None)
+        if len(range(self.n_runs)[runs]) != len(strings):
+            raise ValueError(
+                f"give strings for {len(range(self.n_runs)[runs])} runs; got {len(strings)}"
+            )
         weights = [w[runs] for w in self.weights]
         biases = [b[runs] for b in self.biases]
         return forward(self.shape, self.eye, weights, biases, strings, stage)
 
-    def logits(self, strings: Tensor, head: Head) -> Float[Tensor, "run batch class"]:
+    @checked
+    def logits(
+        self, strings: Integer[Tensor, "run batch dim"], head: Head
+    ) -> Float[Tensor, "run batch class"]:
         """Compute the logits of the head's stage for strings `[run, batch, dim]`."""
+        self._check(strings, head)
         top = self.activations(strings, head.stage)[-1]
         return read_out(self.shape, top, head.weights, strings.shape[1])
 
-    def errors(self, strings: Tensor, labels: Tensor, head: Head) -> list[float]:
+    @checked
+    def errors(
+        self,
+        strings: Integer[Tensor, "run batch dim"],
+        labels: Int64[Tensor, "run batch"],
+        head: Head,
+    ) -> list[float]:
         """Return the 0-1 errors of all runs on `[run, batch, dim]`, over $1-1/n_c$."""
+        self._check(strings, head)
+        check_indices(self.shape.n_classes, labels=labels)
         wrong = torch.zeros(self.n_runs, dtype=torch.float64)
         for x, y in zip(strings.split(500, 1), labels.split(500, 1), strict=True):
             wrong += (self.logits(x, head).argmax(2) != y).double().sum(1).cpu()
         chance = 1 - 1 / self.shape.n_classes
         return (wrong / labels.shape[1] / chance).tolist()
 
+    @checked
     def fit(
         self,
         sets: TrainingSets,
@@ -169,6 +240,18 @@ class PatchNetworks:
         stops. Every `every` steps (a multiple of 50) `observe` sees the networks as they are, those
         of dropped runs as they ended. Returns steps and last smoothed loss of every run.
         """
+        if not len(sets.sizes) == len(sets.generators) == len(head.weights) == self.n_runs:
+            raise ValueError(
+                f"training sets, their generators and the head must be of {self.n_runs} runs; got "
+                f"{len(sets.sizes)}, {len(sets.generators)} and {len(head.weights)}"
+            )
+        if not 1 <= lowest <= head.stage:
+            raise ValueError(f"lowest must lie in 1..{head.stage}, the head's stage; got {lowest}")
+        if every < 1 or every % CHECK_EVERY:
+            raise ValueError(f"every must be a multiple of {CHECK_EVERY}; got {every}")
+        at_least(0, n_steps=n_steps)
+        check_indices(self.shape.n_classes, labels=sets.labels)
+        check_indices(self.shape.vocab_size, inputs=sets.inputs)
         job = _Fit(self, sets, head, lowest)
         found: list[dict[str, float]] = [{} for _ in range(self.n_runs)]
         done = 0
@@ -192,15 +275,17 @@ class PatchNetworks:
         return found
 
 
+@checked
 def forward(
     shape: Shape,
-    eye: Tensor,
-    weights: Sequence[Tensor],
-    biases: Sequence[Tensor],
-    strings: Tensor,
+    eye: Float[Tensor, "symbol symbol"],
+    weights: Sequence[Float[Tensor, "run _ width"]],
+    biases: Sequence[Float[Tensor, "run width"]],
+    strings: Integer[Tensor, "run batch dim"],
     stage: int,
 ) -> list[Tensor]:
     """Compute layers 0 to `stage`, each `[run, batch * positions, channels of a patch]`."""
+    shape.check_stage(stage)
     n_runs = strings.shape[0]
     out = [eye.index_select(0, strings.flatten())]
     for layer in range(stage):
@@ -213,16 +298,30 @@ def forward(
     return out
 
 
-def read_out(shape: Shape, top: Tensor, head: Tensor, batch: int) -> Tensor:
+@checked
+def read_out(
+    shape: Shape,
+    top: Float[Tensor, "run rows width"],
+    head: Float[Tensor, "run inputs class"],
+    batch: int,
+) -> Float[Tensor, "run batch class"]:
     """Compute the logits from the activations of a stage."""
+    if batch < 1 or top.shape[1] * top.shape[2] != batch * head.shape[1]:
+        raise ValueError(
+            f"the activations of {batch} strings must be {head.shape[1]} numbers each, as the head "
+            f"reads; got shape {list(top.shape)}"
+        )
     return torch.bmm(top.view(len(top), batch, -1), head).mul_(1 / head.shape[1])
+
+
+_forward, _read_out = plain(forward), plain(read_out)
 
 
 class _Fit:
     """One call of `fit`: the parameters of the runs still training, their gradients, momenta."""
 
     def __init__(self, net: PatchNetworks, sets: TrainingSets, head: Head, lowest: int) -> None:
-        self.net, self.shape, self.sets, self.head = net, net.shape, sets, head
+        self.net, self.shape, self.sets, self.head = net, plain(net.shape), sets, head
         self.first, self.stage = lowest - 1, head.stage
         self.runs = list(range(net.n_runs))
         self.weights, self.biases = list(net.weights), list(net.biases)
@@ -288,9 +387,9 @@ class _Fit:
 
     def _gradients(self, x: Tensor, y: Tensor) -> list[Tensor]:
         shape, batch = self.shape, x.shape[1]
-        out = forward(shape, self.net.eye, self.weights, self.biases, x, self.stage)
+        out = _forward(shape, self.net.eye, self.weights, self.biases, x, self.stage)
         top = out[-1].view(len(x), batch, -1)
-        slope = torch.log_softmax(read_out(shape, top, self.beta, batch), 2)
+        slope = torch.log_softmax(_read_out(shape, top, self.beta, batch), 2)
         loss = slope.gather(2, y).mean((1, 2)).neg_()
         smoothed = SMOOTHING * self.loss + (1 - SMOOTHING) * loss
         self.loss.copy_(torch.where(self.loss.isnan(), loss, smoothed))

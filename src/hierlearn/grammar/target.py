@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Int64, UInt8
 from torch import Tensor
 
+from hierlearn.engine.doors import at_least, check_indices, checked
 from hierlearn.engine.seeds import stream
 from hierlearn.grammar.derivations import (
     MAX_INTEGER,
@@ -32,6 +33,7 @@ from hierlearn.grammar.derivations import (
 )
 
 
+@checked
 @dataclass(frozen=True)
 class RandomHierarchy:
     """One grammar.
@@ -45,7 +47,19 @@ class RandomHierarchy:
     rules: tuple[UInt8[Tensor, "_ _ branching"], ...]
     vocab_size: int
 
+    def __post_init__(self) -> None:
+        if not self.rules:
+            raise ValueError("give the rules of at least one level; got none")
+        if any(len(lower) != self.vocab_size for lower in self.rules[1:]):
+            raise ValueError(
+                f"every level below the classes needs rules for vocab_size = {self.vocab_size} "
+                f"symbols; got {[len(lower) for lower in self.rules[1:]]}"
+            )
+        for level, rules in enumerate(self.rules):
+            check_indices(self.vocab_size, **{f"rules[{level}]": rules})
+
     @classmethod
+    @checked
     def draw(
         cls,
         seed: int,
@@ -118,16 +132,32 @@ class RandomHierarchy:
         """Consecutive levels merged into look-up tables of at most $2^{17}$ rows, top first."""
         return best_cut(self.rules)
 
+    @checked
     def derive(
         self, labels: Int64[Tensor, "n"], choices: Sequence[Int64[Tensor, "n _"]]
     ) -> UInt8[Tensor, "n dim"]:
-        """Write the strings with these labels and rule choices, one tensor a level, top first."""
+        """Write the strings with these labels and rule choices, one tensor a level, top first.
+
+        Raises:
+            ValueError: for another number of levels or nodes, a label outside $0..n_c-1$, or a
+                choice outside 0..m-1 of its level.
+        """
+        nodes = [self.branching**i for i in range(self.n_levels)]
+        if [choice.shape[1] for choice in choices] != nodes:
+            raise ValueError(
+                f"choices must be one tensor a level, top first, of {nodes} columns; got "
+                f"{[choice.shape[1] for choice in choices]}"
+            )
+        check_indices(self.n_classes, labels=labels)
+        for level, (m, choice) in enumerate(zip(self.synonyms, choices, strict=True)):
+            check_indices(m, **{f"choices[{level}]": choice})
         symbols = labels[:, None]
         for rules, choice in zip(self.rules, choices, strict=True):
             rows = symbols.long() * rules.shape[1] + choice
             symbols = rules.flatten(0, 1)[rows].flatten(1)
         return symbols
 
+    @checked
     def parse(
         self, strings: UInt8[Tensor, "n dim"]
     ) -> tuple[Int64[Tensor, "n"], tuple[Int64[Tensor, "n _"], ...]]:
@@ -138,6 +168,7 @@ class RandomHierarchy:
         symbols, choices = self._parse_upwards(strings, self.n_levels)
         return symbols[:, 0], tuple(choices)
 
+    @checked
     def symbols_at(self, strings: UInt8[Tensor, "n dim"], *, level: int) -> Int64[Tensor, "n _"]:
         """Return the hidden symbols that the rules of `level` rewrite; level 0 is the input."""
         if not 0 <= level <= self.n_levels:
@@ -145,6 +176,9 @@ class RandomHierarchy:
         return self._parse_upwards(strings, level)[0]
 
     def _parse_upwards(self, strings: Tensor, n_levels: int) -> tuple[Tensor, list[Tensor]]:
+        if strings.shape[1] != self.dim:
+            raise ValueError(f"strings must have {self.dim} symbols; got {strings.shape[1]}")
+        check_indices(self.vocab_size, strings=strings)
         symbols = strings.long()
         choices: list[Tensor] = []
         for rules, inverse in list(zip(self.rules, self._inverses, strict=True))[::-1][:n_levels]:
@@ -160,15 +194,18 @@ class RandomHierarchy:
     def _inverses(self) -> tuple["_Inverse", ...]:
         return tuple(_Inverse(rules, self.vocab_size) for rules in self.rules)
 
+    @checked
     def sample(
         self, n: int, generator: torch.Generator
     ) -> tuple[UInt8[Tensor, "n dim"], Int64[Tensor, "n"]]:
-        """Draw n independent strings with their labels, uniformly."""
+        """Draw n independent strings with their labels, uniformly; n is at least 0."""
+        at_least(0, n=n)
         first, *rest = self.blocks
         rows = torch.randint(first.n_rows, (n,), generator=generator)
         draws = [torch.randint(b.n_choices, (n, b.n_nodes), generator=generator) for b in rest]
         return self._look_up(rows, draws), rows // first.n_choices
 
+    @checked
     def sample_distinct(
         self, n: int, generator: torch.Generator
     ) -> tuple[UInt8[Tensor, "n dim"], Int64[Tensor, "n"]]:
@@ -177,8 +214,9 @@ class RandomHierarchy:
         The first k of them are the draw of size k, if the number of strings is at most $2^{22}$.
 
         Raises:
-            ValueError: when n exceeds the number of strings.
+            ValueError: when n is negative or exceeds the number of strings.
         """
+        at_least(0, n=n)
         if n > self.n_strings:
             raise ValueError(
                 f"cannot draw {n} different strings: this grammar has only {self.n_strings}"
@@ -198,6 +236,7 @@ class RandomHierarchy:
         first, *rest = self.blocks
         return [first.n_rows, *(b.n_choices for b in rest for _ in range(b.n_nodes))]
 
+    @checked
     def data_at(
         self, indices: Int64[Tensor, "n"] | Sequence[int]
     ) -> tuple[UInt8[Tensor, "n dim"], Int64[Tensor, "n"]]:
@@ -223,6 +262,7 @@ class RandomHierarchy:
         rows, draws = digits[:, 0], digits[:, 1:].split([b.n_nodes for b in rest], 1)
         return self._look_up(rows, list(draws)), rows // first.n_choices
 
+    @checked
     def indices_of(self, strings: UInt8[Tensor, "n dim"]) -> list[int]:
         """Return the indices of grammatical strings, as Python integers of any size.
 
@@ -242,6 +282,7 @@ class RandomHierarchy:
             return unpeel(columns, radices).tolist()
         return [integer_of_digits(row, radices) for row in columns.tolist()]
 
+    @checked
     def swap_synonyms(
         self, strings: UInt8[Tensor, "n dim"], generator: torch.Generator, *, level: int
     ) -> UInt8[Tensor, "n dim"]:
@@ -264,9 +305,9 @@ class RandomHierarchy:
 
     def _look_up(self, rows: Tensor, draws: Sequence[Tensor]) -> Tensor:
         first, *rest = self.blocks
-        symbols = first.take(rows[:, None])
+        symbols = first._take(rows[:, None])
         for block, draw in zip(rest, draws, strict=True):
-            symbols = block.take(symbols.long().mul_(block.n_choices).add_(draw))
+            symbols = block._take(symbols.long().mul_(block.n_choices).add_(draw))
         return symbols
 
 

@@ -10,7 +10,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from hierlearn.engine.doors import checked
 
+
+@checked
 @dataclass(frozen=True)
 class FirstLevelErrors:
     r"""Errors of level 2, one a run.
@@ -27,6 +30,7 @@ class FirstLevelErrors:
     rotation: Float[Tensor, "run"]
 
 
+@checked
 def first_level_errors(
     gram: Float[Tensor, "run dim dim"], truth: Float[Tensor, "run width dim"]
 ) -> FirstLevelErrors:
@@ -34,6 +38,7 @@ def first_level_errors(
 
     A run whose Gram matrix is not finite, having diverged, has errors that are not numbers.
     """
+    _check_rank(truth)
     gram, truth = gram.double(), truth.double()
     diverged = ~gram.isfinite().all(2).all(1)
     gram = gram.masked_fill(diverged[:, None, None], 0.0)
@@ -55,6 +60,14 @@ def first_level_errors(
     )
 
 
+def _check_rank(truth: Tensor) -> None:
+    """Raise ValueError unless there are 1..dim features, which orthonormal rows are."""
+    _, width, dim = truth.shape
+    if not 1 <= width <= dim:
+        raise ValueError(f"truth must have 1 to dim = {dim} rows a run; got {width}")
+
+
+@checked
 def plateau_gram(
     truth: Float[Tensor, "run width dim"],
     bias_form: Float[Tensor, "run dim dim"],
@@ -71,6 +84,7 @@ def plateau_gram(
         bias_form: $B_3$.
         ratio: $a_3/a_2$.
     """
+    _check_rank(truth)
     truth = truth.double()
     width = truth.shape[1]
     total = truth.mT @ truth + ratio.double()[:, None, None] * bias_form.double()
@@ -79,6 +93,7 @@ def plateau_gram(
     return (basis * top[:, None, :]) @ basis.mT
 
 
+@checked
 def nearest_rotation(
     weights: Float[Tensor, "run width dim"], truth: Float[Tensor, "run rows dim"]
 ) -> Float[Tensor, "run width dim"]:
@@ -98,6 +113,7 @@ def nearest_rotation(
     return (left @ right @ truth.double()).to(weights)
 
 
+@checked
 def unexplained(
     prediction: Float[Tensor, "run batch"], target: Float[Tensor, "run batch"]
 ) -> Float[Tensor, "run"]:
@@ -107,6 +123,7 @@ def unexplained(
     return (f - g).square().mean(1) / g.square().mean(1)
 
 
+@checked
 def uncorrelated(
     prediction: Float[Tensor, "run batch"], target: Float[Tensor, "run batch"]
 ) -> Float[Tensor, "run"]:

@@ -5,12 +5,14 @@ trained, by autograd, under the same `Protocol`: which levels are open, which ar
 what rate comes from the same tables.
 """
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from hierlearn.engine.doors import at_least, checked, plain
 from hierlearn.quadratic.protocols import ADAM_BETAS, Protocol, compile_plan
 from hierlearn.quadratic.target import QuadraticTeachers
 
@@ -18,6 +20,7 @@ Batch = tuple[Float[Tensor, "batch dim"], Float[Tensor, "batch"]]
 Loss = Callable[[Tensor, Tensor], Tensor]
 
 
+@checked
 def fresh_batches(
     teachers: QuadraticTeachers, gaps: Sequence[float], *, size: int, generator: torch.Generator
 ) -> Iterator[Batch]:
@@ -28,13 +31,33 @@ def fresh_batches(
         gaps: amplitude ratios $\alpha_l$, one a level.
         size: samples a batch.
         generator: the only source of randomness.
+
+    Raises:
+        ValueError: unless there is one target, one finite gap a level, and a size of at least 1.
     """
-    amplitudes = teachers.amplitudes(torch.tensor([[list(gaps)]], dtype=teachers.scale.dtype))[0]
+    n_seeds, n_levels = teachers.scale.shape
+    if n_seeds != 1:
+        raise ValueError(f"teachers must be one target, drawn for one seed; got {n_seeds}")
+    if len(gaps) != n_levels or not all(map(math.isfinite, gaps)):
+        raise ValueError(
+            f"gaps must be {n_levels} finite numbers, one for each level of the target; "
+            f"got {tuple(gaps)}"
+        )
+    at_least(1, size=size)
+    return _fresh_batches(plain(teachers), gaps, size, generator)
+
+
+def _fresh_batches(
+    teachers: QuadraticTeachers, gaps: Sequence[float], size: int, generator: torch.Generator
+) -> Iterator[Batch]:
+    amplitudes = teachers.amplitudes(teachers.scale.new_tensor([[list(gaps)]]))[0]
+    dim, dtype = teachers.first.shape[2], teachers.first.dtype
     while True:
-        x = torch.randn(size, teachers.first.shape[2], generator=generator)
+        x = torch.randn(size, dim, generator=generator, dtype=dtype)
         yield x, (amplitudes @ teachers.level_sums(x[None]))[0, 0]
 
 
+@checked
 def train(
     net: nn.Module,
     protocol: Protocol,
@@ -67,9 +90,10 @@ def train(
         loss: of prediction and target.
 
     Raises:
-        ValueError: when levels and protocol do not fit, or a stage would begin after `n_steps`.
+        ValueError: when levels, gaps and protocol do not fit, a stage would begin after `n_steps`,
+            `batches` end before, or a batch is not of inputs and one target for each.
     """
-    levels = _levels(net, protocol)
+    levels, protocol = _levels(net, protocol), plain(protocol)
     plan = compile_plan([protocol], [gaps or [1.0] * len(levels)], n_steps)
     owned = {id(p) for level in levels for p in level.parameters()}
     free = [p for p in net.parameters() if id(p) not in owned]
@@ -79,9 +103,15 @@ def train(
     for step in range(n_steps):
         gate = torch.tensor(protocol.open_levels(step), dtype=torch.float32)
         rates = plan.rates[step, 0].tolist()
-        x, y = next(batches)
+        x, y = _next(batches, step, n_steps)
         optimizer.zero_grad(set_to_none=True)
-        loss(_sum(net(x), gate), y).backward()
+        prediction = _sum(net(x), gate)
+        if prediction.shape != y.shape:
+            raise ValueError(
+                f"the module must return one row for each of {len(y)} inputs; got "
+                f"{len(prediction)} rows"
+            )
+        loss(prediction, y).backward()
         for own, rate, group in zip(owners, rates, optimizer.param_groups, strict=True):
             group["lr"] = rate
             if rate == 0:  # frozen: no step, and the clock of its moments stands still
@@ -89,6 +119,19 @@ def train(
                     parameter.grad = None
         optimizer.step()
     return lambda x: _sum(net(x), gate).detach()
+
+
+def _next(batches: Iterator[Batch], step: int, n_steps: int) -> Batch:
+    batch = next(batches, None)
+    if batch is None:
+        raise ValueError(f"batches must last for {n_steps} steps; they ended after {step}")
+    x, y = batch
+    if y.shape != x.shape[:1]:
+        raise ValueError(
+            f"a batch must be inputs [batch, dim] and targets [batch]; got shapes {list(x.shape)} "
+            f"and {list(y.shape)}"
+        )
+    return x, y
 
 
 def _sum(outputs: Tensor, gate: Tensor) -> Tensor:

@@ -18,6 +18,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from hierlearn.engine.doors import at_least, check_indices, checked
 from hierlearn.engine.seeds import stream
 
 
@@ -35,6 +36,7 @@ class QuadraticNetworks:
         owner: for each parameter `run * (n_levels + 1) + level`; `extra` has the last column.
     """
 
+    @checked
     def __init__(
         self,
         n_seeds: int,
@@ -42,11 +44,14 @@ class QuadraticNetworks:
         *,
         dim: int,
         widths: Sequence[int],
-        dtype: torch.dtype = torch.float32,
+        dtype: torch.dtype | None = None,
         device: torch.device | str = "cpu",
         readout: bool = False,
     ) -> None:
         """Allocate the networks with all parameters zero; `initialize` draws them."""
+        at_least(1, n_seeds=n_seeds, n_arms=n_arms, dim=dim)
+        if not widths or min(widths) < 1:
+            raise ValueError(f"widths must be at least 1, one a level; got {list(widths)}")
         self.n_seeds, self.n_arms, self.dim, self.widths = n_seeds, n_arms, dim, tuple(widths)
         self.n_runs, self.n_rows = n_seeds * n_arms, sum(widths)
         self.n_levels = len(self.widths)
@@ -72,6 +77,10 @@ class QuadraticNetworks:
         self._level_of_row = levels.to(self.theta.device)
         self._buffers: dict[int, _Buffers] = {}
 
+    def _axes(self) -> dict[str, int]:
+        sizes = {"seed": self.n_seeds, "arm": self.n_arms, "run": self.n_runs}
+        return sizes | {"dim": self.dim, "level": self.n_levels, "rows": self.n_rows}
+
     def _owners(self, shapes: list[tuple[int, ...]], sizes: list[int]) -> Tensor:
         owner = torch.empty(sum(sizes), dtype=torch.long, device=self.theta.device)
         rows, *quadratic = _views(owner, shapes, sizes)
@@ -87,6 +96,7 @@ class QuadraticNetworks:
             readout.copy_((run + 1)[:, None, None].expand_as(readout))
         return owner
 
+    @checked
     def initialize(
         self, seeds: Sequence[int], *, gain: float = 0.3, restarts: Sequence[int] | None = None
     ) -> None:
@@ -95,6 +105,11 @@ class QuadraticNetworks:
         A seed's arms start alike, except that arms with different `restarts` start differently.
         """
         numbers = torch.tensor(restarts or [0] * self.n_arms)
+        if len(seeds) != self.n_seeds or len(numbers) != self.n_arms:
+            raise ValueError(
+                f"give {self.n_seeds} seeds and, if any, {self.n_arms} restarts, one an arm; "
+                f"got {list(seeds)} and {restarts}"
+            )
         for s, restart in [(s, int(r)) for s in range(len(seeds)) for r in numbers.unique()]:
             name = f"initial weights, restart {restart}" if restart else "initial weights"
             generator = stream(name, seeds[s])
@@ -107,10 +122,13 @@ class QuadraticNetworks:
                 if i:
                     self.quadratic[i - 1][runs] = draw[:, :pairs]
 
+    @checked
     def level_rows(self, level: int) -> Float[Tensor, "run width dim"]:
         """Return the weights on x of level index `level` (0 is level 2), a view."""
+        check_indices(self.n_levels, level=[level])
         return self.rows.view(self.n_runs, self.n_rows, self.dim)[:, self.slices[level]]
 
+    @checked
     def level_outputs(
         self, x: Float[Tensor, "seed batch dim"], n_open: int | None = None
     ) -> Float[Tensor, "run rows batch"]:
@@ -118,6 +136,7 @@ class QuadraticNetworks:
 
         Levels past the first `n_open` lack their quadratic part.
         """
+        self._check_open(n_open)
         buffers = self._buffers_for(x.shape[1])
         z = buffers.z
         torch.bmm(self.rows, x.mT, out=z.view(self.n_seeds, -1, x.shape[1]))
@@ -126,6 +145,10 @@ class QuadraticNetworks:
             _write_pairs(below, phi)
             z[:, self.slices[i]].baddbmm_(self._shifted(i), phi)
         return z
+
+    def _check_open(self, n_open: int | None) -> None:
+        if n_open is not None and not 0 <= n_open <= self.n_levels:
+            raise ValueError(f"n_open must lie in 0..{self.n_levels}; got {n_open}")
 
     def _shifted(self, level: int) -> Tensor:
         """Weights on [S_i S_j; 1]: for level 3 the centering of Phi_2 moves into the constant."""
@@ -140,6 +163,7 @@ class QuadraticNetworks:
         first, (i, j, _, _) = self.level_rows(0), self._pairs[0]
         return torch.bmm(first, first.mT)[:, i, j]
 
+    @checked
     def head(
         self, z: Float[Tensor, "run rows batch"], weights: Float[Tensor, "run level"]
     ) -> Float[Tensor, "run batch"]:
@@ -149,27 +173,33 @@ class QuadraticNetworks:
         torch.bmm(self.by_row(weights)[:, None, :], buffers.square, out=buffers.raw)
         return buffers.raw[:, 0]
 
+    @checked
     def read_out(self, x: Float[Tensor, "seed batch dim"]) -> Float[Tensor, "run batch"]:
         r"""Compute $x^\top Qx$."""
-        assert self.readout is not None
+        if self.readout is None:
+            raise ValueError("these networks have no readout; give `readout=True` to have one")
         n_seeds, batch, dim = x.shape
         forms = self.readout.view(n_seeds, self.n_arms * dim, dim)
         mixed = torch.bmm(x, forms.mT).view(n_seeds, batch, self.n_arms, dim)
         return mixed.mul_(x[:, :, None, :]).sum(3).mT.flatten(0, 1)
 
+    @checked
     def backward_readout(
         self, x: Float[Tensor, "seed batch dim"], slope: Float[Tensor, "run batch"]
     ) -> None:
         r"""Write the gradient of $\sum_b\mathrm{slope}_b\,x_b^\top Qx_b$ in Q into `grad`."""
-        assert self._grad_readout is not None
+        if self._grad_readout is None:
+            raise ValueError("these networks have no readout; give `readout=True` to have one")
         slopes = slope.view(self.n_seeds, self.n_arms, 1, -1)
         scaled = (slopes * x.mT[:, None]).reshape(self.n_seeds, self.n_arms * self.dim, -1)
         torch.bmm(scaled, x, out=self._grad_readout.view(self.n_seeds, -1, self.dim))
 
+    @checked
     def by_row(self, per_level: Float[Tensor, "run level"]) -> Float[Tensor, "run rows"]:
         """Repeat a value per level over the level's rows."""
         return per_level.index_select(1, self._level_of_row)
 
+    @checked
     def backward(
         self,
         x: Float[Tensor, "seed batch dim"],
@@ -190,6 +220,7 @@ class QuadraticNetworks:
             feature_flow: factor on the gradient that reaches level 2 through $\Phi_2$ (0 detaches).
             n_open: as in `level_outputs`.
         """
+        self._check_open(n_open)
         buffers = self._buffers_for(x.shape[1])
         dz, products = buffers.backward
         torch.mul(z, (2 * self.by_row(head_weights))[:, :, None], out=dz)

@@ -12,12 +12,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Bool, Float
 from torch import Tensor
+
+from hierlearn.engine.doors import at_least, checked, positive
 
 FINAL_RATE = 1e-3
 ADAM_BETAS = (0.9, 0.99)
 
 
+@checked
 @dataclass(frozen=True)
 class Protocol:
     r"""When levels open, which are trained, and their learning rates.
@@ -40,6 +44,14 @@ class Protocol:
     level_rate: float = 0.0
 
     def __post_init__(self) -> None:
+        positive(rate=self.rate)
+        if not (math.isfinite(self.lower_rate) and math.isfinite(self.level_rate)):
+            raise ValueError(
+                "lower_rate and level_rate are exponents and must be finite; "
+                f"got {self.lower_rate} and {self.level_rate}"
+            )
+        if self.thaw is not None:
+            at_least(0, thaw=self.thaw)
         steps = [step for step in self.opens if step is not None]
         late = None in self.opens and any(
             s is not None for s in self.opens[self.opens.index(None) :]
@@ -59,10 +71,13 @@ class Protocol:
         starts = {step for step in self.opens if step is not None}
         return sorted(starts | ({self.thaw} if self.thaw is not None else set()))
 
+    @checked
     def open_levels(self, step: int) -> list[bool]:
         """Return which levels are open at `step`."""
+        at_least(0, step=step)
         return [start is not None and start <= step for start in self.opens]
 
+    @checked
     def trained_levels(self, step: int) -> list[bool]:
         """Return which levels are trained at `step`."""
         is_open = self.open_levels(step)
@@ -73,6 +88,7 @@ class Protocol:
         return [oldest <= level < newest for level in range(len(is_open))]
 
 
+@checked
 @dataclass(frozen=True)
 class Plan:
     """Protocols of a batch of runs, compiled to tables.
@@ -87,11 +103,20 @@ class Plan:
     """
 
     starts: list[int]
-    gates: Tensor
-    trained: Tensor
-    rates: Tensor
+    gates: Bool[Tensor, "start run level"]
+    trained: Bool[Tensor, "start run owner"]
+    rates: Float[Tensor, "step run owner"]
+
+    def __post_init__(self) -> None:
+        starts = self.starts
+        if len(starts) != len(self.gates) or starts != sorted({0, *starts}):
+            raise ValueError(
+                f"starts must ascend from 0, one for each of {len(self.gates)} rows of gates; "
+                f"got {starts}"
+            )
 
 
+@checked
 def compile_plan(
     protocols: Sequence[Protocol], gaps: Sequence[Sequence[float]], n_steps: int
 ) -> Plan:
@@ -103,8 +128,10 @@ def compile_plan(
         n_steps: total number of steps.
 
     Raises:
-        ValueError: when a stage would begin at or after `n_steps`.
+        ValueError: when a stage would begin at or after `n_steps`, and unless there are as many
+            gaps as levels for each protocol, those of levels that open positive.
     """
+    _check_gaps(protocols, gaps)
     last = max(start for p in protocols for start in p.stage_starts())
     if last >= n_steps:
         raise ValueError(
@@ -116,6 +143,22 @@ def compile_plan(
     trained = torch.tensor([[[*p.trained_levels(s), True] for p in protocols] for s in starts])
     tables = [_rate_table(p, list(g), n_steps) for p, g in zip(protocols, gaps, strict=True)]
     return Plan(starts, gates, trained, torch.stack(tables, 1))
+
+
+def _check_gaps(protocols: Sequence[Protocol], gaps: Sequence[Sequence[float]]) -> None:
+    n_levels = {len(p.opens) for p in protocols}
+    if len(n_levels) != 1 or len(gaps) != len(protocols):
+        raise ValueError(
+            "give protocols of one number of levels, at least one, and one sequence of gaps each; "
+            f"got protocols of {[len(p.opens) for p in protocols]} levels and {len(gaps)} sequences"
+        )
+    for protocol, own in zip(protocols, gaps, strict=True):
+        n_open = sum(step is not None for step in protocol.opens)
+        if len(own) != len(protocol.opens) or not all(0 < gap < math.inf for gap in own[:n_open]):
+            raise ValueError(
+                f"gaps must be {len(protocol.opens)} numbers, one a level, positive where it "
+                f"opens since rates are their quotients; got {tuple(own)}"
+            )
 
 
 def _rate_table(protocol: Protocol, gaps: list[float], n_steps: int) -> Tensor:
@@ -135,6 +178,7 @@ def _rate_table(protocol: Protocol, gaps: list[float], n_steps: int) -> Tensor:
     return table
 
 
+@checked
 def adam_step_sizes(plan: Plan) -> Tensor:
     r"""Fold Adam's bias corrections into the rates, $\eta_t\sqrt{1-\beta_2^n}/(1-\beta_1^n)$.
 

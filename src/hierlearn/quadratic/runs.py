@@ -18,8 +18,9 @@ from hierlearn.quadratic.networks import QuadraticNetworks
 from hierlearn.quadratic.protocols import Plan, compile_plan
 from hierlearn.quadratic.target import N_CALIBRATION, QuadraticTeachers
 from hierlearn.quadratic.training import Loop, Task
+from hierlearn.statistics import Value, number
 
-__all__ = ["QuadraticConfig", "measure"]
+__all__ = ["QuadraticConfig", "before", "final", "measure"]
 
 CURVE_POINTS = 56
 
@@ -207,3 +208,18 @@ class _Batch:
 def _curve_steps(n_steps: int) -> list[int]:
     """Steps at which curves are kept, evenly spaced."""
     return sorted({round(i * n_steps / (CURVE_POINTS - 1)) for i in range(CURVE_POINTS)})
+
+
+def final(name: str) -> Value:
+    """Read an error at the end of training."""
+    return number("final", name)
+
+
+def before(stage: int, name: str) -> Value:
+    """Read an error just before stage number `stage` (level 3 opens in stage 3)."""
+
+    def value(config: QuadraticConfig, measurement: dict[str, Any]) -> float:
+        start = config.protocol.stage_starts()[stage - 2]
+        return number("before", str(start), name)(config, measurement)
+
+    return value

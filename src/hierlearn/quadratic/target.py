@@ -13,11 +13,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from hierlearn.engine.doors import checked
 from hierlearn.engine.seeds import stream
 
 N_CALIBRATION = 20_000
 
 
+@checked
 @dataclass(frozen=True)
 class QuadraticTeachers:
     r"""One hierarchical quadratic target a seed, batched along a leading seed axis.
@@ -30,11 +32,23 @@ class QuadraticTeachers:
     """
 
     first: Float[Tensor, "seed k2 dim"]
-    mixing: tuple[Tensor, ...]
-    skips: tuple[Tensor, ...]
+    mixing: tuple[Float[Tensor, "seed _ _"], ...]
+    skips: tuple[Float[Tensor, "seed _ dim"], ...]
     scale: Float[Tensor, "seed level"]
 
+    def __post_init__(self) -> None:
+        upper = [tuple(v.shape[1:2]) for v in self.skips]
+        widths = [k for (k,) in [tuple(self.first.shape[1:2]), *upper]]
+        pairs = [tuple(u.shape[1:]) for u in self.mixing]
+        if pairs != list(zip(widths[1:], widths, strict=False)) or len(widths) != len(self.scale.T):
+            raise ValueError(
+                "give one U_l [seed, k_l, k_(l-1)] and one V_l [seed, k_l, dim] for each of the "
+                f"{len(self.scale.T)} levels of `scale` from level 3 on; got U of {pairs} and "
+                f"k = {widths}"
+            )
+
     @classmethod
+    @checked
     def draw(
         cls,
         seeds: Sequence[int],
@@ -42,7 +56,7 @@ class QuadraticTeachers:
         dim: int,
         widths: Sequence[int],
         skip: float,
-        dtype: torch.dtype = torch.float32,
+        dtype: torch.dtype | None = None,
     ) -> "QuadraticTeachers":
         r"""Draw the targets of `seeds`.
 
@@ -52,7 +66,8 @@ class QuadraticTeachers:
             widths: $k_2,\dots,k_L$.
             skip: $\rho\in[0,1)$, the norm of the rows of $V_l$; $U_l$ carries the rest of the
                 variance, $\mathrm{sd}((U_lh_{l-1})_i)=\sqrt{1-\rho^2}$.
-            dtype: of the tensors returned; they are drawn and calibrated in float64.
+            dtype: of the tensors returned, by default torch's default; they are drawn and
+                calibrated in float64.
 
         Raises:
             ValueError: for no seeds, widths outside 1..dim, fewer than one level, or `skip`
@@ -61,6 +76,7 @@ class QuadraticTeachers:
         _check_shape(dim, widths, skip)
         if not seeds:
             raise ValueError(f"give at least one seed; got {list(seeds)}")
+        dtype = dtype or torch.get_default_dtype()
         teachers = [_draw_one(seed, dim, widths, skip) for seed in seeds]
         return cls(
             first=torch.stack([t[0] for t in teachers]).to(dtype),
@@ -73,6 +89,7 @@ class QuadraticTeachers:
             scale=torch.stack([t[3] for t in teachers]).to(dtype),
         )
 
+    @checked
     def to(self, device: torch.device | str) -> "QuadraticTeachers":
         """Return the same targets on `device`."""
         return QuadraticTeachers(
@@ -82,6 +99,7 @@ class QuadraticTeachers:
             self.scale.to(device),
         )
 
+    @checked
     def amplitudes(self, gaps: Float[Tensor, "seed arm level"]) -> Float[Tensor, "seed arm level"]:
         r"""Compute $a_l=\alpha_l\,\mathrm{sd}(\mathrm{Sum}\,h_2)/\mathrm{sd}(\mathrm{Sum}\,h_l)$.
 
@@ -89,6 +107,7 @@ class QuadraticTeachers:
         """
         return gaps * (self.scale[:, :1] / self.scale)[:, None, :]
 
+    @checked
     def level_sums(self, x: Float[Tensor, "seed batch dim"]) -> Float[Tensor, "seed level batch"]:
         r"""Compute $\mathrm{Sum}(h_l)(x)$ for every level."""
         inputs = x.transpose(1, 2)

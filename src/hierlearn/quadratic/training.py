@@ -4,10 +4,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from hierlearn.engine.capture import Drawn, Step, ahead, captured
+from hierlearn.engine.doors import at_least, check_indices, checked, plain
 from hierlearn.engine.seeds import stream
 from hierlearn.quadratic.networks import QuadraticNetworks
 from hierlearn.quadratic.protocols import ADAM_BETAS, Plan, adam_step_sizes
@@ -16,6 +17,7 @@ from hierlearn.quadratic.target import QuadraticTeachers
 ADAM_EPSILON = 1e-10
 
 
+@checked
 @dataclass
 class Task:
     """What a batch of runs has to learn.
@@ -34,14 +36,29 @@ class Task:
 
     teachers: QuadraticTeachers
     seeds: Sequence[int]
-    amplitudes: Tensor
-    target: Tensor
-    thresholds: Tensor | None = None
-    flips: Tensor | None = None
+    amplitudes: Float[Tensor, "seed arm level"]
+    target: Float[Tensor, "seed arm basis"]
+    thresholds: Float[Tensor, "seed arm"] | None = None
+    flips: Float[Tensor, "arm"] | None = None
     n_samples: int | None = None
-    early_target: Tensor | None = None
+    early_target: Float[Tensor, "seed arm basis"] | None = None
+
+    def __post_init__(self) -> None:
+        n_seeds, n_levels = self.teachers.scale.shape
+        if len(self.seeds) != n_seeds:
+            raise ValueError(f"give one seed a target, {n_seeds}; got {list(self.seeds)}")
+        if self.target.shape[2] != 2 * n_levels + 1:
+            raise ValueError(
+                f"target must have {2 * n_levels + 1} coefficients, those of `basis`; "
+                f"got {self.target.shape[2]}"
+            )
+        if self.n_samples is not None:
+            at_least(1, n_samples=self.n_samples)
+        if self.flips is not None and not bool(((self.flips >= 0) & (self.flips <= 1)).all()):
+            raise ValueError(f"flips must lie in [0, 1]; got {self.flips.tolist()}")
 
 
+@checked
 def basis(teachers: QuadraticTeachers, x: Float[Tensor, "seed batch dim"]) -> Tensor:
     r"""Compute the functions that targets are combined from, `[seed, 2 * level + 1, batch]`.
 
@@ -54,11 +71,17 @@ def basis(teachers: QuadraticTeachers, x: Float[Tensor, "seed batch dim"]) -> Te
     return torch.cat([sums, bias[:, None], sums.roll(1, 2)], 1)
 
 
+_basis = plain(basis)
+
+
 class Batches:
     """The data streams of the seeds: inputs `[seed, batch, dim]` and their basis functions."""
 
-    def __init__(self, task: Task, batch: int, like: Tensor) -> None:
+    @checked
+    def __init__(self, task: Task, batch: int, like: Float[Tensor, "..."]) -> None:
+        at_least(1, batch=batch)
         self.task, self.like = task, like
+        self._teachers = plain(task.teachers)
         dim = task.teachers.first.shape[2]
         self.generators = [stream("training data", seed) for seed in task.seeds]
         self.label_noise = [stream("label noise", seed) for seed in task.seeds]
@@ -77,10 +100,13 @@ class Batches:
         labels = task.thresholds is not None
         self.flips = labels and task.flips is not None and bool(task.flips.any())
 
+    def _axes(self) -> dict[str, int]:
+        return dict(zip(("seed", "batch", "dim"), self.x.shape, strict=True))
+
     def _basis(self, x: Tensor) -> Tensor:
         if self.uses_all:
-            return basis(self.task.teachers, x)
-        return self.task.teachers.level_sums(x)
+            return _basis(self._teachers, x)
+        return self._teachers.level_sums(x)
 
     def draw(self) -> Drawn:
         """Draw a step's numbers on the CPU, in memory that the next call may use again.
@@ -101,12 +127,23 @@ class Batches:
             return (drawn,)
         return drawn, torch.stack([torch.rand(batch, generator=g) for g in self.label_noise])
 
-    def flipped(self, noise: Tensor, probability: Tensor) -> Tensor:
+    @checked
+    def flipped(
+        self, noise: Float[Tensor, "seed batch"], probability: Float[Tensor, "arm"]
+    ) -> Bool[Tensor, "seed arm batch"]:
         """Return which labels of the batch are flipped, `[seed, arm, batch]`, from their draw."""
         return noise[:, None, :].to(probability.device) < probability[None, :, None]
 
-    def read(self, drawn: Tensor) -> tuple[Tensor, Tensor]:
+    @checked
+    def read(
+        self, drawn: Float[Tensor, "seed batch dim"] | Int64[Tensor, "seed batch"]
+    ) -> tuple[Tensor, Tensor]:
         """Return the inputs of a draw and their basis functions."""
+        if (drawn.ndim == 3) != (self.pool is None):
+            raise ValueError(
+                "read needs what `draw` returned, inputs or, of a pool, indices; got shape "
+                f"{list(drawn.shape)}"
+            )
         if self.pool is None:
             x = drawn.to(self.like)
             return x, self._basis(x)
@@ -114,6 +151,7 @@ class Batches:
         return self.pool[0][self.seeds, index], self.pool[1].mT[self.seeds, index].mT
 
 
+@checked
 @dataclass
 class Loop:
     """Train a batch of networks by `plan` and call `observe(step)` at the steps it asks for.
@@ -136,18 +174,38 @@ class Loop:
     plan: Plan
     batch: int
     optimizer: str = "adam"
-    feature_flow: Tensor | None = None
-    output_flow: Tensor | None = None
+    feature_flow: Float[Tensor, "run"] | None = None
+    output_flow: Float[Tensor, "run"] | None = None
     at_start: Callable[[int], Tensor | None] | None = None
+    _net: QuadraticNetworks = field(init=False)
     _frozen: Tensor = field(init=False)
 
+    def __post_init__(self) -> None:
+        at_least(1, batch=self.batch)
+        net, plan, arms = self.net, self.plan, self.task.amplitudes.shape
+        if self.optimizer not in ("adam", "sgd"):
+            raise ValueError(f"optimizer must be 'adam' or 'sgd'; got {self.optimizer!r}")
+        if arms != (net.n_seeds, net.n_arms, net.n_levels):
+            raise ValueError(
+                f"the networks need amplitudes of shape {[net.n_seeds, net.n_arms, net.n_levels]}, "
+                f"[seed, arm, level]; the task has {list(arms)}"
+            )
+        if plan.rates.shape[1:] != (net.n_runs, net.n_levels + 1):
+            raise ValueError(
+                f"the plan must be of {net.n_runs} runs and {net.n_levels} levels; "
+                f"got {plan.rates.shape[1]} and {plan.rates.shape[2] - 1}"
+            )
+
+    @checked
     def run(self, observe: Callable[[int], None], observed: Sequence[int]) -> None:
         """Train through all steps of the plan.
 
         `observe(step)` sees the networks *before* step `step` is taken; `observed` may contain the
         number of steps itself, for the end.
         """
-        net, plan, n_steps = self.net, self.plan, len(self.plan.rates)
+        self._net = net = plain(self.net)
+        plan, n_steps = self.plan, len(self.plan.rates)
+        check_indices(n_steps + 1, observed=observed)
         self.sizes = adam_step_sizes(plan) if self.optimizer == "adam" else plan.rates
         self.sizes = self.sizes.flatten(1).to(net.theta)
         self._frozen = torch.zeros_like(plan.trained[0])
@@ -159,7 +217,7 @@ class Loop:
         )
         self._moments = torch.zeros(2, *net.theta.shape).to(net.theta)
         self._scratch = torch.empty_like(net.theta)
-        self._batches = Batches(self.task, self.batch, net.theta)
+        self._batches = plain(Batches(self.task, self.batch, net.theta))
         wanted, stages = set(observed), {start: i for i, start in enumerate(plan.starts)}
         draws = ahead(self._batches.draw, n_steps, net.theta.device)
         for step, (size, drawn) in enumerate(zip(self.sizes, draws, strict=True)):
@@ -176,7 +234,7 @@ class Loop:
 
     def _begin(self, stage: int) -> None:
         """Set the tables that stay the same until some run begins its next stage."""
-        net = self.net
+        net = self._net
         frozen = self.at_start(stage) if self.at_start else None
         if frozen is not None:
             self._frozen |= frozen
@@ -200,7 +258,7 @@ class Loop:
         self, size: Tensor, drawn: Tensor, noise: Tensor | None = None, *, first: bool = False
     ) -> None:
         """Take one step of sizes `size`, one an owner, with what `Batches.draw` returned."""
-        net = self.net
+        net = self._net
         x, functions = self._batches.read(drawn)
         n_basis = functions.shape[1]
         y = torch.bmm(self._target[:, :, :n_basis], functions)
@@ -227,7 +285,7 @@ class Loop:
         self, raw: Tensor, y: Tensor, noise: Tensor | None, *, first: bool
     ) -> Tensor:
         """Slope of mean log(1 + exp(-t f)), f = e^s (raw - b), in raw; writes those of s and b."""
-        net = self.net
+        net = self._net
         assert self._thresholds is not None
         labels = torch.where(y > self._thresholds[:, :, None], 1.0, -1.0).to(y)
         if noise is not None:
@@ -245,7 +303,7 @@ class Loop:
         return slope
 
     def _adam(self, size: Tensor) -> None:
-        net, (first, second), scratch = self.net, self._moments, self._scratch
+        net, (first, second), scratch = self._net, self._moments, self._scratch
         # lerp with weight (1 - beta) or 0: a frozen owner keeps its moments as they are
         first.lerp_(net.grad, self._weights[0])
         torch.mul(net.grad, net.grad, out=scratch)
@@ -255,4 +313,4 @@ class Loop:
         net.theta.addcmul_(scratch, size[net.owner], value=-1)
 
     def _sgd(self, size: Tensor) -> None:
-        self.net.theta.addcmul_(self.net.grad, size[self.net.owner], value=-1)
+        self._net.theta.addcmul_(self._net.grad, size[self._net.owner], value=-1)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from hierlearn.engine.git import git
 from hierlearn.experiment import Experiment
 from hierlearn.records import Provenance, RecordError, RecordStore, fingerprint, sole_writer
 from hierlearn.sweeps import costs
@@ -185,14 +186,8 @@ def git_state() -> tuple[str, bool | None]:
     ("unknown", None) where the package is not part of a checkout.
     """
     here = Path(__file__).parent
-
-    def git(*arguments: str) -> str:
-        # No optional locks: killed in the middle, git would leave the reader's index locked.
-        command = ["git", "--no-optional-locks", "-C", str(here), *arguments]
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-
     try:
-        git("ls-files", "--error-unmatch", Path(__file__).name)
-        return git("rev-parse", "HEAD"), bool(git("status", "--porcelain", "--", ".."))
+        git(here, "ls-files", "--error-unmatch", Path(__file__).name)
+        return git(here, "rev-parse", "HEAD"), bool(git(here, "status", "--porcelain", "--", ".."))
     except (OSError, subprocess.CalledProcessError):
         return "unknown", None

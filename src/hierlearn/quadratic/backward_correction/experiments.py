@@ -9,8 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from hierlearn.experiment import Arms, Experiment, Group, apart, every, together
-from hierlearn.quadratic.reading import before, final
-from hierlearn.quadratic.runs import QuadraticConfig, measure
+from hierlearn.quadratic.runs import QuadraticConfig, before, final, measure
 from hierlearn.statistics import Value, each, mean, ratio, slope
 
 CHAPTER = "01_backward_feature_correction"
@@ -139,10 +138,10 @@ def path_arms(profile: str) -> Arms:
     third, thaw, n_steps = PATHS[profile]
     base = replace(three_levels(profile), opens=(0, third), n_steps=n_steps, curve=True)
     return {
-        "staged": base,
+        "both paths (staged)": base,
         "own output only": replace(base, feature_flow=0.0),
         "through level 3 only": replace(base, output_flow=0.0),
-        "greedy": replace(base, look_back=1),
+        "neither (greedy)": replace(base, look_back=1),
         "greedy, then thawed": replace(base, look_back=1, thaw=thaw),
     }
 
@@ -150,13 +149,13 @@ def path_arms(profile: str) -> Arms:
 PATH_STATISTICS = {
     "own_output_only": each(final("rel"), "own output only"),
     "features_only": each(final("rel"), "through level 3 only"),
-    "both_paths": each(final("rel"), "staged"),
-    "no_path": each(final("rel"), "greedy"),
+    "both_paths": each(final("rel"), "both paths (staged)"),
+    "no_path": each(final("rel"), "neither (greedy)"),
     "thaw_gain": ratio(
         each(before(4, "rel"), "greedy, then thawed"), each(final("rel"), "greedy, then thawed")
     ),
     "frozen_gain": ratio(
-        each(before(4, "rel"), "greedy, then thawed"), each(final("rel"), "greedy")
+        each(before(4, "rel"), "greedy, then thawed"), each(final("rel"), "neither (greedy)")
     ),
 }
 

@@ -9,8 +9,7 @@ from typing import Any
 
 from hierlearn.experiment import Arms, Experiment, Group, Statistic, every, together
 from hierlearn.quadratic.backward_correction.experiments import CHAPTER, DIM, alpha_3
-from hierlearn.quadratic.reading import before, final
-from hierlearn.quadratic.runs import QuadraticConfig, measure
+from hierlearn.quadratic.runs import QuadraticConfig, before, final, measure
 from hierlearn.statistics import each, mean, ratio, slope
 
 SEEDS = {"smoke": range(4), "laptop": range(8), "paper": range(32)}

@@ -12,8 +12,7 @@ from operator import attrgetter
 from hierlearn.experiment import Arms, Config, Experiment, Group, Runs, Statistic, apart
 from hierlearn.quadratic.backward_correction.experiments import CHAPTER, GAP_3, SEEDS
 from hierlearn.quadratic.backward_correction.ridge import measure_kernel
-from hierlearn.quadratic.reading import final
-from hierlearn.quadratic.runs import QuadraticConfig, measure
+from hierlearn.quadratic.runs import QuadraticConfig, final, measure
 from hierlearn.statistics import each, exponent, needed
 
 ERROR = 1e-4

@@ -2,27 +2,17 @@ r"""Chapter 3: what freezing the lower levels costs.
 
 The look-back dial (how many of the newest levels train) at three, four and five levels; the gap;
 the dimension; a free readout of the output; thawing. What softens the failure, and what does not,
-is in `layerwise_limits`.
+is in `limits`.
 """
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from hierlearn.experiment import Experiment, Group, Measured, Statistic
+from hierlearn.experiment import Arms, Experiment, Group, Statistic, every, together
 from hierlearn.quadratic.config import QuadraticConfig
 from hierlearn.quadratic.layerwise.runs import measure
-from hierlearn.quadratic.reading import (
-    Choice,
-    Value,
-    before,
-    each,
-    final,
-    is_greedy,
-    is_staged,
-    slope,
-)
-from hierlearn.statistics import mean, ratio
+from hierlearn.quadratic.runs import before, final
+from hierlearn.statistics import Arm, Value, each, mean, number, ratio, slope
 
 CHAPTER = "03_layerwise_failure"
 SEEDS = {"smoke": range(4), "laptop": range(8), "paper": range(32)}
@@ -71,20 +61,26 @@ def four_levels(profile: str) -> QuadraticConfig:
 # --- three levels: staged and greedy over the gap ---------------------------------------------
 
 
-def frozen_groups(profile: str) -> list[Group]:
+def frozen_arms(profile: str) -> Arms:
     """Staged and greedy training over the gaps, and what cures greedy training at gap 0.2."""
     base = three_levels(profile)
     greedy = replace(base, look_back=1)
-    arms = [replace(base, gaps=(1, g), curve=g == GAP_3) for g in GAPS_3[profile]]
-    arms += [replace(greedy, gaps=(1, g), curve=g == GAP_3) for g in GAPS_3[profile]]
-    arms += [replace(greedy, oracle=True), replace(greedy, target="debiased, then full")]
+    over_gaps = {
+        name: {g: replace(one, gaps=(1, g), curve=g == GAP_3) for g in GAPS_3[profile]}
+        for name, one in {"staged": base, "greedy": greedy}.items()
+    }
+    arms: dict[str, Any] = {name: list(found.values()) for name, found in over_gaps.items()}
+    arms |= {f"{name} at {GAP_3}": found[GAP_3] for name, found in over_gaps.items()}
+    arms["oracle"] = replace(greedy, oracle=True)
+    arms["debiased"] = replace(greedy, target="debiased, then full")
     if profile != "smoke":
         third, n_steps = STEPS_3[profile]
-        arms.append(replace(greedy, thaw=(third + n_steps) // 2, curve=True))
-    return [Group.of("frozen_features", arms, SEEDS[profile])]
+        arms["greedy, then thawed"] = replace(greedy, thaw=(third + n_steps) // 2, curve=True)
+    return arms
 
 
-def _gap_3(config: QuadraticConfig) -> float:
+def alpha_3(config: QuadraticConfig) -> float:
+    r"""Return the gap $\alpha_3$."""
     return config.gaps[1]
 
 
@@ -98,9 +94,9 @@ def mse(config: QuadraticConfig, measurement: dict[str, Any]) -> float:
     return final("rel")(config, measurement) * float(measurement["variance"])
 
 
-def at(choice: Choice, **fields: Any) -> Choice:
-    """Restrict a choice to the runs in which these fields of the config have these values."""
-    return lambda c: choice(c) and all(getattr(c, n) == v for n, v in fields.items())
+def floor(part: str) -> Value:
+    """Read a predicted floor, as a mean squared error."""
+    return lambda c, m: float(m["floor"][part]) * float(m["variance"])
 
 
 def over(name: str, part: str) -> Value:
@@ -108,139 +104,148 @@ def over(name: str, part: str) -> Value:
     return lambda c, m: final(name)(c, m) / m["floor"][part]
 
 
-def _oracle(config: QuadraticConfig) -> bool:
-    return config.oracle
+def cost(above: Arm, below: Arm, value: Value = rel) -> Statistic:
+    """Make the statistic that divides the final errors of two arms."""
+    return ratio(each(value, above), each(value, below))
 
 
-def _thawed(config: QuadraticConfig) -> bool:
-    return config.thaw is not None
-
-
-def _oracle_over_floor(records: Sequence[Measured]) -> dict[int, float]:
-    """The error with the true level 2, over the floor predicted for the biased one."""
-    floor = each(lambda c, m: m["floor"]["rel"], at(is_greedy, gaps=(1, GAP_3)))
-    return ratio(each(final("rel"), _oracle), floor)(records)
-
-
-_three = {"gaps": (1, GAP_3)}
 FROZEN_STATISTICS = {
-    "cost_of_freezing": ratio(
-        each(rel, at(is_greedy, **_three)), each(rel, at(is_staged, **_three))
+    "cost_of_freezing": cost("greedy at 0.2", "staged at 0.2"),
+    "oracle_error": each(final("rel"), "oracle"),
+    "oracle_level_3": each(final("fn3"), "oracle"),
+    "debiased_error": each(final("rel"), "debiased"),
+    "greedy_error": each(final("rel"), "greedy at 0.2"),
+    "floor_slope": slope(alpha_3, mse, "greedy"),
+    "level_3_lost": each(final("fn3"), "greedy", min),
+    "over_predicted": each(over("rel", "rel"), "greedy", mean),
+    # The error with the true level 2, over the floor predicted for the biased one.
+    "oracle_over_predicted": ratio(
+        each(final("rel"), "oracle"), each(number("floor", "rel"), "greedy at 0.2")
     ),
-    "oracle_error": each(final("rel"), _oracle),
-    "oracle_level_3": each(final("fn3"), _oracle),
-    "debiased_error": each(final("rel"), lambda c: "then" in c.target),
-    "greedy_error": each(final("rel"), at(is_greedy, **_three)),
-    "floor_slope": slope(_gap_3, mse, is_greedy),
-    "level_3_lost": each(final("fn3"), is_greedy, min),
-    "over_predicted": each(over("rel", "rel"), is_greedy, mean),
-    "level_3_over_predicted": each(over("fn3", "fn3"), is_greedy, mean),
-    "oracle_over_predicted": _oracle_over_floor,
-    "thaw_gain": ratio(each(before(4, "rel"), _thawed), each(rel, _thawed)),
+    "thaw_gain": ratio(
+        each(before(4, "rel"), "greedy, then thawed"), each(rel, "greedy, then thawed")
+    ),
     "frozen_gain": ratio(
-        each(before(4, "rel"), _thawed), each(final("rel"), at(is_greedy, **_three))
+        each(before(4, "rel"), "greedy, then thawed"), each(final("rel"), "greedy at 0.2")
     ),
-    "staged_worst": each(final("rel"), is_staged, max),
+    "staged_worst": each(final("rel"), "staged", max),
 }
 
 # --- three levels: frozen features under a free readout ---------------------------------------
 
 
-def readout_groups(profile: str) -> list[Group]:
+def readout_arms(profile: str) -> Arms:
     """Greedy training with a free quadratic readout over the gaps; the same without skip terms."""
     if profile == "smoke":
-        return []
+        return {}
     head = replace(three_levels(profile), look_back=1, readout=True)
-    arms = [replace(head, gaps=(1, g)) for g in GAPS_3[profile]]
-    flat = replace(head, skip=0.0)
-    return [
-        Group.of("free_readout", arms, SEEDS[profile]),
-        Group.of("free_readout", [flat], SEEDS[profile]),
-    ]
+    return {
+        "greedy, free readout": [replace(head, gaps=(1, g)) for g in GAPS_3[profile]],
+        "free readout at 0.2": head,
+        "no skip": replace(head, skip=0.0),
+    }
+
+
+def readout_groups(profile: str) -> list[Group]:
+    """One group with skip terms, and one without, of another shape."""
+    arms = readout_arms(profile)
+    parts = [every(arms, name) for name in ("greedy, free readout", "no skip") if name in arms]
+    return [Group.of("free_readout", part, SEEDS[profile]) for part in parts]
 
 
 READOUT_STATISTICS = {
-    "floor_slope": slope(_gap_3, mse, lambda c: c.skip > 0),
-    "without_skip": each(final("rel"), lambda c: c.skip == 0),
-    "error": each(final("rel"), lambda c: c.skip > 0 and c.gaps[1] == GAP_3),
+    "floor_slope": slope(alpha_3, mse, "greedy, free readout"),
+    "without_skip": each(final("rel"), "no skip"),
+    "error": each(final("rel"), "free readout at 0.2"),
 }
 
 # --- four levels: the look-back dial ----------------------------------------------------------
 
 
-def dial_groups(profile: str) -> list[Group]:
+LOOK_BACKS = {"staged": None, "newest two": 2, "greedy": 1}
+
+
+def dial_arms(profile: str) -> Arms:
     """Look-back 1, 2 and all over the gap of level 4 and over the dimension; the controls."""
     base = four_levels(profile)
-    arms = [
-        replace(base, gaps=(1, GAP_3, g), look_back=k, curve=g == GAP_4)
-        for g in GAPS_4[profile]
-        for k in (None, 2, 1)
-    ]
-    arms += [replace(base, look_back=3), replace(base, look_back=2, oracle=True, oracle_level=4)]
-    groups = [Group.of("look_back", arms, SEEDS[profile])]
-    for dim in DIMS.get(profile, ()):
-        dial = [replace(base, dim=dim, look_back=k) for k in (None, 2, 1)]
-        groups.append(Group.of("look_back", dial, SEEDS[profile]))
-    return groups
+    arms: dict[str, Any] = {}
+    for name, look_back in LOOK_BACKS.items():
+        one = replace(base, look_back=look_back)
+        over_gaps = {g: replace(one, gaps=(1, GAP_3, g), curve=g == GAP_4) for g in GAPS_4[profile]}
+        arms[f"{name} over gaps"] = list(over_gaps.values())
+        arms[name] = over_gaps[GAP_4]
+        others = [replace(one, dim=dim) for dim in DIMS.get(profile, ())]
+        arms[f"{name} over dimensions"] = [over_gaps[GAP_4], *others]
+    arms["newest three"] = replace(base, look_back=3)
+    arms["newest two, oracle"] = replace(base, look_back=2, oracle=True, oracle_level=4)
+    return arms
 
 
-def looks(n: int | None) -> Choice:
-    """Choose plain runs with that look-back."""
-    return lambda c: c.look_back == n and not c.oracle
+def dial_groups(profile: str) -> list[Group]:
+    """One group over the gaps with the controls, and one for every other dimension."""
+    arms = dial_arms(profile)
+    over_gaps = zip(*(arms[f"{name} over gaps"] for name in LOOK_BACKS), strict=True)
+    first = [*(one for trio in over_gaps for one in trio)]
+    first += every(arms, "newest three", "newest two, oracle")
+    over_dims = zip(*(arms[f"{name} over dimensions"][1:] for name in LOOK_BACKS), strict=True)
+    return [Group.of("look_back", dial, SEEDS[profile]) for dial in (first, *over_dims)]
 
 
-def _dial(n: int | None, value: Value = rel) -> Statistic:
-    return each(value, at(looks(n), gaps=(1, GAP_3, GAP_4), dim=20))
-
-
-def _dim(config: QuadraticConfig) -> float:
+def dim(config: QuadraticConfig) -> float:
+    """Return the dimension."""
     return config.dim
 
 
-def _gap_4(config: QuadraticConfig) -> float:
+def alpha_4(config: QuadraticConfig) -> float:
+    r"""Return the gap $\alpha_4$."""
     return config.gaps[2]
 
 
-_four = {"gaps": (1, GAP_3, GAP_4)}
 DIAL_STATISTICS = {
-    "greedy_over_staged": ratio(_dial(1), _dial(None)),
-    "two_over_staged": ratio(_dial(2), _dial(None)),
-    "greedy_over_two": ratio(_dial(1), _dial(2)),
-    "three_over_staged": ratio(_dial(3), _dial(None)),
-    "two_slope": slope(_gap_4, final("rel"), at(looks(2), dim=20)),
-    "two_with_oracle": each(final("rel"), _oracle),
-    "greedy_over_dimensions": slope(_dim, final("rel"), at(looks(1), **_four)),
-    "two_over_dimensions": slope(_dim, final("rel"), at(looks(2), **_four)),
-    "staged_over_dimensions": each(final("rel"), at(looks(None), **_four), max),
-    "greedy_level_4": _dial(1, final("fn4")),
-    "staged_level_4": _dial(None, final("fn4")),
+    "greedy_over_staged": cost("greedy", "staged"),
+    "two_over_staged": cost("newest two", "staged"),
+    "greedy_over_two": cost("greedy", "newest two"),
+    "three_over_staged": cost("newest three", "staged"),
+    "two_slope": slope(alpha_4, final("rel"), "newest two over gaps"),
+    "two_with_oracle": each(final("rel"), "newest two, oracle"),
+    "greedy_over_dimensions": slope(dim, final("rel"), "greedy over dimensions"),
+    "staged_over_dimensions": each(final("rel"), "staged over dimensions", max),
+    "greedy_level_4": each(final("fn4"), "greedy"),
+    "staged_level_4": each(final("fn4"), "staged"),
 }
 
 # --- five levels ------------------------------------------------------------------------------
 
 
-def five_groups(profile: str) -> list[Group]:
+def five_arms(profile: str) -> Arms:
     """Staged, look-back 3, 2 and greedy training with five levels."""
     if profile not in STEPS_5:
-        return []
+        return {}
     third, fourth, fifth, n_steps = STEPS_5[profile]
     base = QuadraticConfig(
         dim=20, widths=(4, 3, 3, 2), gaps=(1, 0.25, 0.06, 0.015),
         opens=(0, third, fourth, fifth), n_steps=n_steps, batch=BATCH[profile],
     )  # fmt: skip
-    arms = [replace(base, look_back=k) for k in (None, 3, 2, 1)]
-    return [Group.of("five_levels", arms, FEWER[profile])]
+    names = {"staged": None, "newest three": 3, "newest two": 2, "greedy": 1}
+    return {name: replace(base, look_back=k) for name, k in names.items()}
 
 
 FIVE_STATISTICS = {
-    "staged_level_5": each(final("fn5"), looks(None)),
-    "staged_error": each(final("rel"), looks(None)),
-    "greedy_over_staged": ratio(each(rel, looks(1)), each(rel, looks(None))),
+    "staged_level_5": each(final("fn5"), "staged"),
+    "greedy_over_staged": cost("greedy", "staged"),
 }
 
 EXPERIMENTS = (
-    Experiment("frozen_features", CHAPTER, frozen_groups, measure, FROZEN_STATISTICS),
-    Experiment("free_readout", CHAPTER, readout_groups, measure, READOUT_STATISTICS),
-    Experiment("look_back", CHAPTER, dial_groups, measure, DIAL_STATISTICS),
-    Experiment("five_levels", CHAPTER, five_groups, measure, FIVE_STATISTICS),
-)
+    Experiment(
+        "frozen_features", CHAPTER, together("frozen_features", frozen_arms, SEEDS), measure,
+        FROZEN_STATISTICS, frozen_arms,
+    ),
+    Experiment(
+        "free_readout", CHAPTER, readout_groups, measure, READOUT_STATISTICS, readout_arms
+    ),
+    Experiment("look_back", CHAPTER, dial_groups, measure, DIAL_STATISTICS, dial_arms),
+    Experiment(
+        "five_levels", CHAPTER, together("five_levels", five_arms, FEWER), measure,
+        FIVE_STATISTICS, five_arms,
+    ),
+)  # fmt: skip

@@ -19,11 +19,13 @@ from scipy.optimize import least_squares
 from torch import Tensor
 from torch.func import jacfwd
 
+from hierlearn.engine.doors import checked
 from hierlearn.engine.seeds import stream
 
 MAX_STEPS = 60
 
 
+@checked
 @dataclass(frozen=True)
 class SquaredForms:
     r"""Functions $\sum_iw_is_i(x)^2+x^\top Dx$, $s_i=\langle C_i,xx^\top-I\rangle+v_i^\top x+c_i$.
@@ -36,14 +38,20 @@ class SquaredForms:
         form: $D$, symmetric, `[dim, dim]`.
     """
 
-    weights: Tensor
-    quadratic: Tensor
-    linear: Tensor
-    constant: Tensor
-    form: Tensor
+    weights: Float[Tensor, "term"]
+    quadratic: Float[Tensor, "term dim dim"]
+    linear: Float[Tensor, "term dim"]
+    constant: Float[Tensor, "term"]
+    form: Float[Tensor, "dim dim"]
 
+    @checked
     def minus(self, other: "SquaredForms") -> "SquaredForms":
-        """Return the difference, again of this form."""
+        """Return the difference, again of this form and of one dimension."""
+        if self.form.shape != other.form.shape:
+            raise ValueError(
+                "both functions must have one dimension; "
+                f"got {len(self.form)} and {len(other.form)}"
+            )
         return SquaredForms(
             torch.cat([self.weights, -other.weights]),
             torch.cat([self.quadratic, other.quadratic]),
@@ -52,6 +60,7 @@ class SquaredForms:
             self.form - other.form,
         )
 
+    @checked
     def hermite(self, *, up_to_quadratic: bool = False) -> Tensor:
         r"""Return the coefficients of the function on orthonormal Hermite polynomials, flat.
 
@@ -98,6 +107,7 @@ def _multi_indices(dim: int, degree: int) -> tuple[tuple[Tensor, ...], Tensor]:
     return tuple(rows.T), (math.factorial(degree) * orders).sqrt()
 
 
+@checked
 def target_forms(
     first: Float[Tensor, "k2 dim"],
     mixing: Float[Tensor, "k3 k2"],
@@ -115,6 +125,7 @@ def target_forms(
     )
 
 
+@checked
 @dataclass(frozen=True)
 class Floor:
     """The smallest relative error with level 2 frozen, without and with a free quadratic readout.
@@ -127,6 +138,7 @@ class Floor:
     with_readout: float
 
 
+@checked
 def greedy_floor(
     first: Float[Tensor, "k2 dim"],
     mixing: Float[Tensor, "k3 k2"],
@@ -149,6 +161,8 @@ def greedy_floor(
         frozen: $\hat A$.
         widths: $m_2,m_3$ of the network.
     """
+    if min(widths) < 1:
+        raise ValueError(f"widths must be at least 1; got {widths}")
     first, mixing, skips, amplitudes, frozen = (
         t.double() for t in (first, mixing, skips, amplitudes, frozen)
     )

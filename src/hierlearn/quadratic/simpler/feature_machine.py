@@ -12,25 +12,32 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from hierlearn.engine.doors import at_least, checked, positive
 from hierlearn.quadratic.measures import unexplained
 from hierlearn.quadratic.simpler.sequential import Sample
 
 RIDGES = (1e-8, 1e-5, 1e-3)
 
 
+@checked
 @dataclass(frozen=True)
 class Iterate:
     """One round: the metric used, and the errors of the ridge that did best on validation data."""
 
-    metric: Tensor
+    metric: Float[Tensor, "dim dim"]
     validation: float
     test: float
 
 
+@checked
 def feature_machine(
     sample: Sample, *, degree: int, n_updates: int, ridges: Sequence[float] = RIDGES
 ) -> list[Iterate]:
     """Return the rounds 0 (no update yet) to `n_updates`; the search picks by `validation`."""
+    at_least(1, degree=degree)
+    at_least(0, n_updates=n_updates)
+    for ridge in ridges:
+        positive(ridge=ridge)
     train = sample.x[0]
     dim = train.shape[1]
     metric = torch.eye(dim, dtype=train.dtype, device=train.device) / dim
@@ -65,6 +72,7 @@ def _predict(x: Tensor, train: Tensor, metric: Tensor, weights: Tensor, degree: 
     return (1 + x @ metric @ train.T) ** degree @ weights
 
 
+@checked
 def gradient_outer_product(
     inner: Float[Tensor, "n n"],
     train: Float[Tensor, "n dim"],
@@ -76,6 +84,7 @@ def gradient_outer_product(
 
     `inner` holds $x_i^\top Mx_j$.
     """
+    at_least(1, degree=degree)
     slopes = degree * (1 + inner) ** (degree - 1) * weights
     gradients = slopes @ train @ metric
     return gradients.T @ gradients / len(train)

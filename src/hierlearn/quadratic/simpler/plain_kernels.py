@@ -6,14 +6,19 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from hierlearn.engine.doors import checked, positive
 
+
+@checked
 def rbf_kernel(
     x: Float[Tensor, "n dim"], z: Float[Tensor, "m dim"], *, bandwidth: float
 ) -> Float[Tensor, "n m"]:
     r"""Compute $e^{-\lVert x-z\rVert^2/(2dg^2)}$, $g$ the bandwidth in units of $\sqrt d$."""
+    positive(bandwidth=bandwidth)
     return torch.exp(torch.cdist(x, z).square() / (-2 * x.shape[1] * bandwidth**2))
 
 
+@checked
 def neural_tangent_kernel(
     x: Float[Tensor, "n dim"], z: Float[Tensor, "m dim"], *, hidden: int
 ) -> Float[Tensor, "n m"]:

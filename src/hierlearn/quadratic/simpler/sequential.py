@@ -13,39 +13,61 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from hierlearn.engine.doors import at_least, checked
+
 RIDGES = (1e-10, 1e-8, 1e-6, 1e-4, 1e-2)
 
 
+@checked
 @dataclass(frozen=True)
 class Sample:
     """Inputs with their labels: of the training, the validation and the test set in turn."""
 
-    x: tuple[Tensor, Tensor, Tensor]
-    y: tuple[Tensor, Tensor, Tensor]
+    x: tuple[Float[Tensor, "_ dim"], Float[Tensor, "_ dim"], Float[Tensor, "_ dim"]]
+    y: tuple[Float[Tensor, "_"], Float[Tensor, "_"], Float[Tensor, "_"]]
+
+    def __post_init__(self) -> None:
+        _check_lengths(self.x, self.y)
 
 
+def _check_lengths(x: Sequence[Tensor], y: Sequence[Tensor]) -> None:
+    if list(map(len, x)) != list(map(len, y)):
+        raise ValueError(
+            "each of the three sets must have as many labels as inputs; got "
+            f"{list(map(len, y))} labels and {list(map(len, x))} inputs"
+        )
+
+
+@checked
 def monomials(x: Float[Tensor, "n dim"]) -> Float[Tensor, "n features"]:
     r"""Compute $x_i$, then $x_ix_j$ for $i\le j$."""
     i, j = torch.triu_indices(x.shape[1], x.shape[1])
     return torch.cat([x, x[:, i] * x[:, j]], 1)
 
 
+@checked
 @dataclass(frozen=True)
 class Stage:
     """A fitted stage: what it predicts on the three sets, and its weights on raw monomials."""
 
-    predictions: tuple[Tensor, Tensor, Tensor]
-    weights: Tensor
+    predictions: tuple[Float[Tensor, "_"], Float[Tensor, "_"], Float[Tensor, "_"]]
+    weights: Float[Tensor, "monomial"]
 
 
+@checked
 def fit_quadratic(
-    inputs: tuple[Tensor, Tensor, Tensor], sample: Sample, ridges: Sequence[float] = RIDGES
+    inputs: tuple[Float[Tensor, "_ i"], Float[Tensor, "_ i"], Float[Tensor, "_ i"]],
+    sample: Sample,
+    ridges: Sequence[float] = RIDGES,
 ) -> Stage:
     r"""Fit y by ridge regression on the standardized monomials of degree at most 2 of `inputs`.
 
     The ridge, a multiple of the mean eigenvalue of the Gram matrix, is the one with the smallest
     validation error.
     """
+    _check_lengths(inputs, sample.y)
+    if not ridges or min(ridges) <= 0:
+        raise ValueError(f"ridges must be positive, and at least one; got {list(ridges)}")
     features = [monomials(part) for part in inputs]
     center, scale = features[0].mean(0), features[0].std(0).clamp(min=1e-12)
     standard = [(part - center) / scale for part in features]
@@ -71,8 +93,10 @@ def fit_quadratic(
     return Stage((train_fit, validation, test), best[1] / scale)
 
 
+@checked
 def sequential_predictions(sample: Sample, *, n_stages: int) -> list[Stage]:
     """Fit stages on x and the predictions of all earlier ones; return them in order."""
+    at_least(1, n_stages=n_stages)
     stages: list[Stage] = []
     inputs = sample.x
     for _ in range(n_stages):
@@ -82,6 +106,7 @@ def sequential_predictions(sample: Sample, *, n_stages: int) -> list[Stage]:
     return stages
 
 
+@checked
 def sequential_eigenfeatures(sample: Sample, *, widths: Sequence[int]) -> list[Stage]:
     r"""Fit stages on x and the products of the leading eigen-features of the one before.
 
@@ -91,6 +116,8 @@ def sequential_eigenfeatures(sample: Sample, *, widths: Sequence[int]) -> list[S
     """
     stages: list[Stage] = []
     inputs = sample.x
+    if any(width < 1 for width in widths):
+        raise ValueError(f"widths must be at least 1; got {list(widths)}")
     for width in [*widths, 0]:
         stages.append(fit_quadratic(inputs, sample))
         if width:
@@ -106,6 +133,8 @@ def _eigenfeatures(
     weights: Tensor, inputs: tuple[Tensor, Tensor, Tensor], width: int
 ) -> list[Tensor]:
     dim = inputs[0].shape[1]
+    if width > dim:
+        raise ValueError(f"a width must be at most {dim}, the stage's inputs; got {width}")
     i, j = torch.triu_indices(dim, dim)
     form = torch.zeros(dim, dim, dtype=weights.dtype, device=weights.device)
     form[i, j] = weights[dim:] / 2

@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from hierlearn.engine.capture import Drawn, ahead, captured
+from hierlearn.engine.doors import at_least, checked, plain, positive
 from hierlearn.engine.seeds import stream
 
 BETAS = (0.9, 0.99)
@@ -21,6 +22,7 @@ CLIP = 5.0
 CHECKPOINTS = 8
 
 
+@checked
 @dataclass(frozen=True)
 class TwoLayerTraining:
     """The training of a two-layer network.
@@ -39,11 +41,22 @@ class TwoLayerTraining:
     n_steps: int
     batch: int = 256
 
+    def __post_init__(self) -> None:
+        at_least(1, width=self.width, batch=self.batch)
+        at_least(CHECKPOINTS, n_steps=self.n_steps)
+        positive(rate=self.rate)
+        if any(power < 1 for power in self.powers):
+            raise ValueError(f"powers must be at least 1; got {self.powers}")
+
 
 class TwoLayerNetworks:
     """One network a seed; `theta` holds all parameters of a run in a row, `[run, parameters]`."""
 
+    @checked
     def __init__(self, seeds: Sequence[int], dim: int, training: TwoLayerTraining) -> None:
+        at_least(1, dim=dim)
+        if not seeds:
+            raise ValueError(f"give at least one seed; got {list(seeds)}")
         self.training, self.dim = training, dim
         self.n_heads = max(len(training.powers), 1)
         width = training.width
@@ -57,6 +70,10 @@ class TwoLayerNetworks:
             scales = gain * dim**-0.5, 0.5, 0.1 * width**-0.5
             row.copy_(torch.cat([s * p for s, p in zip(scales, parts, strict=True)]))
 
+    def _axes(self) -> dict[str, int]:
+        return {"run": len(self.theta), "dim": self.dim}
+
+    @checked
     def to(self, device: torch.device) -> "TwoLayerNetworks":
         """Move the parameters to `device`, in place."""
         self.theta, self.grad = self.theta.to(device), self.grad.to(device)
@@ -84,6 +101,7 @@ class TwoLayerNetworks:
             slopes.append(scale * power * lower)
         return values, slopes
 
+    @checked
     def outputs(self, x: Float[Tensor, "run batch dim"]) -> Float[Tensor, "run batch"]:
         """Compute f(x)."""
         inner, bias, outer = self._parts(self.theta)
@@ -93,6 +111,7 @@ class TwoLayerNetworks:
             start=torch.zeros(()).to(x),
         )
 
+    @checked
     def backward(self, x: Float[Tensor, "run batch dim"], y: Float[Tensor, "run batch"]) -> Tensor:
         """Write the gradient of the variance of f - y over the batch; return that variance."""
         inner, bias, outer = self._parts(self.theta)
@@ -119,6 +138,7 @@ def _power(z: Tensor, power: int) -> Tensor:
     return half * half * z if power % 2 else half * half
 
 
+@checked
 def train(
     net: TwoLayerNetworks,
     x: Float[Tensor, "run n dim"],
@@ -128,6 +148,14 @@ def train(
     seeds: Sequence[int],
 ) -> None:
     """Train on batches drawn from the pool; leave each run at its best validation checkpoint."""
+    if len(seeds) != len(net.theta):
+        raise ValueError(f"give {len(net.theta)} seeds, one a run; got {list(seeds)}")
+    if min(x.shape[1], x_valid.shape[1]) < 2:
+        raise ValueError(
+            "give at least 2 training and 2 validation points; "
+            f"got {x.shape[1]} and {x_valid.shape[1]}"
+        )
+    net = plain(net)
     training = net.training
     generators = [stream("two-layer batches", seed) for seed in seeds]
     moments = torch.zeros(2, *net.theta.shape).to(net.theta)

@@ -1,0 +1,227 @@
+"""Doors: what public functions are given is right, or refused with a ValueError.
+
+Every public function, constructor and method of the library is called with arguments made from its
+own signature, and then with one of them spoilt: another rank, a size off by one, an axis of one
+entry that would broadcast, an index that is negative or too large, another dtype, nan. The shapes
+that jaxtyping and beartype find while testing, behind the door, are the independent judge: what
+they alone refuse has come through.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from jaxtyping import TypeCheckError
+from signatures import (
+    ABSTRACT,
+    CALLABLES,
+    NAN_STAYS_NAN,
+    NEGATIVE,
+    Levels,
+    arguments,
+    generator,
+    instances,
+    negative,
+    not_a_number,
+    spoilt,
+)
+
+from hierlearn.engine.doors import checked, plain
+from hierlearn.grammar.target import RandomHierarchy
+from hierlearn.quadratic import modules, protocols
+from hierlearn.quadratic.measures import unexplained
+from hierlearn.quadratic.networks import QuadraticNetworks
+from hierlearn.quadratic.target import QuadraticTeachers
+
+
+@pytest.mark.parametrize("name", CALLABLES)
+def test_every_public_callable_has_a_door(name):
+    assert hasattr(CALLABLES[name], "unchecked"), f"{name} lacks @checked"
+
+
+@pytest.mark.parametrize("name", sorted(CALLABLES.keys() - {ABSTRACT}))
+def test_arguments_made_from_the_signature_are_taken(name):
+    function, given_values = arguments(name)
+    function(**given_values)
+
+
+ACCEPTED = (ValueError, TypeError)
+
+
+@pytest.mark.parametrize("name", sorted(CALLABLES.keys() - {ABSTRACT}))
+def test_a_spoilt_argument_is_refused_or_fits_the_signature(name):
+    _, right = arguments(name)
+    places = [(k, i) for k, one in right.items() for i in range(len(spoilt(one)))]
+    if not places:
+        return
+
+    @settings(max_examples=60, deadline=None, derandomize=True, database=None)
+    @given(st.sampled_from(places))
+    def check(place: tuple[str, int]) -> None:
+        function, given_values = arguments(name)
+        key, index = place
+        wrong = spoilt(given_values[key])[index]
+        try:
+            result = function(**given_values | {key: wrong})
+        except TypeCheckError as error:
+            raise AssertionError(f"{name} let {key} = {wrong!r} through") from error
+        except ACCEPTED as error:
+            assert str(error), (name, key)
+            return
+        must = (
+            negative(wrong)
+            and not (name in NEGATIVE or key in NEGATIVE)
+            or (not_a_number(wrong) and key not in NAN_STAYS_NAN)
+        )
+        assert not must, f"{name} took {key} = {wrong!r}"
+        for number in result if isinstance(result, (tuple, list)) else [result]:
+            assert not (isinstance(number, float) and math.isnan(number)), (name, key, wrong)
+
+    check()
+
+
+# --- cases that once ended in a wrong answer, or in words of torch ----------------------------
+
+
+def refused(*words: str) -> Any:
+    """A ValueError that says all of this, in order."""
+    return pytest.raises(ValueError, match=".*".join(words))
+
+
+def target(n_seeds: int = 1, dtype: torch.dtype | None = None) -> QuadraticTeachers:
+    return QuadraticTeachers.draw(range(n_seeds), dim=4, widths=(3, 2), skip=0.5, dtype=dtype)
+
+
+def test_a_column_of_targets_is_refused_where_it_would_broadcast():
+    batches = ((torch.ones(5, 4), torch.ones(5, 1)) for _ in range(3))
+    protocol = protocols.Protocol(opens=(0, 1))
+    with refused(r"inputs \[batch, dim\] and targets \[batch\]", r"\[5, 4\] and \[5, 1\]"):
+        modules.train(Levels(4), protocol, batches=batches, n_steps=3)
+    short = ((torch.ones(5, 4), torch.ones(5)) for _ in range(2))
+    with refused("must last for 3 steps", "ended after 2"):
+        modules.train(Levels(4), protocol, batches=short, n_steps=3)
+
+
+def test_every_level_has_a_gap_of_its_own():
+    for gaps in ((0.5,), (1.0, 0.2, 0.1), (1.0, math.inf)):
+        with refused("gaps must be 2 finite numbers"):
+            modules.fresh_batches(target(), gaps, size=3, generator=generator())
+    with refused("one target", "got 2"):
+        modules.fresh_batches(target(2), (1.0, 0.2), size=3, generator=generator())
+    for gaps in ((0.0, 1.0), (1.0,), (1.0, -1.0)):
+        with refused("gaps must be 2 numbers, one a level, positive"):
+            protocols.compile_plan([protocols.Protocol(opens=(0, 2))], [gaps], 5)
+
+
+def test_labels_and_choices_lie_inside_the_grammar():
+    grammar = instances()[RandomHierarchy]
+    zeros = [torch.zeros(1, n, dtype=torch.int64) for n in (1, 2)]
+    grammar.derive(torch.tensor([3]), zeros)
+    for label in (-1, 4):
+        with refused(r"labels must lie in 0..3", f"got {label}"):
+            grammar.derive(torch.tensor([label]), zeros)
+    with refused(r"choices\[0\] must lie in 0..1", "got 2"):
+        grammar.derive(torch.tensor([0]), [zeros[0] + 2, zeros[1]])
+    with refused("one tensor a level", r"\[1, 2\]"):
+        grammar.derive(torch.tensor([0]), [zeros[0], zeros[0]])
+    with refused("strings must lie in 0..3", "got 0..5"):
+        grammar.parse(torch.tensor([[0, 5, 0, 0]], dtype=torch.uint8))
+
+
+def test_a_row_against_a_column_is_refused_with_both_sizes():
+    with refused(
+        "target of unexplained", "run = 1 as in prediction", r"got float32 of shape \[9, 1\]"
+    ):
+        unexplained(torch.ones(1, 9), torch.ones(9, 1))
+
+
+def test_steps_and_rates_of_a_protocol_are_possible_ones():
+    for wrong in (
+        {"thaw": -5}, {"opens": (0, 2.5)}, {"rate": math.nan}, {"rate": -1.0}, {"rate": math.inf},
+        {"lower_rate": math.nan}, {"level_rate": math.inf}, {"look_back": 0}, {"thaw": 1.5},
+    ):  # fmt: skip
+        with refused("must be"):
+            protocols.Protocol(**{"opens": (0, 2)} | wrong)
+
+
+def test_the_axes_of_an_object_are_those_of_its_arguments():
+    with refused("x of QuadraticTeachers.level_sums", "seed = 2 as in self", r"\[1, 3, 4\]"):
+        target(2).level_sums(torch.ones(1, 3, 4))
+    net = instances()[QuadraticNetworks]
+    with refused("weights of QuadraticNetworks.head", "run = 4 as in z|self"):
+        net.head(torch.ones(4, 5, 3), torch.ones(1, 2))
+    with refused("one of them|give 2 seeds"):
+        net.initialize([0])
+
+
+def test_numbers_of_numpy_are_numbers_and_a_list_is_as_good_as_a_tuple():
+    def takes(n: int, rate: float, steps: tuple[int, ...]) -> int:
+        return n
+
+    door = checked(takes)
+    assert door(np.int64(3), np.float32(0.5), [1, np.int32(2)]) == 3
+    for wrong in ((3.0, 0.5, (1,)), (3, np.float32("nan"), (1,)), (3, 0.5, (1.5,)), (3, 0.5, 1)):
+        with refused("must be"):
+            door(*wrong)
+
+
+def test_plain_objects_share_their_state_and_check_nothing():
+    teachers = target(2)
+    twin = plain(teachers)
+    assert isinstance(twin, QuadraticTeachers) and twin.first is teachers.first
+    assert not hasattr(type(twin).level_sums, "unchecked")
+    x = torch.randn(2, 5, 4, generator=generator())
+    assert torch.equal(twin.level_sums(x), teachers.level_sums(x))
+    net = QuadraticNetworks(1, 1, dim=4, widths=(3, 2))
+    plain(net).new_attribute = 1
+    assert net.new_attribute == 1
+
+
+# --- dtypes -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def double():
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+def trained(dtype: torch.dtype | None) -> tuple[torch.dtype, float]:
+    """The dtype and the error of two levels trained on a target of this dtype."""
+    one = target(dtype=dtype)
+    batches = modules.fresh_batches(one, (1, 0.5), size=32, generator=generator())
+    net = Levels(4).to(one.first.dtype)
+    predict = modules.train(
+        net, protocols.Protocol(opens=(0, 2)), batches=batches, gaps=(1, 0.5), n_steps=4
+    )
+    x, y = next(batches)
+    error = unexplained(predict(x)[None], y[None])
+    assert x.dtype == y.dtype == predict(x).dtype
+    return x.dtype, float(error)
+
+
+def test_a_target_of_either_dtype_trains_a_module_of_it():
+    assert trained(torch.float64)[0] == torch.float64
+    assert trained(None)[0] == torch.float32
+
+
+def test_a_default_dtype_of_double_is_taken_throughout(double):
+    assert trained(None)[0] == torch.float64
+    teachers = target(3)
+    x = torch.randn(3, 256, 4)
+    gaps = torch.tensor([1.0, 0.2]).expand(3, 1, 2)
+    y = (teachers.amplitudes(gaps) @ teachers.level_sums(x))[:, 0]  # the listing of the README
+    assert (
+        y.dtype == torch.float64
+        and QuadraticNetworks(1, 1, dim=4, widths=(2,)).theta.dtype == y.dtype
+    )
+
+
+def test_two_dtypes_that_do_not_mix_are_named():
+    with refused("fit each other in shape, dtype and device", "float32", "float64"):
+        target().level_sums(torch.ones(1, 3, 4, dtype=torch.float64))
