@@ -32,6 +32,7 @@ from hierlearn.experiment import Group
 from hierlearn.grammar import config as hierarchy
 from hierlearn.grammar import runs as hierarchy_networks
 from hierlearn.quadratic import runs as quadratic
+from hierlearn.quadratic.config import QuadraticConfig
 from hierlearn.quadratic.simpler import runs as simple_learners
 
 STEPS = 5
@@ -40,12 +41,12 @@ Make = Callable[[Sequence[int], int, bool], Group]
 
 
 def _quadratic(seeds: Sequence[int], n_arms: int, small: bool) -> Group:
-    base = quadratic.QuadraticConfig(
+    base = QuadraticConfig(
         dim=8 if small else 20, widths=(4, 3, 2), gaps=(1, 0.2, 0.04), opens=(0, 0, 0),
         n_steps=STEPS, n_test=50, batch=32 if small else 256,
     )  # fmt: skip
     arms = [replace(base, rate=1e-3 * (1 + arm)) for arm in range(n_arms)]
-    return quadratic.group("benchmark", arms, seeds)
+    return Group.of("benchmark", arms, seeds)
 
 
 def _parities(seeds: Sequence[int], n_arms: int, small: bool) -> Group:

@@ -13,6 +13,7 @@ from hierlearn.ball import runs as ball_runs
 from hierlearn.ball.config import BallConfig
 from hierlearn.cube import runs as parity_networks
 from hierlearn.engine import capture
+from hierlearn.experiment import Group
 from hierlearn.grammar import config as hierarchy
 from hierlearn.grammar import runs as hierarchy_networks
 from hierlearn.quadratic import runs as quadratic
@@ -37,7 +38,7 @@ STRINGS = hierarchy.HierarchyConfig(4, 4, 4, 3, 64, width=8, n_test=50)
 
 
 def quadratic_group(*arms):
-    return quadratic.measure, quadratic.group("test", arms, (1, 2))
+    return quadratic.measure, Group.of("test", arms, (1, 2))
 
 
 def parity_group(**fields):

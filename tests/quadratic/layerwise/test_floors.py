@@ -4,10 +4,11 @@ import pytest
 import torch
 
 from hierlearn.engine.seeds import stream
+from hierlearn.experiment import Group
+from hierlearn.quadratic.config import QuadraticConfig
 from hierlearn.quadratic.layerwise.floors import SquaredForms, greedy_floor, target_forms
 from hierlearn.quadratic.layerwise.runs import measure
 from hierlearn.quadratic.measures import plateau_gram
-from hierlearn.quadratic.runs import QuadraticConfig, group
 from hierlearn.quadratic.target import QuadraticTeachers
 
 
@@ -76,6 +77,6 @@ def test_the_floor_above_the_biased_level_2_is_that_of_greedy_training():
         dim=9, widths=(3, 2), gaps=(1, 0.2), opens=(0, 1000), n_steps=3000, look_back=1,
         n_test=20_000,
     )  # fmt: skip
-    result = measure(group("test", [config], [3]), torch.device("cpu"))[0]
+    result = measure(Group.of("test", [config], [3]), torch.device("cpu"))[0]
     assert result["floor"]["rel"] == pytest.approx(found.rel, rel=1e-6)
     assert result["final"]["rel"] == pytest.approx(found.rel, rel=0.25)

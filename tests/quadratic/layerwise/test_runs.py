@@ -6,10 +6,11 @@ import pytest
 import torch
 
 from hierlearn.engine.seeds import stream
+from hierlearn.experiment import Group
 from hierlearn.quadratic import runs
+from hierlearn.quadratic.config import QuadraticConfig
 from hierlearn.quadratic.networks import QuadraticNetworks
 from hierlearn.quadratic.protocols import Protocol, compile_plan
-from hierlearn.quadratic.runs import QuadraticConfig, group
 from hierlearn.quadratic.target import QuadraticTeachers
 from hierlearn.quadratic.training import Batches, Loop, Task
 
@@ -20,7 +21,7 @@ SHORT = QuadraticConfig(
 
 
 def measured(*arms: QuadraticConfig, seeds=(7,)) -> list[dict]:
-    return runs.measure(group("test", arms, seeds), CPU)
+    return runs.measure(Group.of("test", arms, seeds), CPU)
 
 
 def watched(
