@@ -325,7 +325,7 @@ def network(network_samples, network_controls):
         line.draw(ax)
         bound.draw(ax, color=INK)
         log_axes(ax, x_ticks=figures.few(line.x))
-        ax.set(title=arm.replace("largest d", f"$d={runs.arms[arm][0].dim}$"), xlabel="samples $N$")
+        ax.set(title=f"{arm.split(',')[0]}, $d={runs.arms[arm][0].dim}$", xlabel="samples $N$")
         ax.legend(loc="lower left")
         said.append(f"{arm}: from {line.at(0)} at N = {line.x[0]} to {line.at()} at N = {line.x[-1]} (bound {bound.y[-1]:.2g})")
     axes[0].set_ylabel("relative error")

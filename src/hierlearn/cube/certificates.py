@@ -5,7 +5,7 @@ for the sample size at which the error falls to one half.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,16 +38,16 @@ class ErrorsConfig(Config):
     """
 
     dim: int
-    degrees: tuple[int, ...]
-    amplitudes: tuple[float, ...]
+    degrees: Sequence[int]
+    amplitudes: Sequence[float]
     kernel: str
-    sizes: tuple[int, ...]
-    ridges: tuple[float, ...] = RIDGES
+    sizes: Sequence[int]
+    ridges: Sequence[float] = RIDGES
 
     @property
     def target(self) -> ParityClass:
         """The class of targets."""
-        return ParityClass(self.dim, self.degrees, self.amplitudes)
+        return ParityClass(self.dim, tuple(self.degrees), tuple(self.amplitudes))
 
     def seconds(self, n_runs: int) -> float:
         """Return what `n_runs` take: factorizations, of which the largest counts."""
@@ -69,7 +69,7 @@ class HalfErrorConfig(Config):
     dim: int
     degree: int
     kernel: str
-    ridges: tuple[float, ...]
+    ridges: Sequence[float]
     largest: float = 2.2
 
     @property

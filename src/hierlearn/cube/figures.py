@@ -75,9 +75,9 @@ def bound_of(target: ParityClass, sizes: Sequence[float]) -> Series:
     return Series("bound", tuple(sizes), floor, kind="bound")
 
 
-def few(ticks: Sequence[float]) -> Sequence[float]:
+def few(ticks: Sequence[float]) -> list[float]:
     """Return the ticks, or every other one where there are many."""
-    return ticks[:: 2 if len(ticks) > 4 else 1]
+    return [*ticks][:: 2 if len(ticks) > 4 else 1]
 
 
 def doubled(first: float, last: float) -> list[float]:
@@ -184,7 +184,8 @@ def _at_dimension(dim: int, kernel: str, curves: dict[ParityClass, Points]) -> S
 def half_error(kernel_half_error: Runs) -> Drawing:
     """Draw the samples that poly4 needs for error one half, and the same over the targets."""
     fig, (left, right) = plt.subplots(1, 2)
-    lines, said = [], []
+    dims: list[float] = []
+    said = []
     for degree, index in {1: 0, 2: 1, 3: 3, 4: 4}.items():  # the third dash is dotted
         arm = f"poly4, degree {degree}"
         if not kernel_half_error.of(arm):
@@ -197,19 +198,17 @@ def half_error(kernel_half_error: Runs) -> Drawing:
         half = [math.comb(int(dim), degree) / 2 for dim in line.x]
         left.plot(line.x, half, color=INK, linestyle=":", linewidth=1)
         over_seeds(line.label, shares, index=index).draw(right)
-        lines.append(line)
+        dims += line.x
         said.append(
             f"{line.label}: {line.at(0)} at dimension {line.x[0]}, {line.at()} at {line.x[-1]}, "
             f"where there are {math.comb(int(line.x[-1]), degree)} targets"
         )
-    dims = [dim for line in lines for dim in line.x]
     for ax, which in ((left, "xy"), (right, "x")):
         log_axes(ax, which, x_ticks=doubled(8, max(dims)))
         ax.set_xlabel("dimension $d$")
     right.axhline(0.5, color=INK, linestyle=":", linewidth=1)
-    right.set_ylim(0, 2.4)
-    left.set_title("$N_{50}$ of poly4")
-    right.set_title("the same over the number of targets")
+    left.set(title="$N_{50}$ of poly4")
+    right.set(title="the same over the number of targets", ylim=(0, 2.4))
     left.legend()
     return Drawing(
         fig,
@@ -314,7 +313,7 @@ def two_layer(two_layer: Runs) -> Drawing:
             lines.append(over_seeds(label, errors, index=index))
             lines[-1].draw(ax)
         replace(bound_of(target, sizes), label="bound for kernels").draw(ax, color=INK)
-        log_axes(ax, "xy", x_ticks=sizes)
+        log_axes(ax, "xy", x_ticks=[*sizes])
         ax.set_title(f"{len(target.degrees)} levels, two-layer width {width}")
         ax.set_xlabel("samples $N$")
         said = ", ".join(f"{line.label} {line.at()}" for line in lines)

@@ -37,7 +37,7 @@ class NetworkConfig(Config):
     """
 
     dim: int
-    amplitudes: tuple[float, ...]
+    amplitudes: Sequence[float]
     n_samples: int
     n_steps: int
     target: str = "hierarchy"
