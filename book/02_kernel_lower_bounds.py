@@ -81,17 +81,16 @@ records = "_build/records"
 import math
 
 import matplotlib.pyplot as plt
-import numpy as np
 
 from hierlearn.book import pages
-from hierlearn.cube import bounds, deep
-from hierlearn.cube import experiments as exact
-from hierlearn.drawing import figures, steered
+from hierlearn.cube import bounds, figures
+from hierlearn.cube.experiments import n_samples, network_floor, relative_error
+from hierlearn.drawing.figures import INK, RC, Drawing, log_axes, over_seeds
 
 chapter = pages.open_chapter(
     "02_kernel_lower_bounds", profile=profile, device=device, records=records
 )
-plt.rcParams.update(figures.RC)
+plt.rcParams.update(RC)
 
 # %% [markdown]
 # ## The certificate, with its proof
@@ -218,14 +217,6 @@ runs = chapter.compute()
 chapter.provenance()
 for row in chapter.rows:
     chapter.glue_claim(row.id)
-checked = [
-    (c["kernel"], m["relative"][i], m["bound"][i])
-    for name in ("kernel_certificates", "kernel_hierarchy")
-    for own_cells in exact.cells(runs[name]).values()
-    for c, m, i in own_cells
-]
-chapter.glue("kernel-checked", str(len(checked)))
-chapter.glue("kernel-violations", str(sum(e < b - 1e-7 for _, e, b in checked)))
 
 # %% [markdown]
 # ### No kernel goes below
@@ -235,109 +226,17 @@ chapter.glue("kernel-violations", str(sum(e < b - 1e-7 for _, e, b in checked)))
 # are called rbf, laplace, poly4 (of degree 4), arccos1, ntk1 to ntk3, composed, and harmonic.
 # The ridge is the best of a grid, chosen on the true error, which favors the kernel.
 
-# %% tags=["hide-input"]
-SHOWN = ("poly4", "ntk1", "ntk2", "rbf", "harmonic")
-by_seed = exact.cells(runs["kernel_certificates"])
-seeds = sorted(by_seed)
-dim, degree = max(
-    {(c["dim"], c["degrees"][0]) for c, _, _ in by_seed[seeds[0]] if c["degrees"] == [4]}
-)
-n_targets = math.comb(dim, degree)
-fig, axes = plt.subplots(1, 2)
-parts = []
-for index, name in enumerate(SHOWN):
-    values = [
-        [
-            m["relative"][i]
-            for c, m, i in by_seed[s]
-            if (c["dim"], c["degrees"], c["kernel"]) == (dim, [degree], name)
-        ]
-        for s in seeds
-    ]
-    config = next(
-        c
-        for c, _, _ in by_seed[seeds[0]]
-        if (c["dim"], c["degrees"], c["kernel"]) == (dim, [degree], name)
-    )
-    shares = np.array(config["sizes"]) / n_targets
-    mean, _, _ = figures.series(axes[0], shares, values, label=name, marker=True, index=index)
-    parts.append(f"{name} {mean[0]:.2f} to {mean[-1]:.2f}")
-line = np.linspace(shares[0], shares[-1])
-axes[0].plot(line, 1 - line, color=figures.INK, linestyle=":", label="bound")
-axes[0].set_title(f"parities of degree {degree}, $d={dim}$")
-axes[0].set_xlabel(r"samples over targets, $N/\binom{d}{k}$")
-axes[0].legend()
-other = np.array([(b, e) for name, e, b in checked if name != "harmonic" and b > 0])
-tight = np.array([(b, e) for name, e, b in checked if name == "harmonic" and b > 0])
-axes[1].plot(*other.T, linestyle="", marker="o", markersize=2.5, alpha=0.5, label="zoo")
-axes[1].plot(*tight.T, linestyle="", marker="s", markersize=3.5, alpha=0.7, label="harmonic")
-axes[1].plot([0, 1], [0, 1], color=figures.INK, linestyle=":", label="bound")
-axes[1].set_title("class-averaged error, every run")
-axes[1].set_xlabel("bound")
-axes[1].legend()
-_ = figures.show(
-    fig,
-    name="certificate",
-    alt=f"Exact class-averaged error in dimension {dim}, degree {degree}, as N grows from "
-    f"{shares[0]:.2f} to {shares[-1]:.2f} times the number of targets: "
-    + ", ".join(parts)
-    + f"; the bound falls from {1 - shares[0]:.2f} to {1 - shares[-1]:.2f}. "
-    + f"Second panel: none of {len(other) + len(tight)} points lies below the diagonal by more than "
-    + f"{max(0.0, float(max(b - e for _, e, b in checked))):.0e}.",
-    caption="The exact error, averaged over all targets of the class. First panel: one class, all seeds. "
-    "Second panel: every kernel, class, sample size and seed against its bound.",
-    **chapter.recompute("kernel_certificates", "kernel_hierarchy"),
-)
+# %%
+chapter.show(figures.certificate)
 
 # %% [markdown]
 # **Steer it.** Choose the dimension and the kernel, and look for a kernel that gets below its dotted bound.
 # How far do errors and bounds move when the dimension grows, and does the degree matter for that? What do
 # arccos1 and ntk1 do at degree 3?
 
-# %% tags=["hide-input"]
-cell_values = {}
-for own_cells in by_seed.values():
-    for c, m, i in own_cells:
-        by_size = cell_values.setdefault((c["dim"], c["kernel"]), {}).setdefault(
-            c["degrees"][0], {}
-        )
-        by_size.setdefault(c["sizes"][i], []).append((m["relative"][i], m["bound"][i]))
+# %%
+chapter.show(figures.steer_kernel)
 
-
-def at_dimension(d, degrees):
-    """The error and the bound of every degree over the sample size."""
-    lines, parts = [], []
-    for k, sizes in sorted(degrees.items()):
-        errors = {n: [e for e, _ in pairs] for n, pairs in sizes.items()}
-        index = k - 2 + (k == 4)  # the third dash is dotted, as the bounds are
-        lines.append(steered.over_seeds(f"degree {k}", errors, index=index, floor=1e-12))
-        bound = tuple(sizes[n][0][1] for n in lines[-1].x)
-        lines.append(
-            steered.Series(f"bound, degree {k}", lines[-1].x, bound, index=index, kind="bound")
-        )
-        parts.append(
-            f"degree {k} ({math.comb(d, k)} targets) from {lines[-2].at(0)} at N = {min(sizes)} (bound {bound[0]:.2g}) "
-            f"to {lines[-2].at()} at N = {max(sizes)} (bound {bound[-1]:.2g})"
-        )
-    return lines, "; ".join(parts)
-
-
-states = {}
-for (d, name), degrees in sorted(cell_values.items()):
-    lines, text = at_dimension(d, degrees)
-    states[d, name] = steered.State(lines, f"Kernel {name} in dimension {d}: {text}.")
-_ = steered.steer(
-    name="steer-kernel",
-    controls={
-        "dimension d": {d: f"{d}" for d in sorted({d for d, _ in states})},
-        "kernel": {name: name for name in exact.KERNELS},
-    },
-    states=states,
-    start=(dim, "ntk2"),
-    axes=(steered.Axis("samples N", log=True), steered.Axis("class-averaged error")),
-    caption=f"Exact class-averaged error over the sample size: mean of {len(seeds)} seeds with 95 % interval, and the bound.",
-    **chapter.recompute("kernel_certificates"),
-)
 # %% [markdown]
 # Of {glue:text}`kernel-checked` exact errors, {glue:text}`kernel-violations` lie below their bound by more
 # than $10^{-7}$. The smallest quotient of error and bound is {glue:text}`kernel.K1`, that of the harmonic
@@ -353,52 +252,8 @@ _ = steered.steer(
 # Let $N_{50}$ be the smallest $N$ with class-averaged error ½. The certificate says
 # $N_{50}\ge\frac12\binom dk$. How far above are real kernels?
 
-# %% tags=["hide-input"]
-fig, axes = plt.subplots(1, 2)
-parts = []
-reached = {
-    degree: exact.half_error_samples(runs["kernel_half_error"], degree) for degree in (1, 2, 3, 4)
-}
-every_dim = sorted(
-    {d for found in reached.values() for s in found.values() for by in s.values() for d in by}
-)
-for degree, found in reached.items():
-    if not found:
-        continue
-    dims = sorted(next(iter(found.values()))["poly4"])
-    values = np.array([[found[s]["poly4"][d] for d in dims] for s in sorted(found)])
-    targets = np.array([math.comb(d, degree) for d in dims])
-    mean, _, _ = figures.series(
-        axes[0], dims, values, label=f"degree {degree}", marker=True, index=degree - 1 + (degree > 2)
-    )
-    axes[0].plot(dims, targets / 2, color=figures.INK, linestyle=":", linewidth=1)
-    figures.series(
-        axes[1], dims, values / targets, label=f"degree {degree}", marker=True, index=degree - 1 + (degree > 2)
-    )
-    parts.append(
-        f"degree {degree}: {mean[0]:.0f} at dimension {dims[0]}, {mean[-1]:.0f} at {dims[-1]}, "
-        f"where there are {targets[-1]} targets"
-    )
-ticks = [d for d in every_dim if d in (8, 16, 32, 64, 128)]
-figures.log_axes(axes[0], "xy", x_ticks=ticks)
-figures.log_axes(axes[1], "x", x_ticks=ticks)
-axes[1].axhline(0.5, color=figures.INK, linestyle=":", linewidth=1)
-axes[1].set_ylim(0, 2.4)
-axes[0].set_title("$N_{50}$ of poly4")
-axes[1].set_title("the same over the number of targets")
-for ax in axes:
-    ax.set_xlabel("dimension $d$")
-axes[0].legend()
-_ = figures.show(
-    fig,
-    name="half-error",
-    alt="Samples that the kernel poly4 needs for class-averaged error one half. "
-    + "; ".join(parts)
-    + ".",
-    caption="Samples for class-averaged error ½, all seeds; dotted: the certificate, half the number of targets. Second panel: "
-    "both over the number of targets.",
-    **chapter.recompute("kernel_half_error"),
-)
+# %%
+chapter.show(figures.half_error)
 
 # %% [markdown]
 # The smallest exponent of $N_{50}$ in $d$ is {glue:text}`kernel.K3` for degree 2, {glue:text}`kernel.K3c` for
@@ -431,7 +286,7 @@ a, b = torch.zeros(2, 32), torch.zeros(1)
 parameters = [p.requires_grad_() for p in (*W, a, b)]
 
 
-def network(x):
+def predict(x):
     output, h = b, x
     for weight, readout in zip(W, a, strict=True):
         h = (h @ weight) ** 2
@@ -444,13 +299,13 @@ optimizer = torch.optim.AdamW(parameters, weight_decay=1e-4)
 schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 5e-3, total_steps=800, pct_start=0.1)
 for _ in range(800):
     batch = torch.randint(N, (256,), generator=generator)
-    loss = (network(x[batch]) - y[batch]).square().mean()
+    loss = (predict(x[batch]) - y[batch]).square().mean()
     optimizer.zero_grad()
     loss.backward()
     optimizer.step()
     schedule.step()
 with torch.no_grad():
-    error = (network(x_test) - y_test).square().mean()
+    error = (predict(x_test) - y_test).square().mean()
 floor = bounds.orthonormal_floor(N, math.comb(d, 4))
 print(f"network {error:.4f}, no kernel below {floor:.4f}")
 
@@ -461,55 +316,25 @@ print(f"network {error:.4f}, no kernel below {floor:.4f}")
 # $\sum_{|S|=4}c_S\chi_S$ with Gaussian coefficients. Given $N$ exact values, its posterior still has variance
 # at least $1-N/M$, so there the bound holds for **every** learner, the network included.
 
-# %% tags=["hide-input"]
-found = deep.chosen(runs["network_samples"], lambda c: c.amplitudes == deep.PARITY_4)
-net_seeds = sorted(found)
-top = max(c.dim for c, _ in found[net_seeds[0]])
-fig, axes = plt.subplots(1, 2, sharey=True)
-parts = []
+# %%
+def network(network_samples, network_controls):
+    fig, axes = plt.subplots(1, 2, sharey=True)
+    said = []
+    arms = {"parity of degree 4, largest d": network_samples, "dense polynomial": network_controls}
+    for index, (ax, (arm, runs)) in enumerate(zip(axes, arms.items())):
+        line = over_seeds("deep network", runs.points(n_samples, relative_error, arm), index=index)
+        bound = over_seeds("bound", runs.points(n_samples, network_floor, arm), kind="bound")
+        line.draw(ax)
+        bound.draw(ax, color=INK)
+        log_axes(ax, x_ticks=figures.few(line.x))
+        ax.set(title=f"{arm.split(',')[0]}, $d={runs.arms[arm][0].dim}$", xlabel="samples $N$")
+        ax.legend(loc="lower left")
+        said.append(f"{arm}: from {line.at(0)} at N = {line.x[0]} to {line.at()} at N = {line.x[-1]} (bound {bound.y[-1]:.2g})")
+    axes[0].set_ylabel("relative error")
+    return Drawing(fig, alt="Relative error, geometric means over seeds. " + "; ".join(said) + ".", caption="Below its threshold the network is worse than predicting zero; above it, far better than any kernel can be. On a dense target it never beats the bound.")
 
 
-def over_sizes(runs_by_seed, choice):
-    """Sizes, errors [seed, size], and the bound of the runs that `choice` accepts."""
-    lines = [
-        sorted([(c.n_samples, e, deep.kernel_bound(c)) for c, e in runs_by_seed[s] if choice(c)])
-        for s in sorted(runs_by_seed)
-    ]
-    table = np.array(lines)
-    return table[0, :, 0], table[:, :, 1], table[0, :, 2]
-
-
-panels = (
-    (found, lambda c: c.dim == top, f"one parity of degree 4, $d={top}$"),
-    (
-        deep.chosen(runs["network_controls"], lambda c: c.target == "dense"),
-        lambda c: True,
-        f"control: dense polynomial, $d={deep.DENSE_DIM}$",
-    ),
-)
-for index, (ax, (table, choice, title)) in enumerate(zip(axes, panels, strict=True)):
-    n, errors, bound = over_sizes(table, choice)
-    mean, _, _ = figures.series(ax, n, errors, label="deep network", marker=True, index=index)
-    ax.plot(n, bound, color=figures.INK, linestyle=":", label="bound")
-    figures.log_axes(ax, "xy", x_ticks=n[:: 2 if len(n) > 4 else 1])
-    ax.set_title(title)
-    ax.set_xlabel("samples $N$")
-    ax.legend(loc="lower left")
-    parts.append(
-        f"{title.replace('$', '')}: from {mean[0]:.2g} at N = {n[0]:.0f} to {mean[-1]:.2g} at N = {n[-1]:.0f}, "
-        f"where the bound is {bound[-1]:.2g}"
-    )
-axes[0].set_ylabel("relative error")
-_ = figures.show(
-    fig,
-    name="network",
-    alt=f"Test error of the deep network, geometric means of {len(net_seeds)} seeds. "
-    + "; ".join(parts)
-    + ".",
-    caption="Below its threshold the network is worse than predicting zero; above it, far better than any kernel can be. "
-    "On a dense target it never beats the bound.",
-    **chapter.recompute("network_samples", "network_controls"),
-)
+chapter.show(network)
 
 # %% [markdown]
 # At the largest dimension and sample, the error is {glue:text}`kernel.K5` of what the certificate allows any
@@ -524,63 +349,8 @@ _ = figures.show(
 # in the parities, with eigenvalue $\alpha_l^2/\binom d{2^l}$ on every parity of degree $2^l$, so that (2.2) is a
 # number.
 
-# %% tags=["hide-input"]
-if runs.get("two_layer"):
-    fig, axes = plt.subplots(1, 2, sharey=True)
-    parts = []
-    for ax, amplitudes in zip(axes, (deep.STAIRS_2, deep.STAIRS_3), strict=True):
-        levels = len(amplitudes)
-        table = deep.chosen(
-            runs["network_samples"],
-            lambda c, a=amplitudes: c.amplitudes == a and c.dim == exact.HIERARCHY_DIM,
-        )
-        n, errors, bound = over_sizes(table, lambda c: True)
-        mean, _, _ = figures.series(ax, n, errors, label="deep network", marker=True, index=0)
-        degrees = [2**level for level in range(1, levels + 1)]
-        per_seed = []
-        for cells in exact.cells(runs["kernel_hierarchy"]).values():
-            sized = {}
-            for c, m, i in cells:
-                if c["dim"] == exact.HIERARCHY_DIM and c["degrees"] == degrees:
-                    sized.setdefault(c["sizes"][i], []).append(m["relative"][i])
-            per_seed.append([min(sized[size]) for size in sorted(sized)])
-        kernel_sizes = sorted(sized)
-        best, _, _ = figures.series(
-            ax, kernel_sizes, per_seed, label="best kernel", marker=True, index=1
-        )
-        grid = np.unique(
-            np.geomspace(kernel_sizes[0], max(n[-1], kernel_sizes[-1]), 80).astype(int)
-        )
-        target = deep.hierarchy_class(exact.HIERARCHY_DIM, amplitudes)
-        lowest = [
-            bounds.water_filling(int(g), target.eigenvalues, target.multiplicities) / target.energy
-            for g in grid
-        ]
-        shown = np.array(lowest) > 1e-3
-        ax.plot(
-            grid[shown], np.array(lowest)[shown], color=figures.INK, linestyle=":", label="bound"
-        )
-        figures.log_axes(
-            ax, "xy", x_ticks=[125, 500, 2000] if levels == 3 else [125, 250, 500, 1000]
-        )
-        ax.set_title(f"{levels} levels, $d={exact.HIERARCHY_DIM}$")
-        ax.set_xlabel("samples $N$")
-        parts.append(
-            f"{levels} levels: best kernel {best[0]:.2f} to {best[-1]:.2f} at N = {kernel_sizes[-1]}, "
-            f"network {mean[0]:.2f} to {mean[-1]:.1g} at N = {n[-1]:.0f}"
-        )
-    axes[0].set_ylabel("relative error")
-    axes[0].legend(loc="lower left")
-    figures.show(
-        fig,
-        name="staircase",
-        alt="Relative error on the staircase, geometric means over seeds. "
-        + "; ".join(parts)
-        + ".",
-        caption="The staircase: exact error of the best kernel of the zoo, the water-filling bound for all kernels, "
-        "and the deep network.",
-        **chapter.recompute("network_samples", "kernel_hierarchy"),
-    )
+# %%
+chapter.show(figures.staircase)
 
 # %% [markdown]
 # With three levels, in the largest dimension that this profile runs, the network's error is {glue:text}`kernel.K5s` of the bound.
@@ -590,50 +360,8 @@ if runs.get("two_layer"):
 # $N_{10}$ is the number of samples for relative error 0.1, read off per seed. For kernels we take the $N$ at
 # which the *bound* reaches 0.1: no kernel needs fewer.
 
-# %% tags=["hide-input"]
-TITLES = {
-    deep.PARITY_4: "one parity of degree 4",
-    deep.STAIRS_2: "staircase, 2 levels",
-    deep.STAIRS_3: "staircase, 3 levels",
-}
-fig, axes = plt.subplots(1, 2, sharey=True)
-parts = []
-index = 0
-for amplitudes, title in TITLES.items():
-    needed = deep.samples_needed(runs["network_samples"], amplitudes)
-    if not needed:
-        continue
-    dims = sorted(next(iter(needed.values())))
-    values = np.array([[needed[s][d] for d in dims] for s in sorted(needed)])
-    values = values[np.isfinite(values).all(1)]
-    floor = [deep.certified_samples(amplitudes, d) for d in dims]
-    mean, _, _ = figures.series(axes[0], dims, values, label=title, marker=True, index=index)
-    axes[1].plot(
-        dims,
-        floor,
-        color=figures.COLORS[index],
-        linestyle=figures.DASHES[index],
-        marker=figures.MARKERS[index],
-    )
-    parts.append(
-        f"{title}: network {mean[0]:.0f} samples at dimension {dims[0]} and {mean[-1]:.0f} at {dims[-1]}, "
-        f"any kernel at least {floor[0]:.3g} and {floor[-1]:.3g}"
-    )
-    index += 1
-for ax, title in zip(axes, ("deep network", "any kernel, at least"), strict=True):
-    figures.log_axes(ax, "xy", x_ticks=[12, 24, 48] if profile != "paper" else [12, 32, 128])
-    ax.set_title(title)
-    ax.set_xlabel("dimension $d$")
-axes[0].legend(loc="upper left")
-axes[0].set_ylabel("samples for relative error 0.1")
-_ = figures.show(
-    fig,
-    name="growth",
-    alt="Samples for relative error 0.1, geometric means over seeds. " + "; ".join(parts) + ".",
-    caption="Samples for relative error 0.1: the deep network, all seeds, and the number below which the certificate "
-    "excludes every kernel (same marks).",
-    **chapter.recompute("network_samples"),
-)
+# %%
+chapter.show(figures.growth)
 
 # %% [markdown]
 # On one parity of degree 4 the network's exponent is {glue:text}`kernel.K6`; that of the certificate in the
@@ -646,38 +374,8 @@ _ = figures.show(
 # The certificate is silent about networks that learn their features, and so about two-layer ones:
 # $\hat y=b+\sum_pa_p^\top\mathrm{BN}((xW)^p)$ with powers $p=2,4,\dots,2^L$.
 
-# %% tags=["hide-input"]
-if runs.get("two_layer"):
-    fig, axes = plt.subplots(1, 2, sharey=True)
-    parts = []
-    for ax, (amplitudes, (every, width, _)) in zip(axes, deep.TWO_LAYER.items(), strict=True):
-        table = deep.chosen(
-            runs["two_layer"], lambda c, a=amplitudes: c.amplitudes == a and c.network == "deep"
-        )
-        n, errors, bound = over_sizes(table, lambda c: True)
-        shallow = [deep.best_two_layer(runs["two_layer"], amplitudes, size) for size in every]
-        values = [[one[s] for one in shallow] for s in sorted(shallow[0])]
-        first, _, _ = figures.series(ax, every, values, label="two-layer", marker=True, index=1)
-        second, _, _ = figures.series(ax, n, errors, label="deep", marker=True, index=0)
-        ax.plot(n, bound, color=figures.INK, linestyle=":", label="bound for kernels")
-        figures.log_axes(ax, "xy", x_ticks=every)
-        ax.set_title(f"{len(amplitudes)} levels, two-layer width {width}")
-        ax.set_xlabel("samples $N$")
-        parts.append(
-            f"{len(amplitudes)} levels at N = {every[-1]}: two-layer {first[-1]:.1g}, deep {second[-1]:.1g}"
-        )
-    axes[0].set_ylabel("relative error")
-    axes[1].legend(loc="lower left")
-    figures.show(
-        fig,
-        name="two-layer",
-        alt=f"Staircase in dimension {deep.TWO_LAYER_DIM}, geometric means over seeds. "
-        + "; ".join(parts)
-        + ".",
-        caption=f"Two-layer polynomial networks at the better of two learning rates, $d={deep.TWO_LAYER_DIM}$. With two levels they too go below "
-        "the bound for kernels; with three they lag behind.",
-        **chapter.recompute("two_layer"),
-    )
+# %%
+chapter.show(figures.two_layer)
 
 # %% [markdown]
 # With two levels and 500 samples the two-layer network is at {glue:text}`kernel.K7.control`, the deep one at

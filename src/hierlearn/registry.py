@@ -1,7 +1,6 @@
 """The registry of experiments, in the order of the chapters."""
 
 from hierlearn.ball import experiments as ball_indicator
-from hierlearn.cube import deep as deep_on_cube
 from hierlearn.cube import experiments as kernel_lower_bounds
 from hierlearn.experiment import Experiment
 from hierlearn.grammar import chaining, rescue
@@ -16,7 +15,7 @@ from hierlearn.quadratic.simpler import experiments as simpler_algorithms
 
 _MODULES = (
     *(backward_correction, sample_complexity, classification),
-    *(kernel_lower_bounds, deep_on_cube),
+    kernel_lower_bounds,
     *(layerwise, layerwise_limits),
     *(random_hierarchy, hierarchy_layers, rescue, chaining),
     ball_indicator,

@@ -1,20 +1,19 @@
 """The experiments of chapter 2: the search for N50, shared factorizations, statistics."""
 
+import json
 import math
 from types import SimpleNamespace
 
 import pytest
 import torch
 
-from hierlearn.cube import certificates, deep
-from hierlearn.cube import experiments as exact
+from hierlearn.cube import certificates, experiments
 from hierlearn.cube.certificates import ErrorsConfig, HalfErrorConfig
-from hierlearn.cube.configs import from_json, to_json
 from hierlearn.cube.exact_error import class_average_error, required_bytes
 from hierlearn.cube.runs import NetworkConfig
 from hierlearn.cube.target import ParityClass, draw_points, hamming
 from hierlearn.engine.seeds import stream
-from hierlearn.experiment import PROFILES, Group, Run
+from hierlearn.experiment import PROFILES, Group, Run, Runs
 
 CPU = torch.device("cpu")
 
@@ -38,7 +37,7 @@ def test_the_search_says_when_the_error_stays_above_one_half():
 
 def test_the_measured_half_error_size_is_where_the_exact_error_crosses():
     config = HalfErrorConfig(dim=10, degree=2, kernel="poly4", ridges=(1e-3,))
-    work = Group((Run("x", to_json(config), 5),))
+    work = Group((Run("x", config.as_dict(), 5),))
     found = certificates.measure_half_error(work, CPU)[0]["n_samples"]
     target = ParityClass(10, (2,), (1.0,))
     kernel = certificates.cube_kernel("poly4", target)
@@ -57,7 +56,7 @@ def test_runs_that_share_a_factorization_measure_what_they_measure_alone():
         for name in ("rbf", "harmonic")
         for degrees, amplitudes in (((2,), (1.0,)), ((2, 4), (1.0, 0.7)))
     ]
-    runs = tuple(Run("x", to_json(config), seed) for seed in (1, 2) for config in configs)
+    runs = tuple(Run("x", config.as_dict(), seed) for seed in (1, 2) for config in configs)
     together = certificates.measure_errors(Group(runs), CPU)
     for run, result in zip(runs, together, strict=True):
         alone = certificates.measure_errors(Group((run,)), CPU)[0]
@@ -67,12 +66,16 @@ def test_runs_that_share_a_factorization_measure_what_they_measure_alone():
 
 @pytest.mark.parametrize("profile", PROFILES)
 def test_every_run_of_a_profile_belongs_to_one_group_and_fits_into_memory(profile):
-    every = (*exact.EXPERIMENTS, *deep.EXPERIMENTS)
-    keys = [run.key for e in every for group in e.groups(profile) for run in group.runs]
+    keys = [
+        run.key
+        for e in experiments.EXPERIMENTS
+        for group in e.groups(profile)
+        for run in group.runs
+    ]
     assert len(keys) == len(set(keys))
     largest = max(
         math.ceil(1.3 * math.comb(run.config["dim"], run.config["degree"]))
-        for group in exact.half_error_groups(profile)
+        for group in experiments.half_error_groups(profile)
         for run in group.runs
     )
     limit = {"smoke": 2**30, "laptop": 2 * 2**30, "paper": 100 * 2**30}[profile]
@@ -85,19 +88,17 @@ def test_configurations_survive_json():
         ErrorsConfig(10, (2, 4), (1.0, 0.7), "rbf", (5, 6)),
         HalfErrorConfig(10, 2, "rbf", (1e-3, 1e-2)),
     ):
-        assert from_json(type(config), to_json(config)) == config
+        assert type(config)(**json.loads(json.dumps(config.as_dict()))) == config
 
 
-def records(errors):
-    """Toy records of one seed and dimension 16, errors by number of samples."""
-    return [
-        SimpleNamespace(
-            config=to_json(NetworkConfig(dim, deep.PARITY_4, n, 10)),
-            seed=0,
-            measurement={"rel": value},
-        )
-        for (dim, n), value in errors.items()
+def runs_of_toy_networks(errors):
+    """Toy runs of one seed on a parity of degree 4: errors by dimension and number of samples."""
+    configs = {cell: NetworkConfig(cell[0], (0.0, 1.0), cell[1], 10) for cell in errors}
+    records = [
+        SimpleNamespace(config=configs[cell].as_dict(), seed=0, measurement={"rel": value})
+        for cell, value in errors.items()
     ]
+    return Runs("x", {"parity of degree 4": list(configs.values())}, records)
 
 
 def test_the_exponent_is_read_off_the_crossings_of_one_tenth():
@@ -106,20 +107,45 @@ def test_the_exponent_is_read_off_the_crossings_of_one_tenth():
         crossing = 10 * dim**1.5
         for factor in (0.5, 0.8, 1.25, 2):
             errors[dim, round(factor * crossing)] = 0.1 * (crossing / round(factor * crossing)) ** 2
-    found = deep.SAMPLE_STATISTICS["parity_4_exponent"](records(errors))
+    found = experiments.SAMPLE_STATISTICS["parity_4_exponent"](runs_of_toy_networks(errors))
     assert found[0] == pytest.approx(1.5, abs=1e-6)
 
 
 def test_an_error_that_never_falls_leaves_no_exponent():
     errors = {(8, 100): 1.0, (8, 200): 0.9, (16, 100): 1.0, (16, 200): 0.01}
-    assert math.isnan(deep.SAMPLE_STATISTICS["parity_4_exponent"](records(errors))[0])
+    found = experiments.SAMPLE_STATISTICS["parity_4_exponent"](runs_of_toy_networks(errors))
+    assert math.isnan(found[0])
 
 
-def test_the_error_over_the_bound_is_taken_at_the_largest_cell():
-    found = deep.SAMPLE_STATISTICS["parity_4_over_bound"](
-        records({(12, 400): 1.0, (16, 200): 1.0, (16, 910): 0.05})
-    )
-    assert found[0] == pytest.approx(0.05 / 0.5)
+def test_a_network_is_held_against_the_bound_of_its_own_number_of_samples():
+    config = NetworkConfig(16, (0.0, 1.0), 910, 10)
+    assert experiments.network_over_bound(config, {"rel": 0.05}) == pytest.approx(0.05 / 0.5)
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_the_largest_cell_of_a_target_is_an_arm(profile):
+    arms = experiments.sample_arms(profile)
+    for target in experiments.DIMS[profile]:
+        largest = max(arms[target], key=lambda one: (one.dim, one.n_samples))
+        assert arms[f"{target}, largest d and N"] == largest
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_where_the_bound_is_void_there_are_more_samples_than_targets(profile):
+    arms = experiments.certificate_arms(profile) | {
+        "exhausted class": [experiments.hierarchy_arms(profile)["exhausted class"]]
+    }
+    for name in ("void bound", "one hidden layer, degree 3", "poly4, degree 3", "exhausted class"):
+        assert arms[name]
+        for one in arms[name]:
+            assert one.sizes[-1] == max(one.sizes) > sum(one.target.multiplicities)
+
+
+def test_only_the_sizes_at_which_the_bound_holds_are_held_against_it():
+    measurement = {"bound": [0.5, 0.25, 0.0], "relative": [0.6, 0.5, 1e-9]}
+    config = ErrorsConfig(10, (2,), (1.0,), "rbf", (20, 30, 60))
+    assert experiments.over_bound(config, measurement) == pytest.approx(1.2)
+    assert experiments.above_bound(config, measurement) == pytest.approx(0.1)
 
 
 def test_an_unknown_kernel_is_refused_with_the_valid_names():

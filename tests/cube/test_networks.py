@@ -4,10 +4,11 @@ import pytest
 import torch
 
 from hierlearn.cube.networks import EPSILON, DeepNetworks, TwoLayerNetworks
-from hierlearn.cube.runs import NetworkConfig, group, measure
+from hierlearn.cube.runs import NetworkConfig, measure
 from hierlearn.cube.target import draw_points
 from hierlearn.cube.training import Pools, learning_rate, train
 from hierlearn.engine.seeds import stream
+from hierlearn.experiment import Group
 
 CPU = torch.device("cpu")
 
@@ -66,21 +67,21 @@ def test_running_averages_converge_to_the_statistics_of_a_fixed_batch():
 
 def test_a_run_of_a_batch_is_the_run_alone():
     arms = [NetworkConfig(12, (1.0, 0.7), n, 60, n_test=500, width=8) for n in (60, 90)]
-    together = measure(group("x", arms, [1, 2]), CPU)
+    together = measure(Group.of("x", arms, [1, 2]), CPU)
     for index, (seed, arm) in enumerate((s, a) for s in (1, 2) for a in arms):
-        alone = measure(group("x", [arm], [seed]), CPU)[0]["rel"]
+        alone = measure(Group.of("x", [arm], [seed]), CPU)[0]["rel"]
         # Not bit for bit: the pool of a smaller N is drawn alone, its matrices are summed alike.
         assert alone == pytest.approx(together[index]["rel"], rel=1e-4)
 
 
 def test_a_seed_repeats_and_another_seed_differs():
     arm = NetworkConfig(12, (0.0, 1.0), 80, 40, n_test=300, width=8)
-    first, again, other = (measure(group("x", [arm], [s]), CPU)[0]["rel"] for s in (5, 5, 6))
+    first, again, other = (measure(Group.of("x", [arm], [s]), CPU)[0]["rel"] for s in (5, 5, 6))
     assert first == again != other
 
 
 def test_the_deep_network_learns_a_parity_that_no_kernel_could():
-    found = measure(group("x", [NetworkConfig(12, (0.0, 1.0), 400, 500)], [3]), CPU)[0]["rel"]
+    found = measure(Group.of("x", [NetworkConfig(12, (0.0, 1.0), 400, 500)], [3]), CPU)[0]["rel"]
     assert found < 0.1 < 1 - 400 / 495
 
 
@@ -120,7 +121,10 @@ def test_adamw_with_one_rate_is_that_of_torch():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: NetworkConfig(8, (1.0,), 10, 10, target="other"), "target must be one of"),
+        (
+            lambda: NetworkConfig(8, (1.0,), 10, 10, target="other"),
+            "target is 'other'; valid: 'hierarchy'",
+        ),
         (lambda: NetworkConfig(8, (1.0, 1.0), 10, 10, target="dense"), "has one degree"),
         (
             lambda: Pools(torch.ones(1, 4, 2), torch.ones(1, 4), owners=[0], sizes=[5], seeds=[0]),

@@ -5,7 +5,7 @@ for the sample size at which the error falls to one half.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,12 +13,11 @@ import torch
 from torch import Tensor
 
 from hierlearn.cube.bounds import water_filling
-from hierlearn.cube.configs import from_json
 from hierlearn.cube.exact_error import CubeKernel, Factorization, class_average_error, harmonic
 from hierlearn.cube.kernels import ZOO
 from hierlearn.cube.target import ParityClass, draw_points, hamming
 from hierlearn.engine.seeds import stream
-from hierlearn.experiment import Group
+from hierlearn.experiment import Config, Group
 
 RIDGES = tuple(10.0**p for p in range(-6, 2))
 LEVEL = 0.5
@@ -26,7 +25,7 @@ N_REFINEMENTS = 3
 
 
 @dataclass(frozen=True)
-class ErrorsConfig:
+class ErrorsConfig(Config):
     r"""Exact errors of one kernel on a class of parities, on nested samples.
 
     Attributes:
@@ -39,20 +38,24 @@ class ErrorsConfig:
     """
 
     dim: int
-    degrees: tuple[int, ...]
-    amplitudes: tuple[float, ...]
+    degrees: Sequence[int]
+    amplitudes: Sequence[float]
     kernel: str
-    sizes: tuple[int, ...]
-    ridges: tuple[float, ...] = RIDGES
+    sizes: Sequence[int]
+    ridges: Sequence[float] = RIDGES
 
     @property
     def target(self) -> ParityClass:
         """The class of targets."""
-        return ParityClass(self.dim, self.degrees, self.amplitudes)
+        return ParityClass(self.dim, tuple(self.degrees), tuple(self.amplitudes))
+
+    def seconds(self, n_runs: int) -> float:
+        """Return what `n_runs` take: factorizations, of which the largest counts."""
+        return _seconds(n_runs, 1.2 * max(self.sizes))
 
 
 @dataclass(frozen=True)
-class HalfErrorConfig:
+class HalfErrorConfig(Config):
     r"""The sample size at which a kernel's exact error on all parities of a degree is one half.
 
     Attributes:
@@ -66,8 +69,21 @@ class HalfErrorConfig:
     dim: int
     degree: int
     kernel: str
-    ridges: tuple[float, ...]
+    ridges: Sequence[float]
     largest: float = 2.2
+
+    @property
+    def target(self) -> ParityClass:
+        """The class of targets."""
+        return ParityClass(self.dim, (self.degree,), (1.0,))
+
+    def seconds(self, n_runs: int) -> float:
+        """Return what `n_runs` take, most of it near the number of targets."""
+        return _seconds(n_runs, 1.7 * math.comb(self.dim, self.degree))
+
+
+def _seconds(n_runs: int, size: float) -> float:
+    return n_runs * (1e-3 + 2e-10 * size**3)
 
 
 def cube_kernel(name: str, target: ParityClass) -> CubeKernel:
@@ -95,8 +111,8 @@ def measure_errors(work: Group, device: torch.device) -> list[dict[str, Any]]:
     results: list[dict[str, Any]] = []
     last: tuple[Any, list[Factorization]] = (None, [])
     for run in work.runs:
-        config = from_json(ErrorsConfig, run.config)
-        key = run.seed, config.dim, config.kernel, tuple(config.sizes)
+        config = ErrorsConfig(**run.config)
+        key = run.seed, config.dim, config.kernel, config.sizes
         if key != last[0] or config.kernel == "harmonic":
             last = (None, [])
             pairs = distances(run.seed, config.dim, max(config.sizes)).to(device)
@@ -128,8 +144,8 @@ def measure_half_error(work: Group, device: torch.device) -> list[dict[str, Any]
     """
     results = []
     for run in work.runs:
-        config = from_json(HalfErrorConfig, run.config)
-        target = ParityClass(config.dim, (config.degree,), (1.0,))
+        config = HalfErrorConfig(**run.config)
+        target = config.target
         kernel = cube_kernel(config.kernel, target)
         n_largest = int(config.largest * target.multiplicities[0])
         points = draw_points(n_largest, config.dim, stream("samples", run.seed)).to(device)

@@ -1,18 +1,17 @@
 r"""Networks on the hypercube: one run, and how a group of them is trained and measured."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from hierlearn.cube.configs import from_json, to_json
 from hierlearn.cube.networks import DeepNetworks, PolynomialNetworks, TwoLayerNetworks
 from hierlearn.cube.target import Hierarchies, dense_polynomials, draw_points
 from hierlearn.cube.training import Pools, train
 from hierlearn.engine.seeds import stream
-from hierlearn.experiment import Group, Run
+from hierlearn.experiment import Config, Group
 
 TARGETS = ("hierarchy", "permuted", "dense")
 NETWORKS = ("deep", "two-layer")
@@ -20,7 +19,7 @@ TEST_CHUNK = 1000
 
 
 @dataclass(frozen=True)
-class NetworkConfig:
+class NetworkConfig(Config):
     r"""One network trained on a fixed pool of points of the hypercube.
 
     Attributes:
@@ -38,7 +37,7 @@ class NetworkConfig:
     """
 
     dim: int
-    amplitudes: tuple[float, ...]
+    amplitudes: Sequence[float]
     n_samples: int
     n_steps: int
     target: str = "hierarchy"
@@ -48,10 +47,10 @@ class NetworkConfig:
     rate: float = 5e-3
     n_test: int = 4000
 
+    CHOICES = {"target": TARGETS, "network": NETWORKS}
+
     def __post_init__(self) -> None:
-        for name, valid in (("target", TARGETS), ("network", NETWORKS)):
-            if getattr(self, name) not in valid:
-                raise ValueError(f"{name} must be one of {valid}; got {getattr(self, name)!r}")
+        super().__post_init__()
         if self.target == "dense" and any(self.amplitudes[:-1]):
             raise ValueError(f"a dense target has one degree; got amplitudes {self.amplitudes}")
 
@@ -66,16 +65,9 @@ class NetworkConfig:
         own = ("n_samples", "rate")
         return tuple(getattr(self, f.name) for f in fields(self) if f.name not in own)
 
-
-def group(experiment: str, arms: Iterable[NetworkConfig], seeds: Sequence[int]) -> Group:
-    """Make the group that trains every arm with every seed; the seed varies slowest."""
-    arms = list(arms)
-    if len({arm.shape for arm in arms}) != 1:
-        raise ValueError("the arms of a group may differ in n_samples and rate only")
-    runs = tuple(Run(experiment, to_json(arm), seed) for seed in seeds for arm in arms)
-    first = arms[0]
-    work = first.width * first.depth * first.batch * first.n_steps * len(runs)
-    return Group(runs, weight=work * 4e-9)
+    def seconds(self, n_runs: int) -> float:
+        """Return what a group of `n_runs` takes."""
+        return 3.2e-9 * self.width * self.depth * self.batch * self.n_steps * n_runs
 
 
 def measure(work: Group, device: torch.device) -> list[dict[str, Any]]:
@@ -83,7 +75,7 @@ def measure(work: Group, device: torch.device) -> list[dict[str, Any]]:
 
     A measurement is {"rel": test error over $\sum_l\alpha_l^2$, the error of the zero function}.
     """
-    configs = [from_json(NetworkConfig, run.config) for run in work.runs]
+    configs = [NetworkConfig(**run.config) for run in work.runs]
     first, seeds = configs[0], list(dict.fromkeys(run.seed for run in work.runs))
     owners = [seeds.index(run.seed) for run in work.runs]
     sizes = [config.n_samples for config in configs]
