@@ -58,18 +58,13 @@ records = "_build/records"
 
 # %% tags=["hide-input"]
 import matplotlib.pyplot as plt
-import numpy as np
-from matplotlib.patches import Rectangle
 
 from hierlearn.book import pages
-from hierlearn.drawing import figures, steered
-from hierlearn.quadratic.reading import rows
-from hierlearn.quadratic.simpler import experiments as simpler
+from hierlearn.quadratic.simpler import figures
 
 chapter = pages.open_chapter(
     "06_simpler_algorithms", profile=profile, device=device, records=records
 )
-plt.rcParams.update(figures.RC)
 
 # %% [markdown]
 # ## A shortcut in twenty lines
@@ -130,70 +125,8 @@ chapter.provenance()
 for row in chapter.rows:
     chapter.glue_claim(row.id)
 
-# %% tags=["hide-input"]
-n_samples = simpler.N_SAMPLES[profile]
-SHOWN = [
-    ("kernel", {"learner": "kernel"}),
-    ("sequential, predictions", {"learner": "predictions"}),
-    ("sequential, eigen ×1", {"learner": "eigenfeatures", "factor": 1}),
-    ("sequential, eigen ×2", {"learner": "eigenfeatures", "factor": 2}),
-    ("two layers, powers", {"learner": "two-layer"}),
-    ("feature machine", {"learner": "feature machine", "degree": 4}),
-    ("feature machine, degree 8", {"learner": "feature machine", "degree": 8}),
-]
-
-
-def deep_errors(widths, n=n_samples, dim=20):
-    chosen = rows(
-        runs["deep_pool"],
-        lambda c: c.widths == widths and c.n_samples == n and c.dim == dim and c.target == "full",
-    )
-    return [m["final"]["rel"] for s in sorted(chosen) for _, m in chosen[s]]
-
-
-def simple_errors(widths, n=n_samples, dim=20, **fields):
-    found = simpler.read(
-        runs["simple_learners"],
-        widths=widths,
-        n_samples=n,
-        dim=dim,
-        target="hierarchy",
-        gaps=simpler.gaps_of(widths),
-        **fields,
-    )
-    return [m["final"]["rel"] for s in sorted(found) for _, m in found[s]]
-
-
-fig, axes = plt.subplots(1, 2, sharex=True, sharey=True, figsize=(figures.WIDTH, 3.6))
-parts = []
-for index, (ax, widths) in enumerate(zip(axes, (simpler.THREE, simpler.FOUR))):
-    lines = [(label, simple_errors(widths, **fields)) for label, fields in SHOWN]
-    lines = [*lines, ("deep, staged", deep_errors(widths))]
-    for place, (label, values) in enumerate(lines):
-        if not values:
-            continue
-        values = np.maximum(values, 1e-16)
-        deep = label.startswith("deep")
-        ax.plot(
-            values,
-            np.full(len(values), place),
-            linestyle="",
-            marker="D" if deep else "o",
-            color=figures.COLORS[1 if deep else 0],
-            alpha=0.5,
-        )
-        ax.plot(
-            [np.median(values)] * 2, [place - 0.3, place + 0.3], color=figures.INK, linewidth=1.5
-        )
-        parts.append(f"{len(widths) + 1} levels, {label}: {np.median(values):.1e} ({len(values)} seeds)")
-    figures.log_axes(ax, "x")
-    ax.set_title(f"{('three', 'four')[index]} levels")
-    ax.set_xlabel("relative test error")
-axes[0].set_yticks(range(len(lines)), [label for label, _ in lines])
-figures.show(
-    fig, name="contest", alt=f"Relative test errors at N = {n_samples}, medians over seeds. " + "; ".join(parts) + ".",
-    caption=f"Relative test error on $N={n_samples}$ samples in dimension 20: one mark a seed, the line is the median. Rows without marks were not run.", **chapter.recompute("deep_pool", "simple_learners"),
-);  # fmt: skip
+# %%
+chapter.show(figures.contest)
 
 # %% [markdown]
 # ### Three levels: the shortcut works
@@ -206,29 +139,32 @@ figures.show(
 # (smoke: 8) there are 1001 (495), fewer than samples, and there the best kernel reaches {glue:text}`simpler.S2.control`. From $d=20$ to 40 the kernels' error grows by a factor
 # {glue:text}`simpler.S3`, while the deep network's largest error over the dimensions is {glue:text}`simpler.S3d` (median and range over seeds).
 
-# %% tags=["hide-input"]
-if profile != "smoke":
-    fig, ax = plt.subplots(figsize=(figures.WIDTH, 3.4))
-    dims = sorted({20, *simpler.DIMS[profile]})
-    parts = []
-    by_kernel = {d: simple_errors(simpler.THREE, dim=d, learner="kernel") for d in dims}
-    by_depth = {d: deep_errors(simpler.THREE, dim=d) for d in dims}
-    for index, (label, found) in enumerate(
-        {"best kernel": by_kernel, "deep, staged": by_depth}.items()
-    ):
-        n_seeds = min(len(v) for v in found.values())
-        values = np.array([found[d][:n_seeds] for d in dims]).T
-        mean, _, _ = figures.series(
-            ax, dims, values, label=label, marker=True, index=index, floor=1e-16
-        )
-        parts.append(f"{label} " + ", ".join(f"{m:.1e} at {d}" for m, d in zip(mean, dims)))
-    figures.log_axes(ax, "xy", x_ticks=dims)
+# %%
+from hierlearn.drawing.figures import Drawing, log_axes, over_seeds
+from hierlearn.quadratic.runs import final
+
+
+def dimension(deep_pool, simple_learners):
+    fig, ax = plt.subplots(figsize=(7.2, 3.4))
+    arms = (simple_learners, "kernel over dimensions"), (deep_pool, "over dimensions")
+    lines = [
+        over_seeds(label, runs.points(lambda c: c.dim, final("rel"), arm), index=i, floor=1e-16)
+        for i, (label, (runs, arm)) in enumerate(zip(("best kernel", "deep, staged"), arms))
+    ]
+    for line in lines:
+        line.draw(ax)
+    log_axes(ax, "xy", x_ticks=line.x)
     ax.set(xlabel="input dimension $d$", ylabel="relative test error")
     ax.legend()
-    figures.show(
-        fig, name="dimension", alt=f"Three levels, N = {n_samples}, geometric means of {n_seeds} seeds by dimension: " + "; ".join(parts) + ".",
-        caption=f"Three levels on $N={n_samples}$ samples: the best plain kernel, and the deep network.", **chapter.recompute("deep_pool", "simple_learners"),
-    )  # fmt: skip
+    said = "; ".join(f"{one.label} {one.at(0)} to {one.at()}" for one in lines)
+    return Drawing(
+        fig,
+        alt=f"Three levels, from dimension {line.x[0]} to {line.x[-1]}: {said}.",
+        caption="Three levels on one number of samples: the best plain kernel, and the deep network.",
+    )
+
+
+chapter.show(dimension)
 
 # %% [markdown]
 # ### Two ways to narrow the shortcut
@@ -242,130 +178,15 @@ if profile != "smoke":
 #
 # We know of no published map of who succeeds where. This is ours, as far as this profile goes:
 
-# %% tags=["hide-input"]
-if profile != "smoke":
-    deep_map = sorted(set(simpler.MAP_N[profile]))
-    PANELS = [
-        ("deep, staged", lambda w, n: deep_errors(w, n)),
-        ("feature machine", lambda w, n: simple_errors(w, n, learner="feature machine", degree=4)),
-        (
-            "sequential, eigen ×1",
-            lambda w, n: simple_errors(w, n, learner="eigenfeatures", factor=1),
-        ),
-    ]
-    depths = {"three levels": simpler.MAP_3, "four levels": simpler.MAP_4[profile]}
-    heights = [len(targets) for targets in depths.values()]
-    columns = sorted({*deep_map, *((4000,) if profile == "laptop" else ())})
-    fig, axes = plt.subplots(2, 3, figsize=(figures.WIDTH, 4.6), height_ratios=heights, sharex=True, sharey="row")
-    parts = []
-    for line, (depth, targets) in zip(axes, depths.items()):
-        for ax, (label, errors) in zip(line, PANELS):
-            cells = {}
-            for i, widths in enumerate(targets):
-                for j, n in enumerate(columns):
-                    values = errors(widths, n)
-                    if not values:
-                        ax.text(j, i, "·", ha="center", va="center")
-                        continue
-                    value = float(np.exp(np.mean(np.log(np.maximum(values, 1e-16)))))
-                    alpha = float(np.clip(-(np.log10(value) + 1) / 20, 0, 0.6))
-                    ax.add_patch(
-                        Rectangle(
-                            (j - 0.5, i - 0.5),
-                            1,
-                            1,
-                            facecolor=figures.COLORS[0],
-                            alpha=alpha,
-                            linewidth=0,
-                        )
-                    )
-                    said = f"{np.log10(value):.1f}".replace("-", "−")
-                    ax.text(j, i, said, ha="center", va="center", fontsize=8.5)
-                    cells[sum(widths), n] = value
-            ordered = [f"{cells[k]:.0e} at r={k[0]}, N={k[1]}" for k in sorted(cells, key=cells.get)]
-            below = sum(value < 1e-4 for value in cells.values())
-            parts.append(f"{label}, {depth}: from {ordered[0]} to {ordered[-1]}, below 1e-4 in {below} of {len(cells)} cells")
-            ax.set(xlim=(-0.5, len(columns) - 0.5), ylim=(-0.5, len(targets) - 0.5))
-            ax.set_xticks(range(len(columns)), columns)
-            ax.set_yticks(range(len(targets)), [str(sum(w)) for w in targets])
-            ax.grid(False)
-            ax.set_title(label)
-        line[0].set_ylabel(f"{depth}, $r$")
-    for ax in axes[1]:
-        ax.set_xlabel("$N$")
-    figures.show(
-        fig, name="map", alt="Relative test errors, geometric means over seeds. " + "; ".join(parts) + ".",
-        caption="Who succeeds where: $\\log_{10}$ of the relative test error by index dimension $r$ (rows), samples $N$ (columns), depth, and learner. The stronger the color, the smaller the error; a dot: "
-        "not in this profile.",
-        **chapter.recompute("deep_pool", "simple_learners"),
-    )  # fmt: skip
+# %%
+chapter.show(figures.map)
 
 # %% [markdown]
 # **Steer it.** Choose the target, by its index dimension, and $N$. Watch how the feature machine goes on from update
 # to update, and notice at which $r$ that changes, and what more samples do.
 
-# %% tags=["hide-input"]
-LEARNERS = {
-    "feature machine": ({"learner": "feature machine", "degree": 4}, "round"),
-    "sequential, eigen ×1": ({"learner": "eigenfeatures", "factor": 1}, "stage"),
-    "sequential, predictions": ({"learner": "predictions"}, "stage"),
-    "best kernel": ({"learner": "kernel"}, None),
-}
-
-
-def by_round(widths, n):
-    """The series of a target: error after each round, or at the end for learners without rounds."""
-    lines, last = [], 4
-    for index, (label, (fields, key)) in enumerate(LEARNERS.items()):
-        found = simpler.read(
-            runs["simple_learners"], widths=widths, n_samples=n, dim=20, target="hierarchy",
-            gaps=simpler.gaps_of(widths), **fields,
-        )  # fmt: skip
-        errors = np.array(
-            [m[key] if key else [m["final"]["rel"]] for s in found.values() for _, m in s]
-        )
-        if len(errors):
-            points = dict(enumerate(errors.T)) if key else {0: errors[:, 0], last: errors[:, 0]}
-            lines.append(steered.over_seeds(label, points, index=index, floor=1e-16))
-    deep_now = deep_errors(widths, n)
-    if deep_now:
-        lines.append(
-            steered.over_seeds("deep, staged", {0: deep_now, last: deep_now}, index=4, floor=1e-16)
-        )
-    return lines
-
-
-targets = sorted(
-    {*simpler.MAP_3, *simpler.MAP_4.get(profile, (simpler.FOUR,))}, key=lambda w: (sum(w), len(w))
-)
-sizes = sorted(
-    {
-        c.n_samples
-        for found in simpler.read(runs["simple_learners"], target="hierarchy", dim=20).values()
-        for c, _ in found
-    }
-)
-table = {(w, n): by_round(w, n) for w in targets for n in sizes}
-targets = [w for w in targets if any(table[w, n] for n in sizes)]
-words = {w: f"r = {sum(w)}, {('three', 'four')[len(w) - 2]} levels" for w in targets}
-_ = steered.steer(
-    name="steer-index",
-    controls={"index dimension": words, "samples N": {n: f"{n}" for n in sizes}},
-    states={
-        (w, n): steered.State(
-            lines, f"{words[w]}, N = {n}. Relative test error at the last round: " + "; ".join(f"{one.label} {one.at()}" for one in lines) + ".",
-        )
-        for (w, n), lines in table.items()
-        if lines
-    },
-    start=(simpler.THREE, n_samples),
-    axes=(
-        steered.Axis("rounds after the first fit", ticks=range(5)),
-        steered.Axis("relative test error", log=True),
-    ),
-    caption="Relative test error in dimension 20 by rounds (updates of the metric, or further stages); learners without rounds are level lines. Geometric mean over seeds with 95 % interval.",
-    **chapter.recompute("simple_learners", "deep_pool"),
-)  # fmt: skip
+# %%
+chapter.show(figures.steer_index)
 
 # %% [markdown]
 # ### Two layers

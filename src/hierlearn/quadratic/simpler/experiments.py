@@ -5,17 +5,17 @@ pools. Index dimension is $r=\sum_lk_l$ without the top level's mixing: the numb
 x that the target depends on.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from hierlearn.experiment import Experiment, Group, Measured, Statistic
+from hierlearn.experiment import Arms, Experiment, Group, every
 from hierlearn.quadratic import runs as quadratic
 from hierlearn.quadratic.config import QuadraticConfig
-from hierlearn.quadratic.reading import each, final, rows
-from hierlearn.quadratic.simpler import runs as simple_learners
-from hierlearn.quadratic.simpler.runs import ALL_KERNELS, SimpleConfig, group
-from hierlearn.statistics import ratio
+from hierlearn.quadratic.runs import final
+from hierlearn.quadratic.simpler import runs as simple
+from hierlearn.quadratic.simpler.runs import ALL_KERNELS, SimpleConfig
+from hierlearn.statistics import each, number, ratio
 
 CHAPTER = "06_simpler_algorithms"
 SEEDS = {"smoke": range(4), "laptop": range(8), "paper": range(16)}
@@ -29,6 +29,7 @@ MAP_4 = {
     "laptop": ((4, 3, 2), (8, 5, 3)),
     "paper": ((4, 3, 2), (6, 4, 2), (8, 5, 3), (12, 8, 4)),
 }
+WIDE = ((10, 6), (12, 8))
 MAP_N = {"laptop": (1000, 2000), "paper": (1000, 2000, 4000)}
 DIMS = {"laptop": (10, 40), "paper": (10, 40, 80)}
 STEPS_3 = {"smoke": (800, 3000), "laptop": (1500, 6000), "paper": (1500, 6000)}
@@ -63,54 +64,49 @@ def deep(profile: str, widths: Sequence[int], n_samples: int, **fields: Any) -> 
     )  # fmt: skip
 
 
-def deep_groups(profile: str) -> list[Group]:
+DEPTHS = {"three levels": THREE, "four levels": FOUR}
+
+
+def deep_arms(profile: str) -> Arms:
     """Staged training on pools: both depths, permuted labels, the dimensions, and the map."""
-    n_samples, seeds = N_SAMPLES[profile], SEEDS[profile]
+    n_samples = N_SAMPLES[profile]
     three = deep(profile, THREE, n_samples)
-    groups = [
-        Group.of("deep_pool", [three, replace(three, target="permuted")], seeds),
-        Group.of("deep_pool", [deep(profile, FOUR, n_samples)], seeds),
+    arms: dict[str, Any] = {
+        "three levels": three,
+        "permuted": replace(three, target="permuted"),
+        "four levels": deep(profile, FOUR, n_samples),
+    }
+    others = [replace(three, dim=dim) for dim in DIMS.get(profile, ())]
+    arms["over dimensions"] = [three, *others]
+    sizes = MAP_N.get(profile, (n_samples,))
+    targets = (*MAP_3, *MAP_4[profile]) if profile in MAP_4 else (THREE, FOUR)
+    arms["over the map"] = [deep(profile, w, n) for w in targets for n in sizes]
+    arms["three levels, every N"] = [c for c in arms["over the map"] if c.widths == THREE]
+    arms["wide targets"] = [
+        c for c in arms["over the map"] if c.widths in WIDE and c.n_samples == n_samples
     ]
-    if profile == "smoke":
-        return groups
-    done = {(THREE, n_samples), (FOUR, n_samples)}
-    for dim in DIMS[profile]:
-        groups.append(Group.of("deep_pool", [replace(three, dim=dim)], FEWER[profile]))
-    for widths in (*MAP_3, *MAP_4[profile]):
-        for n in MAP_N[profile]:
-            if (widths, n) not in done:
-                arms = [deep(profile, widths, n)]
-                groups.append(Group.of("deep_pool", arms, FEWER[profile]))
-    return groups
+    return arms
 
 
-def _deep_at(**fields: Any) -> Callable[[QuadraticConfig], bool]:
-    return lambda c: c.target == "full" and all(getattr(c, k) == v for k, v in fields.items())
+def deep_groups(profile: str) -> list[Group]:
+    """One group with the permuted labels, and one for each other configuration."""
+    arms = deep_arms(profile)
+    pair = every(arms, "three levels", "permuted")
+    more = [one for one in every(arms) if one not in pair and one != arms["four levels"]]
+    return [
+        Group.of("deep_pool", pair, SEEDS[profile]),
+        Group.of("deep_pool", [arms["four levels"]], SEEDS[profile]),
+        *(Group.of("deep_pool", [one], FEWER[profile]) for one in more),
+    ]
 
 
-def _reference(config: QuadraticConfig) -> bool:
-    return config.n_samples in (N_SAMPLES["smoke"], N_SAMPLES["laptop"]) and config.dim == 20
-
-
-def _over_dimensions(records: Sequence[Measured]) -> dict[int, float]:
-    """The deep network's largest error, for the seeds that have every dimension."""
-    found = rows(records, _deep_at(widths=THREE, n_samples=2000))
-    every = max(map(len, found.values()), default=0)
-    return {s: max(final("rel")(c, m) for c, m in r) for s, r in found.items() if len(r) == every}
-
-
-_wide = {(10, 6), (12, 8)}
 DEEP_STATISTICS = {
-    "three_levels": each(final("rel"), lambda c: _deep_at(widths=THREE)(c) and _reference(c), max),
-    "four_levels": each(final("rel"), lambda c: _deep_at(widths=FOUR)(c) and c.n_samples == 2000),
-    "four_levels_fewer": each(
-        final("rel"), lambda c: _deep_at(widths=FOUR)(c) and c.n_samples == 1000
-    ),
-    "permuted": each(final("rel"), lambda c: c.target == "permuted"),
-    "over_dimensions": _over_dimensions,
-    "wide_targets": each(
-        final("rel"), lambda c: c.widths in _wide and _deep_at(n_samples=2000)(c), max
-    ),
+    "three_levels": each(final("rel"), "three levels, every N", max),
+    "four_levels": each(final("rel"), "four levels"),
+    "permuted": each(final("rel"), "permuted"),
+    # The largest error, for the seeds that have every dimension.
+    "over_dimensions": each(final("rel"), "over dimensions", max, complete=True),
+    "wide_targets": each(final("rel"), "wide targets", max),
 }
 
 # --- the simple learners ----------------------------------------------------------------------
@@ -129,198 +125,170 @@ def machine(config: SimpleConfig, degree: int = 4) -> SimpleConfig:
     return replace(config, learner="feature machine", degree=degree, n_updates=4, kernels=())
 
 
-def learners(profile: str, widths: Sequence[int]) -> list[SimpleConfig]:
-    """List all learners on one target at the reference number of samples."""
+def learners(profile: str, widths: Sequence[int]) -> dict[str, SimpleConfig]:
+    """Return all learners on one target at the reference number of samples, by name."""
     kernels = KERNELS[profile] if len(widths) == 2 else FEW_KERNELS
     base = SimpleConfig(
         "kernel", N_SAMPLES[profile], widths=widths, gaps=gaps_of(widths), kernels=kernels
     )
     bare = replace(base, kernels=())
-    chosen = [
-        base,
-        replace(bare, learner="predictions"),
-        replace(bare, learner="eigenfeatures", factor=1),
-        replace(bare, learner="eigenfeatures", factor=2),
-        machine(base),
-    ]
+    chosen = {
+        "kernel": base,
+        "predictions": replace(bare, learner="predictions"),
+        "eigen ×1": replace(bare, learner="eigenfeatures", factor=1),
+        "eigen ×2": replace(bare, learner="eigenfeatures", factor=2),
+        "feature machine": machine(base),
+    }
     if profile != "smoke":
-        chosen.append(two_layer(bare, POLY_3 if len(widths) == 2 else POLY_4))
+        chosen["two layers"] = two_layer(bare, POLY_3 if len(widths) == 2 else POLY_4)
     return chosen
 
 
-def simple_groups(profile: str) -> list[Group]:
-    """All learners on both depths; more samples, other dimensions and targets; the map."""
-    chosen = [(c, SEEDS[profile]) for w in (THREE, FOUR) for c in learners(profile, w)]
+def simple_arms(profile: str) -> Arms:
+    """All learners on both depths; more samples, other dimensions and targets; the map.
+
+    A name says the learner, and what is not as in the other runs. "every N" and "over ..." hold
+    several runs, "simple" those of all learners with at most 2000 samples.
+    """
+    arms: dict[str, Any] = {
+        f"{name}, {depth}": one
+        for depth, widths in DEPTHS.items()
+        for name, one in learners(profile, widths).items()
+    }
+    three = [arms["kernel, three levels"]]
     if profile == "smoke":
         low = SimpleConfig("kernel", N_SAMPLES[profile], dim=8, kernels=("poly4",))
-        chosen.append((low, FEWER[profile]))
+        more: dict[str, Any] = {"kernel, low dimension": low}
     else:
-        chosen += [(c, FEWER[profile]) for c in _laptop_extras(profile)]
-    return [group("simple_learners", config, seeds) for config, seeds in chosen]
+        more = _more_samples(profile) | _other_dimensions(profile)
+        more |= _map(profile)
+        more["kernel, low dimension"] = more[f"kernel, d = {DIMS[profile][0]}"]
+        more["kernel over dimensions"] = [*three, *_named(more, "kernel, d = ")]
+        more["kernel on level 2"] = _named(more, "kernel on level 2, d = ")
+    for depth, widths in DEPTHS.items():
+        found = [one for one in every(arms | more) if _is_reference(one, widths)]
+        more[f"simple, {depth}"] = [one for one in found if one.n_samples <= 2000]
+        more[f"kernel, {depth}, every N"] = [one for one in found if one.learner == "kernel"]
+    return arms | more
 
 
-def _laptop_extras(profile: str) -> list[SimpleConfig]:
+def _named(arms: dict[str, Any], start: str) -> list[Any]:
+    return every(arms, *(name for name in arms if name.startswith(start)))
+
+
+def _is_reference(one: SimpleConfig, widths: Sequence[int]) -> bool:
+    """Say whether a run is on the hierarchy of these widths, with its gaps, in dimension 20."""
+    return (one.target, one.widths, one.gaps, one.dim) == (
+        "hierarchy", tuple(widths), gaps_of(widths), 20,
+    )  # fmt: skip
+
+
+def _more_samples(profile: str) -> dict[str, Any]:
+    """Return the feature machine's other runs on four levels, and what has more samples."""
     base = SimpleConfig("kernel", N_SAMPLES[profile], kernels=FEW_KERNELS)
     bare = replace(base, kernels=())
     four = replace(base, widths=FOUR, gaps=GAPS_4)
-    extras = [machine(replace(four, gaps=(1, 0.2, 0))), machine(four, degree=8)]
+    arms: dict[str, Any] = {
+        "feature machine without level 4": machine(replace(four, gaps=(1, 0.2, 0))),
+        "feature machine of degree 8": machine(four, degree=8),
+    }
     for n in MORE[profile]:
-        extras += [
-            replace(base, n_samples=n, kernels=("poly4",)),
-            two_layer(replace(bare, n_samples=n), POLY_3),
-            two_layer(replace(bare, n_samples=n), ()),
-        ]
         shallow = replace(bare, target="two-layer", n_samples=n)
-        extras += [two_layer(shallow, POLY_3), two_layer(shallow, ())]
+        arms |= {
+            f"kernel, N = {n}": replace(base, n_samples=n, kernels=("poly4",)),
+            f"two layers, N = {n}": two_layer(replace(bare, n_samples=n), POLY_3),
+            f"GELU, N = {n}": two_layer(replace(bare, n_samples=n), ()),
+            f"two layers on two layers, N = {n}": two_layer(shallow, POLY_3),
+            f"GELU on two layers, N = {n}": two_layer(shallow, ()),
+        }
+    return arms
+
+
+def _other_dimensions(profile: str) -> dict[str, Any]:
+    """Return the kernels in other dimensions, on the whole target and on its level 2 alone."""
+    base = SimpleConfig("kernel", N_SAMPLES[profile], kernels=FEW_KERNELS)
     quadratic_only = replace(base, target="level 2 only", kernels=("poly2",))
+    arms: dict[str, Any] = {}
     for dim in (20, *DIMS[profile]):
-        extras.append(replace(quadratic_only, dim=dim))
+        arms[f"kernel on level 2, d = {dim}"] = replace(quadratic_only, dim=dim)
         if dim != 20:
-            extras.append(replace(base, dim=dim))
-    return extras + _map_runs(profile, bare)
+            arms[f"kernel, d = {dim}"] = replace(base, dim=dim)
+    return arms
 
 
-def _map_runs(profile: str, bare: SimpleConfig) -> list[SimpleConfig]:
-    """The feature machine and the eigen-features over index dimension, depth and N."""
+def _map(profile: str) -> dict[str, Any]:
+    """Return the feature machine and the eigen-features over index dimension, depth and N."""
     runs = []
     for widths in (*MAP_3, *MAP_4[profile]):
         for n in MAP_N[profile]:
-            at = replace(bare, widths=widths, gaps=gaps_of(widths), n_samples=n)
-            if not (n == N_SAMPLES[profile] and widths in (THREE, FOUR)):
-                runs += [machine(at), replace(at, learner="eigenfeatures", factor=1)]
+            at = SimpleConfig("eigenfeatures", n, widths=widths, gaps=gaps_of(widths), factor=1)
+            runs += [machine(replace(at, factor=0)), at]
     if profile == "laptop":
-        widest = replace(bare, widths=MAP_3[-1], gaps=GAPS_3, n_samples=4000)
-        runs.append(machine(widest))
-    return runs
-
-
-_here: dict[str, Any] = {"dim": 20, "target": "hierarchy", "gaps": GAPS_3, "widths": THREE}
-Measure = Callable[[SimpleConfig, dict[str, Any]], float]
-
-
-def read(
-    records: Sequence[Measured], **fields: Any
-) -> dict[int, list[tuple[SimpleConfig, dict[str, Any]]]]:
-    """Collect, per seed, the runs whose config has these values."""
-    found: dict[int, list[tuple[SimpleConfig, dict[str, Any]]]] = {}
-    for record in records:
-        config = SimpleConfig(**record.config)
-        if all(getattr(config, name) == value for name, value in fields.items()):
-            found.setdefault(record.seed, []).append((config, record.measurement))
-    return found
-
-
-def _final(config: SimpleConfig, measurement: dict[str, Any]) -> float:
-    return float(measurement["final"]["rel"])
-
-
-def least(value: Measure = _final, **fields: Any) -> Statistic:
-    """Make the statistic "smallest value over the runs with these fields", one a seed."""
-    return lambda records: {
-        seed: min(value(c, m) for c, m in runs) for seed, runs in read(records, **fields).items()
+        runs.append(machine(SimpleConfig("feature machine", 4000, widths=MAP_3[-1])))
+    machines, eigen = runs[::2], runs[1::2]
+    few = [one for one in machines if one.n_samples == N_SAMPLES[profile]]
+    return {
+        "the map": runs,
+        "feature machine over the map": machines,
+        "eigen ×1 over the map": eigen,
+        "feature machine, r = 7 and 10": [c for c in few if c.widths in MAP_3[:2]],
+        "feature machine, r = 16 and 20": [c for c in few if c.widths in WIDE],
+        **{
+            f"feature machine, r = 20, N = {c.n_samples}": c
+            for c in machines
+            if c.widths == MAP_3[-1]
+        },
     }
 
 
-def largest(value: Measure = _final, **fields: Any) -> Statistic:
-    """Make the statistic "largest value over the runs with these fields", one a seed."""
-    return lambda records: {
-        seed: max(value(c, m) for c, m in runs) for seed, runs in read(records, **fields).items()
-    }
-
-
-def best_of_all(widths: Sequence[int]) -> Statistic:
-    """Make the statistic "error of the best learner on that target", at d = 20 and N <= 2000."""
-
-    def statistic(records: Sequence[Measured]) -> dict[int, float]:
-        few = {"widths": tuple(widths), "dim": 20, "target": "hierarchy", "gaps": gaps_of(widths)}
-        runs = read(records, **few)
-        return {s: min(_final(c, m) for c, m in r if c.n_samples <= 2000) for s, r in runs.items()}
-
-    return statistic
+def simple_groups(profile: str) -> list[Group]:
+    """A group for each configuration; the learners on both depths have more seeds."""
+    most = [one for widths in DEPTHS.values() for one in learners(profile, widths).values()]
+    return [
+        Group.of("simple_learners", [one], (SEEDS if one in most else FEWER)[profile])
+        for one in every(simple_arms(profile))
+    ]
 
 
 def _last_over_first(config: SimpleConfig, measurement: dict[str, Any]) -> float:
-    stages = measurement["stage"]
-    return _final(config, measurement) / float(stages[0])
-
-
-def _without_update(config: SimpleConfig, measurement: dict[str, Any]) -> float:
-    return float(measurement["round"][0])
-
-
-def _at_reference(value: Measure) -> Statistic:
-    """Read the feature machine on the three-level target, at N = 2000 or else the largest N."""
-
-    def statistic(records: Sequence[Measured]) -> dict[int, float]:
-        runs = read(records, learner="feature machine", **_here)
-        kept = {s: {c.n_samples: value(c, m) for c, m in r} for s, r in runs.items()}
-        return {s: sizes.get(2000, sizes[max(sizes)]) for s, sizes in kept.items()}
-
-    return statistic
-
-
-def _kernel_in_low_dimension(records: Sequence[Measured]) -> dict[int, float]:
-    """Read the best plain kernel in the smallest dimension that the profile has, 8 or 10."""
-    runs = read(records, learner="kernel", target="hierarchy")
-    lowest = min(c.dim for r in runs.values() for c, _ in r)
-    if lowest == 20:
-        return {}
-    return least(learner="kernel", target="hierarchy", dim=lowest)(records)
-
-
-def _over_widths(chosen: Sequence[Sequence[int]], combine: Callable[..., float]) -> Statistic:
-    """Combine the feature machine's errors at N = 2000 over some three-level targets."""
-
-    def statistic(records: Sequence[Measured]) -> dict[int, float]:
-        runs = read(records, learner="feature machine", n_samples=2000)
-        kept = {s: [_final(c, m) for c, m in r if c.widths in chosen] for s, r in runs.items()}
-        complete = max(len(values) for values in kept.values())
-        return {s: combine(values) for s, values in kept.items() if len(values) == complete}
-
-    return statistic
+    return final("rel")(config, measurement) / float(measurement["stage"][0])
 
 
 SIMPLE_STATISTICS = {
-    "kernel": least(learner="kernel", **_here),
-    "kernel_in_low_dimension": _kernel_in_low_dimension,
-    "kernel_in_40": least(learner="kernel", dim=40, target="hierarchy"),
+    "kernel": each(final("rel"), "kernel, three levels, every N", min),
+    "kernel_in_low_dimension": each(final("rel"), "kernel, low dimension", min),
+    "kernel_in_40": each(final("rel"), "kernel, d = 40"),
     "kernel_40_over_20": ratio(
-        least(learner="kernel", dim=40, target="hierarchy"),
-        least(learner="kernel", n_samples=2000, **_here),
+        each(final("rel"), "kernel, d = 40"), each(final("rel"), "kernel, three levels")
     ),
-    "kernel_on_quadratic": largest(learner="kernel", target="level 2 only"),
-    "predictions_over_first": largest(_last_over_first, learner="predictions", **_here),
-    "eigenfeatures_over_first": largest(
-        _last_over_first, learner="eigenfeatures", factor=2, **_here
-    ),
-    "machine": _at_reference(_final),
-    "machine_without_update": _at_reference(_without_update),
-    "machine_small_index": _over_widths(((4, 3), (6, 4)), max),
-    "machine_large_index": _over_widths(((10, 6), (12, 8)), min),
+    "kernel_on_quadratic": each(final("rel"), "kernel on level 2", max),
+    "predictions_over_first": each(_last_over_first, "predictions, three levels"),
+    "eigenfeatures_over_first": each(_last_over_first, "eigen ×2, three levels"),
+    "machine": each(final("rel"), "feature machine, three levels"),
+    "machine_without_update": each(number("round", 0), "feature machine, three levels"),
+    "machine_small_index": each(final("rel"), "feature machine, r = 7 and 10", max, complete=True),
+    "machine_large_index": each(final("rel"), "feature machine, r = 16 and 20", min, complete=True),
     "machine_more_samples": ratio(
-        largest(learner="feature machine", widths=(12, 8), n_samples=4000),
-        largest(learner="feature machine", widths=(12, 8), n_samples=2000),
+        each(final("rel"), "feature machine, r = 20, N = 4000"),
+        each(final("rel"), "feature machine, r = 20, N = 2000"),
     ),
-    "best_three_levels": best_of_all(THREE),
-    "best_four_levels": best_of_all(FOUR),
-    "machine_on_four_levels": largest(
-        learner="feature machine", widths=FOUR, gaps=GAPS_4, n_samples=2000, degree=4
-    ),
-    "machine_of_degree_8": largest(learner="feature machine", degree=8),
-    "machine_without_level_4": largest(learner="feature machine", gaps=(1, 0.2, 0)),
+    "best_three_levels": each(final("rel"), "simple, three levels", min),
+    "best_four_levels": each(final("rel"), "simple, four levels", min),
+    "machine_on_four_levels": each(final("rel"), "feature machine, four levels"),
+    "machine_of_degree_8": each(final("rel"), "feature machine of degree 8"),
+    "machine_without_level_4": each(final("rel"), "feature machine without level 4"),
     "gelu_over_powers": ratio(
-        largest(learner="two-layer", powers=(), n_samples=4000, **_here),
-        largest(learner="two-layer", powers=POLY_3, n_samples=4000, **_here),
+        each(final("rel"), "GELU, N = 4000"), each(final("rel"), "two layers, N = 4000")
     ),
     "gelu_over_powers_shallow": ratio(
-        largest(learner="two-layer", powers=(), target="two-layer", n_samples=4000),
-        largest(learner="two-layer", powers=POLY_3, target="two-layer", n_samples=4000),
+        each(final("rel"), "GELU on two layers, N = 4000"),
+        each(final("rel"), "two layers on two layers, N = 4000"),
     ),
 }
 
 EXPERIMENTS = (
-    Experiment("deep_pool", CHAPTER, deep_groups, quadratic.measure, DEEP_STATISTICS),
+    Experiment("deep_pool", CHAPTER, deep_groups, quadratic.measure, DEEP_STATISTICS, deep_arms),
     Experiment(
-        "simple_learners", CHAPTER, simple_groups, simple_learners.measure, SIMPLE_STATISTICS
+        "simple_learners", CHAPTER, simple_groups, simple.measure, SIMPLE_STATISTICS, simple_arms
     ),
 )

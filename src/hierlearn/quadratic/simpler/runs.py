@@ -7,7 +7,7 @@ nothing.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from hierlearn.engine.kernels import polynomial_kernel, ridge_predictions
 from hierlearn.engine.seeds import stream
-from hierlearn.experiment import Group, Run
+from hierlearn.experiment import Config, Group
 from hierlearn.quadratic.measures import unexplained
 from hierlearn.quadratic.simpler.feature_machine import feature_machine
 from hierlearn.quadratic.simpler.plain_kernels import neural_tangent_kernel, rbf_kernel
@@ -35,7 +35,7 @@ LEARNERS = ("kernel", "predictions", "eigenfeatures", "feature machine", "two-la
 
 
 @dataclass(frozen=True)
-class SimpleConfig:
+class SimpleConfig(Config):
     r"""One run of a simple learner.
 
     Attributes:
@@ -69,29 +69,16 @@ class SimpleConfig:
     rate: float = 0.0
     n_steps: int = 0
 
-    def __post_init__(self) -> None:
-        for name in ("widths", "gaps", "kernels", "powers"):
-            object.__setattr__(self, name, tuple(getattr(self, name)))
-        for name, valid in (("learner", LEARNERS), ("target", TARGETS)):
-            if getattr(self, name) not in valid:
-                raise ValueError(f"{name} must be one of {valid}; got {getattr(self, name)!r}")
+    CHOICES = {"learner": LEARNERS, "target": TARGETS}
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return the fields as JSON: those without a default, and those that differ from it."""
-        values = asdict(self)
-        kept = {f.name for f in fields(self) if values[f.name] != f.default}
-        return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items() if k in kept}
-
-
-def group(experiment: str, config: SimpleConfig, seeds: Sequence[int]) -> Group:
-    """Make the group that runs one configuration with every seed."""
-    runs = tuple(Run(experiment, config.as_dict(), seed) for seed in seeds)
-    cost = {
-        "kernel": 2e-10 * config.n_samples**3 * max(len(config.kernels), 1),
-        "feature machine": 2e-10 * config.n_samples**3 * 4,
-        "two-layer": 2e-3 * config.n_steps,
-    }
-    return Group(runs, weight=0.3 * len(runs) * cost.get(config.learner, 1.0))
+    def seconds(self, n_runs: int) -> float:
+        """Return what `n_runs` fits take, by the size of the solves or the number of steps."""
+        cost = {
+            "kernel": 2e-10 * self.n_samples**3 * max(len(self.kernels), 1),
+            "feature machine": 2e-10 * self.n_samples**3 * 4,
+            "two-layer": 2e-3 * self.n_steps,
+        }
+        return 0.3 * n_runs * cost.get(self.learner, 1.0)
 
 
 def measure(work: Group, device: torch.device) -> list[dict[str, Any]]:
