@@ -10,12 +10,13 @@ import sys
 from pathlib import Path
 
 import pytest
-from hierlearn.project import Project
 
-from hierlearn import build, sweeps
+from hierlearn.book import build
+from hierlearn.book.project import Project
 from hierlearn.engine.git import environment, git
+from hierlearn.sweeps import sweep
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 WHO = ["-c", "user.name=n", "-c", "user.email=e@example.org"]
 
 
@@ -51,10 +52,10 @@ def hook(decoy, monkeypatch):
 
 
 def test_the_provenance_is_that_of_the_package_also_inside_a_hook(decoy, request):
-    outside = sweeps.git_state()
+    outside = sweep.git_state()
     request.getfixturevalue("hook")
     before = bytes_of(decoy)
-    assert sweeps.git_state() == outside
+    assert sweep.git_state() == outside
     assert outside[0] != git(decoy, "rev-parse", "HEAD")
     assert bytes_of(decoy) == before
 
@@ -79,7 +80,7 @@ def test_tests_that_run_as_a_hook_leave_the_repository_of_the_hook_alone(hook):
     one = "test_without_the_package_the_cell_clones_and_installs_it_for_the_smoke_profile"
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:xdist", "-p", "no:cacheprovider"]
     done = subprocess.run(
-        [*command, f"tests/test_launch.py::{one}"], cwd=ROOT, capture_output=True, text=True
+        [*command, f"tests/book/test_launch.py::{one}"], cwd=ROOT, capture_output=True, text=True
     )
     assert done.returncode == 0 and "1 passed" in done.stdout, done.stdout + done.stderr
     assert bytes_of(hook) == before
@@ -108,7 +109,7 @@ def test_git_is_started_in_one_place_and_by_the_cell_that_has_no_package_yet():
         for path in (ROOT / folder).rglob("*.py")
         if (nodes := started(ast.parse(path.read_text(encoding="utf-8"))))
     }
-    assert len(found.pop(Path("src/hierlearn/git.py"))) == 1
+    assert len(found.pop(Path("src/hierlearn/engine/git.py"))) == 1
     clone = "['git', 'clone', '--depth=1', repository, 'hierlearn-book']"
     for path, commands in found.items():
         assert path.parts[0] == "book" and commands == [clone], path
