@@ -16,7 +16,7 @@ from hierlearn.book.project import Project
 from hierlearn.engine.git import environment, git
 from hierlearn.sweeps import sweep
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 WHO = ["-c", "user.name=n", "-c", "user.email=e@example.org"]
 
 
@@ -109,7 +109,7 @@ def test_git_is_started_in_one_place_and_by_the_cell_that_has_no_package_yet():
         for path in (ROOT / folder).rglob("*.py")
         if (nodes := started(ast.parse(path.read_text(encoding="utf-8"))))
     }
-    assert len(found.pop(Path("src/hierlearn/git.py"))) == 1
+    assert len(found.pop(Path("src/hierlearn/engine/git.py"))) == 1
     clone = "['git', 'clone', '--depth=1', repository, 'hierlearn-book']"
     for path, commands in found.items():
         assert path.parts[0] == "book" and commands == [clone], path
