@@ -55,7 +55,7 @@ def _parities(seeds: Sequence[int], n_arms: int, small: bool) -> Group:
         batch=32 if small else 256, width=8 if small else 32,
     )  # fmt: skip
     arms = [replace(base, rate=1e-3 * (1 + arm)) for arm in range(n_arms)]
-    return parity_networks.group("benchmark", arms, seeds)
+    return Group.of("benchmark", arms, seeds)
 
 
 def _strings(seeds: Sequence[int], n_arms: int, small: bool) -> Group:

@@ -327,11 +327,17 @@ def network(network_samples, network_controls):
         line.draw(ax)
         bound.draw(ax, color=INK)
         log_axes(ax, x_ticks=figures.few(line.x))
-        ax.set(title=f"{arm.split(',')[0]}, $d={runs.arms[arm][0].dim}$", xlabel="samples $N$")
+        title = f"{arm.split(',')[0]}, $d={runs.arms[arm][0].dim}$"
+        ax.set(title=title, xlabel="samples $N$")
         ax.legend(loc="lower left")
-        said.append(f"{arm}: from {line.at(0)} at N = {line.x[0]} to {line.at()} at N = {line.x[-1]} (bound {bound.y[-1]:.2g})")
+        said.append(f"{title.replace('$', '')}: from {line.at(0)} at N = {line.x[0]} to {line.at()} at N = {line.x[-1]} (bound {bound.y[-1]:.2g})")
     axes[0].set_ylabel("relative error")
-    return Drawing(fig, alt="Relative error, geometric means over seeds. " + "; ".join(said) + ".", caption="Below its threshold the network is worse than predicting zero; above it, far better than any kernel can be. On a dense target it never beats the bound.")
+    return Drawing(
+        fig,
+        alt="Relative error, geometric means over seeds. " + "; ".join(said) + ".",
+        caption="Below its threshold the network is worse than predicting zero; above it, far better than any kernel can be. "
+        "On a dense target it never beats the bound.",
+    )
 
 
 chapter.show(network)

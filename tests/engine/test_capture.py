@@ -44,7 +44,7 @@ def quadratic_group(*arms):
 def parity_group(**fields):
     arm = parity_networks.NetworkConfig(8, (1.0, 0.5), 40, 20, width=4, batch=16, n_test=50)
     arms = [replace(arm, rate=rate, **fields) for rate in (1e-3, 1e-2)]
-    return parity_networks.measure, parity_networks.group("test", arms, (1, 2))
+    return parity_networks.measure, Group.of("test", arms, (1, 2))
 
 
 def string_group(**fields):

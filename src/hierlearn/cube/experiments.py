@@ -94,6 +94,7 @@ def certificate_groups(profile: str) -> list[Group]:
 
 
 at_most_samples = number("relative", -1)
+"""The error at the last size of a run, its largest."""
 
 
 def over_bound(config: ErrorsConfig, measurement: dict[str, Any]) -> float:
