@@ -24,10 +24,9 @@ from hierlearn.ball.config import BallConfig
 from hierlearn.ball.config import group as ball_group
 from hierlearn.cube import runs as parity_networks
 from hierlearn.cube.exact_error import CubeKernel, Factorization
-from hierlearn.cube.kernels import ZOO
 from hierlearn.cube.target import ParityClass, draw_points, hamming
 from hierlearn.engine import capture, devices
-from hierlearn.engine.kernels import polynomial_kernel, ridge_predictions
+from hierlearn.engine.kernels import ZOO, polynomial_kernel, ridge_predictions
 from hierlearn.experiment import Group
 from hierlearn.grammar import config as hierarchy
 from hierlearn.grammar import runs as hierarchy_networks

@@ -33,8 +33,8 @@ import torch
 from sklearn.kernel_ridge import KernelRidge
 
 from hierlearn.cube.exact_error import CubeKernel, Factorization
-from hierlearn.cube.kernels import ZOO
 from hierlearn.cube.target import ParityClass, draw_points, hamming
+from hierlearn.engine.kernels import ZOO
 from hierlearn.engine.seeds import stream
 
 KERNEL = "ntk2"

@@ -427,7 +427,7 @@ chapter.verdicts()
 # import torch
 # from hierlearn.cube.bounds import water_filling
 # from hierlearn.cube.exact_error import CubeKernel, class_average_errors, harmonic
-# from hierlearn.cube.kernels import power
+# from hierlearn.engine.kernels import power
 # from hierlearn.cube.target import draw_points, hamming, hierarchy_class
 #
 # target = hierarchy_class(16, (1.0, 0.7))

@@ -16,10 +16,10 @@ from torch import Tensor, nn
 import hierlearn
 from hierlearn.ball import networks as sigmoid
 from hierlearn.cube import exact_error as cube_ridge
-from hierlearn.cube import kernels as dot_product_kernels
 from hierlearn.cube import target as hypercube
 from hierlearn.cube import training as pooled
 from hierlearn.cube.networks import DeepNetworks, Normalization
+from hierlearn.engine import kernels as dot_product_kernels
 from hierlearn.grammar.dials import DialedHierarchy
 from hierlearn.grammar.networks import PatchNetworks, Shape, TrainingSets
 from hierlearn.grammar.target import RandomHierarchy

@@ -17,7 +17,6 @@ from hierlearn.cube.exact_error import (
     mercer_eigenvalues,
     required_bytes,
 )
-from hierlearn.cube.kernels import ZOO, arc_cosine_1, neural_tangent, power
 from hierlearn.cube.target import (
     Hierarchies,
     ParityClass,
@@ -29,6 +28,7 @@ from hierlearn.cube.target import (
 )
 from hierlearn.cube.walsh import any_kernel_errors, walsh_hadamard
 from hierlearn.engine import memory
+from hierlearn.engine.kernels import ZOO, arc_cosine_1, neural_tangent, power
 from hierlearn.engine.seeds import stream
 
 RIDGES = [1e-4, 1e-2, 1.0]

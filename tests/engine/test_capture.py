@@ -64,7 +64,7 @@ def two_layer_group(**fields):
     arm = simple_learners.SimpleConfig(
         "two-layer", 40, dim=6, widths=(2, 2), width=5, rate=1e-2, n_steps=24, **fields
     )
-    return simple_learners.measure, simple_learners.group("test", arm, (1, 2))
+    return simple_learners.measure, Group.of("test", [arm], (1, 2))
 
 
 CASES = {

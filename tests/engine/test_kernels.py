@@ -44,5 +44,5 @@ def test_enough_samples_make_a_polynomial_exact():
 def test_a_ridge_that_is_not_positive_is_refused():
     x = points(3, 2, 0)
     gram = polynomial_kernel(x, x, degree=2)
-    with pytest.raises(ValueError, match=r"ridges must be positive; got \[0.0\]"):
+    with pytest.raises(ValueError, match=r"ridges must be positive, and at least one; got \[0.0\]"):
         ridge_predictions(gram, gram, x[:, 0], ridges=[0.0])

@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from hierlearn.quadratic.protocols import Protocol, adam_step_sizes, compile_plan
+from hierlearn.engine.adam import step_sizes
+from hierlearn.quadratic.protocols import ADAM_BETAS, Protocol, compile_plan
 
 STAGED = Protocol(opens=(0, 10, 20))
 GAPS = (1.0, 0.2, 0.04)
@@ -40,7 +41,7 @@ def test_rates_are_zero_where_frozen_and_annealed_to_a_thousandth_elsewhere():
 def test_adams_clock_stands_still_while_a_level_is_frozen():
     thawed = Protocol(opens=(0, 10), look_back=1, thaw=20)
     plan = compile_plan([thawed], [(1.0, 0.2)], 30)
-    sizes = adam_step_sizes(plan)
+    sizes = step_sizes(plan.rates, ADAM_BETAS)
     ratio = sizes[:, 0, 0] / plan.rates[:, 0, 0]
 
     def correction(n):

@@ -11,10 +11,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from hierlearn.ball.networks import TrainedNetworks
+from hierlearn.engine.adam import Adam, step_sizes
 from hierlearn.engine.capture import captured
 from hierlearn.engine.doors import at_least, checked, plain, positive
 
-BETAS, EPSILON = (0.9, 0.999), 1e-8
+BETAS = (0.9, 0.999)
 POWER_ITERATIONS = 15
 RIDGES = (1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3)
 _CHUNK = 2048
@@ -44,43 +45,36 @@ def adam(
     at_least(1, n_steps=n_steps)
     positive(rate=rate)
     net = plain(net)
-    first, second = torch.zeros_like(net.theta), torch.zeros_like(net.theta)
-    b1, b2 = BETAS
+    optimizer = Adam(net.theta, net.grad, BETAS)
 
-    def update(scales: Tensor, x: Tensor, labels: Tensor) -> None:
-        second_scale, size = scales.unbind()
+    def update(size: Tensor, x: Tensor, labels: Tensor) -> None:
         net.step_gradient(x, labels, low=low, high=high)
-        first.lerp_(net.grad, 1 - b1)
-        second.mul_(b2).addcmul_(net.grad, net.grad, value=1 - b2)
-        scale = (second / second_scale).sqrt_().add_(EPSILON)
-        net.theta.addcdiv_(first * size, scale)
+        optimizer.step(size)
 
     run = captured(update, net.theta.device)
-    rows = [_adam_scales(step, n_steps, rate) for step in range(n_steps)]
-    schedule = torch.tensor(rows, dtype=torch.float64).to(net.theta)
-    for step, (scales, batch) in enumerate(zip(schedule, batches, strict=True)):
+    rates = torch.tensor([rate * _factor(step, n_steps) for step in range(n_steps)])
+    sizes = step_sizes(rates, BETAS).to(net.theta)
+    for step, (size, batch) in enumerate(zip(sizes, batches, strict=True)):
         if step in at:
             observe(step)
         inputs, labels = batch
-        size = labels.shape[-1] if labels.ndim else 0
-        wanted = (net.n_seeds, size, net.dim + 1), (net.n_runs, size)
+        n = labels.shape[-1] if labels.ndim else 0
+        wanted = (net.n_seeds, n, net.dim + 1), (net.n_runs, n)
         if (inputs.shape, labels.shape) != wanted:
             raise ValueError(
                 "a batch must be inputs [seed, batch, dim + 1] and labels [run, batch] with "
                 f"seed = {net.n_seeds}, dim = {net.dim}, run = {net.n_runs}; got shapes "
                 f"{list(inputs.shape)} and {list(labels.shape)} at step {step}"
             )
-        run(scales, *batch)
+        run(size, *batch)
     if n_steps in at:
         observe(n_steps)
 
 
-def _adam_scales(step: int, n_steps: int, rate: float) -> tuple[float, float]:
-    """Return the bias correction of the squares and the signed step size, bias corrected."""
-    b1, b2 = BETAS
+def _factor(step: int, n_steps: int) -> float:
+    """Return the factor on the rate: it rises, and drops tenfold twice."""
     drop = 1.0 if step < 0.7 * n_steps else 0.1 if step < 0.9 * n_steps else 0.01
-    drop = min(drop, (step + 1) / (0.05 * n_steps))
-    return 1 - b2 ** (step + 1), -rate * drop / (1 - b1 ** (step + 1))
+    return min(drop, (step + 1) / (0.05 * n_steps))
 
 
 @checked

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from hierlearn.cube.bounds import water_filling
 from hierlearn.cube.exact_error import CubeKernel, Factorization, class_average_error, harmonic
-from hierlearn.cube.kernels import ZOO
 from hierlearn.cube.target import ParityClass, draw_points, hamming
+from hierlearn.engine.kernels import ZOO
 from hierlearn.engine.seeds import stream
 from hierlearn.experiment import Config, Group
 

@@ -17,10 +17,10 @@ import torch
 from jaxtyping import Float, Float64, Int
 from torch import Tensor
 
-from hierlearn.cube.kernels import DotProduct
 from hierlearn.cube.target import ParityClass, krawtchouk
 from hierlearn.engine import memory
 from hierlearn.engine.doors import at_least, check_indices, checked
+from hierlearn.engine.kernels import DotProduct
 
 ROUNDING = 1e-13
 """Relative size up to which a negative eigenvalue is rounding and counts as zero."""

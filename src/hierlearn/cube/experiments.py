@@ -19,9 +19,9 @@ from hierlearn.cube.certificates import (
     measure_errors,
     measure_half_error,
 )
-from hierlearn.cube.kernels import ZOO
 from hierlearn.cube.runs import NetworkConfig, measure
 from hierlearn.cube.target import ParityClass, hierarchy_class
+from hierlearn.engine.kernels import ZOO
 from hierlearn.experiment import Arms, Experiment, Group, Runs, Statistic, every
 from hierlearn.statistics import Arm, difference, each, exponent, needed, number, runs_of, slope
 

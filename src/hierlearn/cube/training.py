@@ -8,12 +8,14 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from hierlearn.cube.networks import PolynomialNetworks
+from hierlearn.engine.adam import Adam, step_sizes
 from hierlearn.engine.capture import Drawn, ahead, captured
 from hierlearn.engine.doors import at_least, check_indices, checked, plain, positive
 from hierlearn.engine.seeds import stream
 
 WARM_UP, DROPS = 50, ((0.6, 0.2), (0.85, 0.04))
 WEIGHT_DECAY = 1e-4
+BETAS = (0.9, 0.999)
 
 
 def learning_rate(step: int, n_steps: int, peak: float) -> float:
@@ -89,7 +91,7 @@ def train(
     r"""Train in place on the mean squared error of a batch, one peak learning rate a run.
 
     The runs are independent: the sum of their losses is minimized, and AdamW acts on every
-    parameter alone. `rates` that differ are reached by scaling, see `_RatedAdamW`.
+    parameter alone (Loshchilov & Hutter 2019: the weights decay beside the step).
 
     Raises:
         ValueError: unless pools and rates are of as many runs as `net`, the rates positive.
@@ -103,48 +105,22 @@ def train(
     for rate in rates:
         positive(rate=rate)
     net, pools = plain(net), plain(pools)
-    optimizer = _RatedAdamW(net, rates)
+    optimizer = Adam(net.theta, net.grad, BETAS)
+    peaks = torch.tensor(rates, dtype=net.theta.dtype, device=net.theta.device)[:, None, None]
+    views = [*net.weights, *net.readouts, net.bias]
+    own = torch.cat([peaks.expand_as(view).flatten() for view in views])
 
-    def step(scales: Tensor, index: Tensor) -> None:
+    def step(factors: Tensor, index: Tensor) -> None:
+        factor, size = factors.unbind()
         x, y = pools.read(index)
         slope = net.output(x, training=True).sub_(y).mul_(2 / batch)
         net.backward(x, slope)
-        optimizer.step(scales)
+        net.theta.addcmul_(net.theta, own * factor, value=-WEIGHT_DECAY)
+        optimizer.step(own * size)
 
     run = captured(step, net.theta.device)
-    schedule = optimizer.schedule([learning_rate(t, n_steps, 1.0) for t in range(n_steps)])
+    factors = torch.tensor([learning_rate(t, n_steps, 1.0) for t in range(n_steps)])
+    schedule = torch.stack([factors, step_sizes(factors, BETAS)], 1).to(net.theta)
     draws = ahead(lambda: pools.draw(batch), n_steps, net.theta.device)
-    for scales, drawn in zip(schedule, draws, strict=True):
-        run(scales, *drawn)
-
-
-class _RatedAdamW:
-    """AdamW (Loshchilov & Hutter) on a flat tensor whose runs have rates of their own."""
-
-    BETAS, EPSILON = (0.9, 0.999), 1e-8
-
-    def __init__(self, net: PolynomialNetworks, rates: Sequence[float]) -> None:
-        self.theta, self.grad = net.theta, net.grad
-        rate = torch.tensor(rates, dtype=net.theta.dtype, device=net.theta.device)[:, None, None]
-        views = [*net.weights, *net.readouts, net.bias]
-        self.rate = torch.cat([rate.expand_as(view).flatten() for view in views])
-        self.first, self.second = torch.zeros_like(net.theta), torch.zeros_like(net.theta)
-        self.scratch = torch.empty_like(net.theta)
-
-    def schedule(self, factors: Sequence[float]) -> Tensor:
-        """Tabulate the two bias corrections and the factor on the rates of every step from 1."""
-        (b1, b2), steps = self.BETAS, enumerate(factors, start=1)
-        rows = [((1 - b2**t) ** 0.5, 1 - b1**t, factor) for t, factor in steps]
-        return torch.tensor(rows, dtype=self.theta.dtype, device=self.theta.device)
-
-    def step(self, scales: Tensor) -> None:
-        """Take a step; `scales` is its row of `schedule`."""
-        b1, b2 = self.BETAS
-        second_scale, first_scale, factor = scales.unbind()
-        self.first.lerp_(self.grad, 1 - b1)
-        self.second.mul_(b2).addcmul_(self.grad, self.grad, value=1 - b2)
-        torch.sqrt(self.second, out=self.scratch)
-        self.scratch.div_(second_scale).add_(self.EPSILON)
-        torch.div(self.first, self.scratch, out=self.scratch)
-        self.scratch.div_(first_scale).add_(self.theta, alpha=WEIGHT_DECAY).mul_(self.rate)
-        self.theta.addcmul_(self.scratch, factor, value=-1)
+    for sizes, drawn in zip(schedule, draws, strict=True):
+        run(sizes, *drawn)

@@ -9,6 +9,7 @@ from jaxtyping import Float, Int64, Integer
 from torch import Tensor
 
 from hierlearn.engine.doors import at_least, check_indices, checked, positive
+from hierlearn.engine.kernels import neural_tangent
 from hierlearn.grammar.measures import label_counts
 
 RESTARTS, ITERATIONS = 60, 30
@@ -202,6 +203,5 @@ def predict_by_tangent_kernel(
 def _tangent_kernel(x: Tensor, z: Tensor, dim: int) -> Tensor:
     # u takes the values 0, 1/d, ..., 1 only: a table of d + 1 entries holds the whole kernel.
     u = torch.arange(dim + 1, dtype=torch.float64) / dim
-    angle = torch.pi - u.arccos()
-    table = (u * angle + u * angle + (1 - u * u).sqrt()) / torch.pi
+    table = 2 * neural_tangent(1)(u)
     return table.float()[(x @ z.T).round().int()]

@@ -176,17 +176,3 @@ def _rate_table(protocol: Protocol, gaps: list[float], n_steps: int) -> Tensor:
                 table[start:end, level] = protocol.rate * factor * anneal
         table[start:end, -1] = protocol.rate * anneal
     return table
-
-
-@checked
-def adam_step_sizes(plan: Plan) -> Tensor:
-    r"""Fold Adam's bias corrections into the rates, $\eta_t\sqrt{1-\beta_2^n}/(1-\beta_1^n)$.
-
-    n counts the steps in which the owner moved: freezing stops the clock (Kingma & Ba 2015, end of
-    section 2, with their $\hat\epsilon$).
-    """
-    moves = plan.rates > 0
-    count = moves.cumsum(0).clamp_(min=1).double()
-    first, second = ADAM_BETAS
-    correction = (1 - second**count).sqrt() / (1 - first**count)
-    return (plan.rates * correction).float()

@@ -7,11 +7,12 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
+from hierlearn.engine.adam import Adam, step_sizes
 from hierlearn.engine.capture import Drawn, Step, ahead, captured
 from hierlearn.engine.doors import at_least, check_indices, checked, plain
 from hierlearn.engine.seeds import stream
 from hierlearn.quadratic.networks import QuadraticNetworks
-from hierlearn.quadratic.protocols import ADAM_BETAS, Plan, adam_step_sizes
+from hierlearn.quadratic.protocols import ADAM_BETAS, Plan
 from hierlearn.quadratic.target import QuadraticTeachers
 
 ADAM_EPSILON = 1e-10
@@ -206,8 +207,9 @@ class Loop:
         self._net = net = plain(self.net)
         plan, n_steps = self.plan, len(self.plan.rates)
         check_indices(n_steps + 1, observed=observed)
-        self.sizes = adam_step_sizes(plan) if self.optimizer == "adam" else plan.rates
-        self.sizes = self.sizes.flatten(1).to(net.theta)
+        adam = self.optimizer == "adam"
+        sizes = step_sizes(plan.rates, ADAM_BETAS) if adam else plan.rates
+        self.sizes = sizes.flatten(1).to(net.theta)
         self._frozen = torch.zeros_like(plan.trained[0])
         self._amplitudes = self.task.amplitudes.flatten(0, 1).to(net.theta)
         self._target = self.task.target.to(net.theta)
@@ -215,8 +217,7 @@ class Loop:
             None if one is None else one.to(net.theta)
             for one in (self.task.thresholds, self.task.flips)
         )
-        self._moments = torch.zeros(2, *net.theta.shape).to(net.theta)
-        self._scratch = torch.empty_like(net.theta)
+        self._adam = Adam(net.theta, net.grad, ADAM_BETAS, ADAM_EPSILON)
         self._batches = plain(Batches(self.task, self.batch, net.theta))
         wanted, stages = set(observed), {start: i for i, start in enumerate(plan.starts)}
         draws = ahead(self._batches.draw, n_steps, net.theta.device)
@@ -240,8 +241,7 @@ class Loop:
             self._frozen |= frozen
         moving = (self.plan.trained[stage] & ~self._frozen).to(net.theta)
         self._moving = moving.flatten()
-        moving = self._moving[net.owner]
-        self._weights = [(1 - beta) * moving for beta in ADAM_BETAS]
+        self._adam.hold(self._moving[net.owner])
         if self.task.early_target is not None:
             opened = self.plan.gates[stage][:, 1].view(net.n_seeds, net.n_arms, 1)
             targets = self.task.target, self.task.early_target
@@ -278,8 +278,11 @@ class Loop:
         )  # fmt: skip
         if reads:
             net.backward_readout(x, slope)
-        size = size * self._moving
-        self._adam(size) if self.optimizer == "adam" else self._sgd(size)
+        size = (size * self._moving)[net.owner]
+        if self.optimizer == "adam":
+            self._adam.step(size)
+        else:
+            net.theta.addcmul_(net.grad, size, value=-1)
 
     def _logistic_slope(
         self, raw: Tensor, y: Tensor, noise: Tensor | None, *, first: bool
@@ -301,16 +304,3 @@ class Loop:
         slope *= scale
         net.grad_extra[:, 1] = -slope.sum(1)
         return slope
-
-    def _adam(self, size: Tensor) -> None:
-        net, (first, second), scratch = self._net, self._moments, self._scratch
-        # lerp with weight (1 - beta) or 0: a frozen owner keeps its moments as they are
-        first.lerp_(net.grad, self._weights[0])
-        torch.mul(net.grad, net.grad, out=scratch)
-        second.lerp_(scratch, self._weights[1])
-        torch.sqrt(second, out=scratch)
-        torch.div(first, scratch.add_(ADAM_EPSILON), out=scratch)
-        net.theta.addcmul_(scratch, size[net.owner], value=-1)
-
-    def _sgd(self, size: Tensor) -> None:
-        self._net.theta.addcmul_(self._net.grad, size[self._net.owner], value=-1)

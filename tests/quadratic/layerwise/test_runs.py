@@ -41,7 +41,7 @@ def watched(
 
     def observe(step: int) -> None:
         weights[step] = net.theta.clone()
-        moments[step] = loop._moments.clone()
+        moments[step] = torch.stack([loop._adam.first, loop._adam.second])
 
     loop.run(observe, range(n_steps + 1))
     return loop, net, weights, moments

@@ -7,11 +7,12 @@ import pytest
 import torch
 from scipy import integrate
 
+from hierlearn.engine.kernels import neural_tangent_kernel, rbf_kernel
 from hierlearn.engine.seeds import stream
+from hierlearn.experiment import Group
 from hierlearn.quadratic.measures import unexplained
 from hierlearn.quadratic.simpler.feature_machine import feature_machine, gradient_outer_product
-from hierlearn.quadratic.simpler.plain_kernels import neural_tangent_kernel, rbf_kernel
-from hierlearn.quadratic.simpler.runs import ALL_KERNELS, SimpleConfig, draw, group, measure
+from hierlearn.quadratic.simpler.runs import ALL_KERNELS, SimpleConfig, draw, measure
 from hierlearn.quadratic.simpler.sequential import (
     Sample,
     fit_quadratic,
@@ -60,13 +61,13 @@ def test_the_tangent_kernel_of_one_hidden_layer_is_its_gaussian_expectation():
 
 def test_a_kernel_of_the_right_degree_learns_a_quadratic_exactly():
     config = SimpleConfig("kernel", target="level 2 only", kernels=("poly2",), **SMALL)
-    result = measure(group("test", config, [1]), CPU)[0]
+    result = measure(Group.of("test", [config], [1]), CPU)[0]
     assert result["final"]["rel"] < 1e-8
 
 
 def test_every_kernel_is_tried_and_one_is_chosen():
     config = SimpleConfig("kernel", kernels=ALL_KERNELS, **SMALL)
-    result = measure(group("test", config, [1]), CPU)[0]
+    result = measure(Group.of("test", [config], [1]), CPU)[0]
     assert list(result["kernel"]) == list(ALL_KERNELS)
     assert result["final"]["rel"] == result["kernel"][result["chosen"]]
 
@@ -145,5 +146,5 @@ def test_the_pool_is_that_of_the_deep_network_and_seeds_differ_in_it():
 
 
 def test_an_unknown_learner_is_refused_with_the_valid_ones():
-    with pytest.raises(ValueError, match="learner must be one of .*feature machine.*got 'magic'"):
+    with pytest.raises(ValueError, match="learner is 'magic'; valid: .*feature machine"):
         SimpleConfig("magic", 10)

@@ -8,13 +8,13 @@ import torch
 
 from hierlearn.engine.kernels import polynomial_kernel, ridge_predictions
 from hierlearn.engine.seeds import stream
-from hierlearn.experiment import Group
+from hierlearn.experiment import Config, Group
 from hierlearn.quadratic.measures import unexplained
 from hierlearn.quadratic.target import QuadraticTeachers
 
 
 @dataclass(frozen=True)
-class KernelConfig:
+class KernelConfig(Config):
     """Kernel ridge regression on a hierarchical quadratic target.
 
     Attributes:
@@ -33,6 +33,10 @@ class KernelConfig:
     degree: int = 4
     ridges: Sequence[float] = (1e-12, 1e-9, 1e-6, 1e-3)
     n_test: int = 2000
+
+    def seconds(self, n_runs: int) -> float:
+        """Return what `n_runs` factorizations take."""
+        return 2.5e-9 * self.n_samples**2.5 * n_runs
 
 
 def measure_kernel(work: Group, device: torch.device) -> list[dict[str, Any]]:

@@ -6,12 +6,12 @@ ridge regression with the kernel that fits the target best, the polynomial kerne
 """
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from operator import attrgetter
 
-from hierlearn.experiment import Arms, Config, Experiment, Group, Runs, Statistic, apart
+from hierlearn.experiment import Arms, Experiment, Group, Runs, Statistic, apart
 from hierlearn.quadratic.backward_correction.experiments import CHAPTER, GAP_3, SEEDS
-from hierlearn.quadratic.backward_correction.ridge import measure_kernel
+from hierlearn.quadratic.backward_correction.ridge import KernelConfig, measure_kernel
 from hierlearn.quadratic.runs import QuadraticConfig, final, measure
 from hierlearn.statistics import each, exponent, needed
 
@@ -61,18 +61,6 @@ def step_groups(profile: str) -> list[Group]:
     """A group for every dimension and budget, with both arms."""
     pairs = zip(*step_arms(profile).values(), strict=True)
     return [Group.of("step_budget", pair, SEEDS[profile]) for pair in pairs]
-
-
-@dataclass(frozen=True)
-class KernelConfig(Config):
-    """Kernel ridge regression on `n_samples` points in dimension `dim`."""
-
-    dim: int
-    n_samples: int
-
-    def seconds(self, n_runs: int) -> float:
-        """Return what `n_runs` factorizations take."""
-        return 2e-8 * self.n_samples**2.5 * n_runs / 8
 
 
 def kernel_arms(profile: str) -> Arms:

@@ -12,7 +12,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from hierlearn.engine.doors import at_least, checked, positive
+from hierlearn.engine.doors import at_least, checked
+from hierlearn.engine.kernels import ridge_weights
 from hierlearn.quadratic.measures import unexplained
 from hierlearn.quadratic.simpler.sequential import Sample
 
@@ -36,8 +37,6 @@ def feature_machine(
     """Return the rounds 0 (no update yet) to `n_updates`; the search picks by `validation`."""
     at_least(1, degree=degree)
     at_least(0, n_updates=n_updates)
-    for ridge in ridges:
-        positive(ridge=ridge)
     train = sample.x[0]
     dim = train.shape[1]
     metric = torch.eye(dim, dtype=train.dtype, device=train.device) / dim
@@ -47,13 +46,10 @@ def feature_machine(
         inner = train @ metric @ train.T
         gram = (1 + inner) ** degree
         best = None
-        for ridge in ridges:
-            regular = gram.clone()
-            regular.diagonal().add_(ridge * gram.diagonal().mean())
-            factor, failed = torch.linalg.cholesky_ex(regular)
-            if failed:
+        for weights in ridge_weights(gram, targets[:, None], ridges=ridges):
+            weights = weights[:, 0]
+            if weights.isnan().any():
                 continue
-            weights = torch.cholesky_solve(targets[:, None], factor)[:, 0]
             validation, test = (
                 float(unexplained(_predict(part, train, metric, weights, degree)[None], y[None]))
                 for part, y in zip(sample.x[1:], sample.y[1:], strict=True)

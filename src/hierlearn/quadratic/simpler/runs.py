@@ -13,12 +13,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hierlearn.engine.kernels import polynomial_kernel, ridge_predictions
+from hierlearn.engine.kernels import (
+    neural_tangent_kernel,
+    polynomial_kernel,
+    rbf_kernel,
+    ridge_predictions,
+)
 from hierlearn.engine.seeds import stream
 from hierlearn.experiment import Config, Group
 from hierlearn.quadratic.measures import unexplained
 from hierlearn.quadratic.simpler.feature_machine import feature_machine
-from hierlearn.quadratic.simpler.plain_kernels import neural_tangent_kernel, rbf_kernel
 from hierlearn.quadratic.simpler.sequential import (
     Sample,
     sequential_eigenfeatures,

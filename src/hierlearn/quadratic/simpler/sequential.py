@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from hierlearn.engine.doors import at_least, checked
+from hierlearn.engine.kernels import ridge_weights
 
 RIDGES = (1e-10, 1e-8, 1e-6, 1e-4, 1e-2)
 
@@ -66,8 +67,6 @@ def fit_quadratic(
     validation error.
     """
     _check_lengths(inputs, sample.y)
-    if not ridges or min(ridges) <= 0:
-        raise ValueError(f"ridges must be positive, and at least one; got {list(ridges)}")
     features = [monomials(part) for part in inputs]
     center, scale = features[0].mean(0), features[0].std(0).clamp(min=1e-12)
     standard = [(part - center) / scale for part in features]
@@ -75,15 +74,12 @@ def fit_quadratic(
     residual = sample.y[0] - offset
     primal = train.shape[1] <= len(train)
     gram = train.T @ train if primal else train @ train.T
-    identity = torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
+    right = train.T @ residual if primal else residual
     best: tuple[float, Tensor] | None = None
-    for ridge in ridges:
-        factor, failed = torch.linalg.cholesky_ex(gram + ridge * gram.diagonal().mean() * identity)
-        if failed:
+    for solution in ridge_weights(gram, right[:, None], ridges=ridges):
+        if solution.isnan().any():
             continue
-        right = train.T @ residual if primal else residual
-        solution = torch.cholesky_solve(right[:, None], factor)[:, 0]
-        weights = solution if primal else train.T @ solution
+        weights = solution[:, 0] if primal else train.T @ solution[:, 0]
         error = float((standard[1] @ weights + offset - sample.y[1]).var())
         if best is None or error < best[0]:
             best = error, weights
