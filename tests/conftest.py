@@ -25,9 +25,10 @@ def no_repository_but_the_tests_own() -> Iterator[None]:
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Keep what reads the executed book in one process, so that two execute it once."""
+    """Mark what reads the executed book; in one process, two tests execute it once."""
     if "smoke_book" in getattr(item, "fixturenames", ()):
         item.add_marker(pytest.mark.xdist_group("book"))
+        item.add_marker(pytest.mark.book)
 
 
 class Book:

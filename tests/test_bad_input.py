@@ -64,7 +64,6 @@ def book(tmp_path_factory):
         for name in (
             *measuring,
             "hierlearn.sweeps.cluster.local_cluster",
-            "hierlearn.records.archive.write_file",
             "hierlearn.cli.commands.freeze",
         ):
             patch.setattr(name, refuse)

@@ -11,7 +11,7 @@ from hierlearn.cli import commands
 
 COMMANDS = (
     *("run", "compute", "build", "book", "claims", "status", "replay"),
-    *("freeze", "export-records", "import-records"),
+    *("freeze", "page"),
 )
 
 
@@ -73,7 +73,7 @@ def record_files(root: Path) -> dict[str, tuple[bytes, int]]:
         (["run", "--records", "README.md"], "valid: a folder"),
         (["run", "--records", ""], "valid: a folder"),
         (["run", "--records", "a\0b"], "valid: a folder"),
-        (["fly"], "compute, export-records, freeze, import-records, replay, run, status"),
+        (["fly"], "compute, freeze, page, replay, run, status"),
         (["freeze"], "--profile"),
         (["compute", "toys"], "valid experiments: toy"),
     ],
@@ -107,7 +107,7 @@ def test_a_notebook_without_the_parameters_is_refused_before_anything_runs(proje
 def test_run_executes_all_notebooks_and_tells_the_time_of_each_on_stderr(executed):
     root, result = executed
     assert result.stdout == ""
-    assert "to compute: 2 groups\n  no estimate for 2: nothing to scale from" in result.stderr
+    assert "to compute: 2 groups\n  about 3 CPU seconds for 2 never measured" in result.stderr
     for name in (toy_book.CHAPTER, toy_book.LEDGER):
         assert f"{name}: " in result.stderr
         run = toy_book.run_file(root)[name]

@@ -1,6 +1,6 @@
 """Killing what replaces frozen records: before each of its lines, and at random instants.
 
-There are three such commands: freezing, importing an archive, and restamping.
+There are two such commands: freezing and restamping.
 """
 
 import random
@@ -15,11 +15,9 @@ from pathlib import Path
 
 from hierlearn.records import (
     RecordStore,
-    export_records,
     files,
     freeze,
     freezing,
-    import_records,
     restamp,
 )
 
@@ -87,16 +85,10 @@ def _ways(bench: Bench) -> dict[str, Way]:
         older.write(state.group, [{"older": 1.0}] * len(state.records), state.provenance)
     before = root / "frozen_older"
     freeze(older, before, PROFILE, bench.experiments)
-    archive = root / "records.zip"
-    export_records(bench.reference, archive, PROFILE, bench.experiments)
-    known = {one.name: one for one in bench.experiments}
     keys = {group.key for group in first.groups(PROFILE)}
 
     def freezes(target: Path) -> object:
         return freeze(bench.reference, target, PROFILE, bench.experiments)
-
-    def imports(target: Path) -> object:
-        return import_records(archive, target, known)
 
     def restamps(target: Path) -> object:
         store = RecordStore(target, frozen=True)
@@ -106,7 +98,6 @@ def _ways(bench: Bench) -> dict[str, Way]:
     ways = {
         "of a first freeze": Way(freezes, None, newer),
         "of a freeze": Way(freezes, before, newer),
-        "of an import": Way(imports, before, root / "frozen_imported"),
         "of a restamping": Way(restamps, newer, root / "frozen_restamped"),
     }
     for name, way in ways.items():

@@ -4,7 +4,6 @@ import json
 import logging
 import os
 import sys
-from pathlib import Path
 from typing import Any, TextIO
 
 import click
@@ -31,7 +30,6 @@ from hierlearn.errors import RunError, UsageError
 from hierlearn.experiment import PROFILES
 from hierlearn.formatting import say
 from hierlearn.records import RecordError, RecordStore, finish, freeze
-from hierlearn.records import archive as archives
 from hierlearn.registry import EXPERIMENTS
 from hierlearn.sweeps import costs, replay, sweep
 from hierlearn.sweeps.executors import ExecutorError
@@ -226,7 +224,8 @@ def status(profile: str | None, records: str | None) -> None:
 def freeze_records(names: tuple[str, ...], profile: str, records: str | None) -> None:
     """Copy the records of a profile into book/records, and the verdicts into README.md.
 
-    Without names the whole profile is replaced, and must be complete.
+    Without names the whole profile is replaced, and must be complete. With --records they come
+    from another folder: one that was copied from the machine that computed them.
     """
     project = find_project()
     chosen = find_experiments(names, EXPERIMENTS)
@@ -292,35 +291,6 @@ def replay_records(
         problems += [f"{one.unit}: {one.problem}" for one in replayed if one.outcome == "agrees"]
     if problems:
         raise RunError("not the same:\n  " + "\n  ".join(problems))
-
-
-@cli.command
-@click.argument("archive", type=click.Path(dir_okay=False, path_type=Path))
-@click.option("--profile", type=click.Choice(PROFILES), required=True, help="Size.")
-@options("names", "records")
-def export_records(
-    archive: Path, names: tuple[str, ...], profile: str, records: str | None
-) -> None:
-    """Pack finished records into the file ARCHIVE, for `import-records` on another machine."""
-    project = find_project(need_book=False)
-    chosen = find_experiments(names, EXPERIMENTS).values()
-    packed = archives.export_records(readable_store(project, records), archive, profile, chosen)
-    n_groups = sum(one.n_groups for one in packed[profile].values())
-    say(f"{n_groups} groups of profile {profile}, {archive.stat().st_size / 1e6:.2f} MB")
-    click.echo(archive)
-
-
-@cli.command
-@click.argument("archive", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-def import_records(archive: Path) -> None:
-    """Check the records in ARCHIVE, merge them into book/records, and update README.md."""
-    project = find_project()
-    merged = archives.import_records(archive, project.frozen_records, EXPERIMENTS)
-    for profile, found in merged.items():
-        n_groups = sum(one.n_groups for one in found.values())
-        say(f"imported {n_groups} groups of profile {profile}: {', '.join(found)}")
-    _update_readme(project)
-    click.echo(project.frozen_records / "manifest.json")
 
 
 def _update_readme(project: Project) -> None:

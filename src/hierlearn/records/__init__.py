@@ -6,7 +6,6 @@ one sorted file an experiment and profile, with a manifest of hashes. Nothing is
 and a line that is not, byte for byte, what was written is reported by file and line and not used.
 """
 
-from hierlearn.records.archive import export_records, import_records
 from hierlearn.records.files import sole_writer
 from hierlearn.records.fingerprints import code_fingerprint, fingerprint
 from hierlearn.records.freezing import finish, freeze, restamp
@@ -30,12 +29,10 @@ __all__ = [
     "RecordStore",
     "code_fingerprint",
     "computed",
-    "export_records",
     "fingerprint",
     "finish",
     "freeze",
     "groups_of",
-    "import_records",
     "plain_measurements",
     "restamp",
     "sole_writer",
