@@ -87,12 +87,16 @@ def _contract(function: Any) -> tuple[list[str], list[tuple[str, Rule, Any]], bo
 
 
 def plain(thing: T) -> T:
-    """Return the same function or object, state shared, that checks nothing, for inner loops."""
+    """Return the function or object with all that it holds, but checking nothing: for inner loops.
+
+    Tensors are the same ones; an attribute that is assigned later is that of one object only.
+    """
     if inspect.isfunction(thing):
         return thing.unchecked  # type: ignore[attr-defined]
     kind: Any = type(thing)
     twin = object.__new__(_plain_class(kind))
-    object.__setattr__(twin, "__dict__", thing.__dict__)
+    for name, value in vars(thing).items():  # one shared dict would slow down every access to both
+        object.__setattr__(twin, name, value)
     return twin
 
 
