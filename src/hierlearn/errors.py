@@ -282,10 +282,12 @@ def _given(value: Any) -> str:
 
 
 def _list(given: dict[str, Any]) -> str:
-    """List the tensors among arguments and their fields."""
-    found = []
+    """List the tensors among arguments, and of fields one of each dtype and device."""
+    found: dict[Any, str] = {}
     for name, value in given.items():
         fields = getattr(value, "__dict__", {}) if not isinstance(value, Tensor) else {}
         every = {name: value} | {f"{name}.{field}": own for field, own in fields.items()}
-        found += [f"{k} = {_given(v)}" for k, v in every.items() if isinstance(v, Tensor)]
-    return ", ".join(found)
+        for key, one in every.items():
+            if isinstance(one, Tensor):
+                found.setdefault((name, one.dtype, one.device), f"{key} = {_given(one)}")
+    return ", ".join(found.values())
