@@ -169,7 +169,7 @@ def test_numbers_of_numpy_are_numbers_and_a_list_is_as_good_as_a_tuple():
             door(*wrong)
 
 
-def test_plain_objects_share_their_state_and_check_nothing():
+def test_plain_objects_share_their_tensors_and_check_nothing():
     teachers = target(2)
     twin = plain(teachers)
     assert isinstance(twin, QuadraticTeachers) and twin.first is teachers.first
@@ -177,8 +177,8 @@ def test_plain_objects_share_their_state_and_check_nothing():
     x = torch.randn(2, 5, 4, generator=generator())
     assert torch.equal(twin.level_sums(x), teachers.level_sums(x))
     net = QuadraticNetworks(1, 1, dim=4, widths=(3, 2))
-    plain(net).new_attribute = 1
-    assert net.new_attribute == 1
+    plain(net).initialize([0])
+    assert bool(net.theta.any())
 
 
 # --- dtypes -----------------------------------------------------------------------------------

@@ -54,21 +54,26 @@ def adam(
     run = captured(update, net.theta.device)
     rates = torch.tensor([rate * _factor(step, n_steps) for step in range(n_steps)])
     sizes = step_sizes(rates, BETAS).to(net.theta)
+    seen: tuple[torch.Size, ...] = ()
     for step, (size, batch) in enumerate(zip(sizes, batches, strict=True)):
         if step in at:
             observe(step)
-        inputs, labels = batch
-        n = labels.shape[-1] if labels.ndim else 0
-        wanted = (net.n_seeds, n, net.dim + 1), (net.n_runs, n)
-        if (inputs.shape, labels.shape) != wanted:
-            raise ValueError(
-                "a batch must be inputs [seed, batch, dim + 1] and labels [run, batch] with "
-                f"seed = {net.n_seeds}, dim = {net.dim}, run = {net.n_runs}; got shapes "
-                f"{list(inputs.shape)} and {list(labels.shape)} at step {step}"
-            )
+        if (shapes := tuple(one.shape for one in batch)) != seen:
+            _check_batch(net, shapes, step)
+            seen = shapes
         run(size, *batch)
     if n_steps in at:
         observe(n_steps)
+
+
+def _check_batch(net: TrainedNetworks, shapes: tuple[torch.Size, ...], step: int) -> None:
+    size = shapes[-1][-1] if shapes[-1] else 0
+    if shapes != ((net.n_seeds, size, net.dim + 1), (net.n_runs, size)):
+        raise ValueError(
+            "a batch must be inputs [seed, batch, dim + 1] and labels [run, batch] with "
+            f"seed = {net.n_seeds}, dim = {net.dim}, run = {net.n_runs}; got shapes "
+            f"{[list(shape) for shape in shapes]} at step {step}"
+        )
 
 
 def _factor(step: int, n_steps: int) -> float:

@@ -45,10 +45,10 @@ def krawtchouk(dim: int) -> tuple[tuple[int, ...], ...]:
 
 @checked
 def draw_points(n_points: int, dim: int, generator: torch.Generator) -> Float[Tensor, "n dim"]:
-    r"""Draw independent uniform points of $\{\pm1\}^d$, in float32."""
+    r"""Draw independent uniform points of $\{\pm1\}^d$, in the default dtype."""
     at_least(0, n_points=n_points, dim=dim)
     bits = torch.randint(2, (n_points, dim), generator=generator, dtype=torch.int8)
-    return bits.to(torch.float32).mul_(2).sub_(1)
+    return bits.to(torch.get_default_dtype()).mul_(2).sub_(1)
 
 
 @checked

@@ -87,12 +87,16 @@ def _contract(function: Any) -> tuple[list[str], list[tuple[str, Rule, Any]], bo
 
 
 def plain(thing: T) -> T:
-    """Return the same function or object, state shared, that checks nothing, for inner loops."""
+    """Return the function or object with all that it holds, but checking nothing: for inner loops.
+
+    Tensors are the same ones; an attribute that is assigned later is that of one object only.
+    """
     if inspect.isfunction(thing):
         return thing.unchecked  # type: ignore[attr-defined]
     kind: Any = type(thing)
     twin = object.__new__(_plain_class(kind))
-    object.__setattr__(twin, "__dict__", thing.__dict__)
+    for name, value in vars(thing).items():  # one shared dict would slow down every access to both
+        object.__setattr__(twin, name, value)
     return twin
 
 
@@ -278,10 +282,12 @@ def _given(value: Any) -> str:
 
 
 def _list(given: dict[str, Any]) -> str:
-    """List the tensors among arguments and their fields."""
-    found = []
+    """List the tensors among arguments, and of fields one of each dtype and device."""
+    found: dict[Any, str] = {}
     for name, value in given.items():
         fields = getattr(value, "__dict__", {}) if not isinstance(value, Tensor) else {}
         every = {name: value} | {f"{name}.{field}": own for field, own in fields.items()}
-        found += [f"{k} = {_given(v)}" for k, v in every.items() if isinstance(v, Tensor)]
-    return ", ".join(found)
+        for key, one in every.items():
+            if isinstance(one, Tensor):
+                found.setdefault((name, one.dtype, one.device), f"{key} = {_given(one)}")
+    return ", ".join(found.values())

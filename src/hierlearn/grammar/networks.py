@@ -67,14 +67,14 @@ class Shape:
     @checked
     def check_stage(self, stage: int, lowest: int = 0) -> None:
         """Raise ValueError unless `stage` is one of `lowest`..L."""
-        at_least(0, lowest=lowest)
-        if not lowest <= stage <= self.n_layers:
+        if not 0 <= lowest <= stage <= self.n_layers:
             raise ValueError(f"stage must lie in {lowest}..{self.n_layers}; got {stage}")
 
     @checked
     def inputs_of(self, layer: int) -> int:
         """Number of inputs of a patch of layer index `layer` (from 0)."""
-        check_indices(self.n_layers, layer=[layer])
+        if not 0 <= layer < len(self.patches):  # once a step
+            raise ValueError(f"layer must lie in 0..{len(self.patches) - 1}; got {layer}")
         return self.patches[layer] * (self.width if layer else self.vocab_size)
 
 

@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from hierlearn.engine.doors import at_least, check_indices, checked
+from hierlearn.engine.doors import at_least, checked
 from hierlearn.engine.seeds import stream
 
 
@@ -125,7 +125,8 @@ class QuadraticNetworks:
     @checked
     def level_rows(self, level: int) -> Float[Tensor, "run width dim"]:
         """Return the weights on x of level index `level` (0 is level 2), a view."""
-        check_indices(self.n_levels, level=[level])
+        if not 0 <= level < self.n_levels:  # once a step
+            raise ValueError(f"level must lie in 0..{self.n_levels - 1}; got {level}")
         return self.rows.view(self.n_runs, self.n_rows, self.dim)[:, self.slices[level]]
 
     @checked
