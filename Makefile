@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 RUN := $(BIN)/python -m hierlearn
 
-.PHONY: book test faults site run paper claims status freeze links lint clean help
+.PHONY: book check test faults site run paper claims status freeze links lint clean help
 
 help:  ## show the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -27,6 +27,9 @@ book: $(STAMP)  ## compute what is missing on this machine, execute all chapters
 
 test: $(STAMP)  ## run all tests
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+check: lint  ## style, types, which way imports go, and the fast tests: a minute
+	$(BIN)/python -m pytest -q -n 2 -m "not slow and not book"
 
 faults: $(STAMP)  ## kill, fill and damage what can be; minutes, prints its counts
 	PYTHONPATH=tests $(BIN)/python -m faults
@@ -54,6 +57,7 @@ links: site  ## check that what the site links to elsewhere still exists (needs 
 
 lint: $(STAMP)  ## check style, types and which way imports go
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
