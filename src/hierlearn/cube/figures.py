@@ -29,7 +29,7 @@ from hierlearn.cube.experiments import (
 )
 from hierlearn.cube.runs import NetworkConfig
 from hierlearn.cube.target import ParityClass, hierarchy_class
-from hierlearn.drawing.figures import INK, Drawing, Series, log_axes, over_seeds
+from hierlearn.drawing.figures import INK, Drawing, Series, gives, log_axes, over_seeds
 from hierlearn.drawing.steered import Axis, State, Steered
 from hierlearn.experiment import Runs, Statistic
 from hierlearn.statistics import each
@@ -90,6 +90,7 @@ def doubled(first: float, last: float) -> list[float]:
 SHOWN = ("poly4", "ntk1", "ntk2", "rbf", "harmonic")
 
 
+@gives("kernel-checked", "kernel-violations")
 def certificate(kernel_certificates: Runs, kernel_hierarchy: Runs) -> Drawing:
     """Draw the exact errors of some kernels on one class, and of all runs against their bound."""
     fig, (left, right) = plt.subplots(1, 2)

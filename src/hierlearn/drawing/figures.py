@@ -8,7 +8,7 @@ other helpers are what several chapters need.
 import html
 import math
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import partial
@@ -399,7 +399,7 @@ def mark_steps(ax: Axes, steps: Mapping[str, float | int]) -> None:
         )
 
 
-def log_axes(ax: Axes, which: str = "xy", *, x_ticks: ArrayLike | None = None) -> None:
+def log_axes(ax: Axes, which: str = "xy", *, x_ticks: Iterable[float] | None = None) -> None:
     """Make the axes named in `which` logarithmic, with few ticks and none without a label.
 
     `x_ticks` puts ticks at these places, written as plain numbers: gaps, dimensions, counts.
@@ -412,7 +412,7 @@ def log_axes(ax: Axes, which: str = "xy", *, x_ticks: ArrayLike | None = None) -
         axis.set_major_formatter(LogFormatterMathtext(base=10))
         axis.set_minor_formatter(NullFormatter())
     if x_ticks is not None:
-        ax.set_xticks(np.asarray(x_ticks))
+        ax.set_xticks(list(x_ticks))
         ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         ax.minorticks_off()
 

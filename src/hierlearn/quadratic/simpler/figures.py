@@ -178,7 +178,7 @@ def _by_round(deep_pool: Runs, simple_learners: Runs) -> dict[Target, list[Serie
                 rounds = m[key] if key else [m["final"]["rel"]] * (LAST + 1)
                 found.setdefault((c.widths, c.n_samples), []).append(rounds)
         for target, rows in found.items():
-            columns = list(zip(*rows, strict=True))
+            columns = [list(column) for column in zip(*rows, strict=True)]
             places = range(len(columns)) if key else (0, LAST)
             points = {place: columns[place] for place in places}
             line = over_seeds(label, points, index=index, floor=LEAST)
