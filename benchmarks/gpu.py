@@ -21,7 +21,6 @@ from engines import Machine, Work, counted, seconds, watching
 
 from hierlearn.ball import runs as ball_runs
 from hierlearn.ball.config import BallConfig
-from hierlearn.ball.config import group as ball_group
 from hierlearn.cube import runs as parity_networks
 from hierlearn.cube.exact_error import CubeKernel, Factorization
 from hierlearn.cube.target import ParityClass, draw_points, hamming
@@ -71,7 +70,7 @@ def _balls(seeds: Sequence[int], n_arms: int, small: bool) -> Group:
         batch=32 if small else 256, n_test=200,
     )  # fmt: skip
     arms = [replace(base, radius=1.4 + 1e-3 * arm) for arm in range(n_arms)]
-    return ball_group("benchmark", arms, seeds)
+    return Group.of("benchmark", arms, seeds)
 
 
 def _two_layer(seeds: Sequence[int], n_arms: int, small: bool) -> Group:

@@ -8,8 +8,9 @@ import torch
 
 from hierlearn.ball import config as balls
 from hierlearn.ball import experiments
-from hierlearn.ball.config import BallConfig, group
+from hierlearn.ball.config import BallConfig
 from hierlearn.ball.runs import measure
+from hierlearn.experiment import Group
 
 CPU = torch.device("cpu")
 WEAK = BallConfig(
@@ -24,25 +25,25 @@ STRONG = BallConfig(
 @pytest.mark.parametrize("base", [WEAK, STRONG], ids=["trained", "frozen"])
 def test_a_run_measured_in_a_group_agrees_with_the_run_measured_alone(base):
     arms = [base, replace(base, radius=1.2), replace(base, clip="wide")]
-    together = measure(group("g", arms, [0, 1]), CPU)
+    together = measure(Group.of("g", arms, [0, 1]), CPU)
     for index, arm in enumerate(arms):
-        alone = measure(group("g", [arm], [1]), CPU)[0]
+        alone = measure(Group.of("g", [arm], [1]), CPU)[0]
         assert together[len(arms) + index]["mse"] == pytest.approx(alone["mse"], rel=1e-4)
 
 
 def test_a_clip_that_is_never_reached_changes_nothing_at_all():
-    plain, wide = measure(group("g", [WEAK, replace(WEAK, clip="wide")], [0]), CPU)
+    plain, wide = measure(Group.of("g", [WEAK, replace(WEAK, clip="wide")], [0]), CPU)
     assert plain == wide
 
 
 def test_permuted_labels_teach_nothing():
     config = replace(WEAK, target="permuted", n_steps=400, n_test=4000)
-    found = measure(group("g", [config], [0]), CPU)[0]
+    found = measure(Group.of("g", [config], [0]), CPU)[0]
     assert 0.2 < found["mse"] < 0.35 and abs(found["fractions"][0]) < 0.25
 
 
 def test_curves_and_profiles_are_kept_only_where_asked_for():
-    kept, bare = measure(group("g", [replace(STRONG, curve=True), STRONG], [0]), CPU)
+    kept, bare = measure(Group.of("g", [replace(STRONG, curve=True), STRONG], [0]), CPU)
     assert kept["curve"]["step"][-1] == STRONG.n_steps
     assert kept["curve"]["mse"][-1] == pytest.approx(kept["mse"])
     assert len(kept["profile"]["mean"]) == len(kept["profile"]["step"]) == 3
@@ -80,5 +81,5 @@ def test_no_run_is_listed_twice_and_the_headline_has_its_seeds(profile):
 
 def test_every_arm_of_a_group_shares_its_shape():
     with pytest.raises(ValueError, match="agree"):
-        group("g", [STRONG, replace(STRONG, width=31)], [0])
+        Group.of("g", [STRONG, replace(STRONG, width=31)], [0])
     assert balls.BallConfig(**STRONG.as_dict()) == STRONG

@@ -8,7 +8,6 @@ import recorded
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from hierlearn.ball import config as balls
 from hierlearn.ball import runs as ball_runs
 from hierlearn.ball.config import BallConfig
 from hierlearn.cube import runs as parity_networks
@@ -49,7 +48,7 @@ def parity_group(**fields):
 
 def string_group(**fields):
     arms = [replace(STRINGS, n_samples=n, **fields) for n in (40, 200)]
-    return hierarchy_networks.measure_networks, hierarchy.group("test", arms, (1, 2))
+    return hierarchy_networks.measure_networks, Group.of("test", arms, (1, 2))
 
 
 def ball_group(activation):
@@ -57,7 +56,7 @@ def ball_group(activation):
         "trained", "sum", 4, 1.4, width=6, n_steps=70, activation=activation, batch=16, n_test=60,
         rate=1e-2, curve=True,
     )  # fmt: skip
-    return ball_runs.measure, balls.group("test", [arm, replace(arm, clip="unit")], (1, 2))
+    return ball_runs.measure, Group.of("test", [arm, replace(arm, clip="unit")], (1, 2))
 
 
 def two_layer_group(**fields):

@@ -5,8 +5,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from hierlearn.experiment import PROFILES
-from hierlearn.grammar.config import HierarchyConfig, draw_problem, group
+from hierlearn.experiment import PROFILES, Group
+from hierlearn.grammar.config import HierarchyConfig, draw_problem
 from hierlearn.grammar.experiments import CHAPTER, arms
 from hierlearn.grammar.reading import at_least, needed, sample_size
 from hierlearn.grammar.runs import measure_networks
@@ -46,7 +46,7 @@ def test_a_thaw_begins_where_layerwise_training_ended():
         4, 4, 2, 2, 16, lower_steps=50, n_steps=50, after="thaw", after_steps=100, trace=50,
         n_test=8, width=8,
     )  # fmt: skip
-    (found,) = measure_networks(group("test", [config], [0]), CPU)
+    (found,) = measure_networks(Group.of("test", [config], [0]), CPU)
     assert found["frozen"]["error"] == found["curve"]["error"][0] == found["stages"][-1]
     first = [layer[0] for layer in found["frozen"]["sensitivity"]]
     assert found["curve"]["sensitivity"][0] == first
@@ -77,6 +77,6 @@ def test_the_sample_size_is_where_the_error_crosses_a_tenth():
 
 def test_arms_that_do_not_share_a_network_cannot_form_a_group():
     with pytest.raises(ValueError, match="must agree"):
-        group("test", [*arms((4, 4, 4, 3), (1,)), *arms((4, 4, 4, 3), (1,), width=8)], [0])
+        Group.of("test", [*arms((4, 4, 4, 3), (1,)), *arms((4, 4, 4, 3), (1,), width=8)], [0])
     with pytest.raises(ValueError, match="learner must be one of"):
         HierarchyConfig(4, 4, 4, 3, 10, learner="oracle")

@@ -6,13 +6,12 @@ not trained at all.
 """
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Any
 
 from hierlearn.ball import target as balls
 from hierlearn.ball.networks import ACTIVATIONS, check_width
-from hierlearn.experiment import Group, Run
+from hierlearn.experiment import Config
 
 LEARNERS = ("trained", "frozen", "starts", "oracle")
 CLIPS = {"none": (-math.inf, math.inf), "unit": (0.0, 1.0), "wide": (-10.0, 11.0)}
@@ -20,7 +19,7 @@ TARGETS = ("ball", "degree 1", "permuted")
 
 
 @dataclass(frozen=True)
-class BallConfig:
+class BallConfig(Config):
     r"""One run on a ball indicator.
 
     Attributes:
@@ -61,13 +60,12 @@ class BallConfig:
     n_test: int = 10_000
     curve: bool = False
 
+    CHOICES = {
+        "learner": LEARNERS, "clip": tuple(CLIPS), "target": TARGETS, "activation": ACTIVATIONS,
+    }  # fmt: skip
+
     def __post_init__(self) -> None:
-        for name, valid in (
-            ("learner", LEARNERS), ("clip", tuple(CLIPS)), ("target", TARGETS),
-            ("activation", ACTIVATIONS),
-        ):  # fmt: skip
-            if getattr(self, name) not in valid:
-                raise ValueError(f"{name} must be one of {valid}; got {getattr(self, name)!r}")
+        super().__post_init__()
         balls.find(self.distribution, self.dim, self.radius)
         check_width(self.width)
         if self.learner in ("frozen", "starts") and self.n_samples < 1:
@@ -81,20 +79,7 @@ class BallConfig:
         free = ("radius", "clip", "target", "curve", "ridge")
         return tuple(getattr(self, f.name) for f in fields(self) if f.name not in free)
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return the fields as JSON: those without a default, and those that differ from it."""
-        values = asdict(self)
-        return {f.name: values[f.name] for f in fields(self) if values[f.name] != f.default}
-
-
-def group(experiment: str, arms: Iterable[BallConfig], seeds: Sequence[int]) -> Group:
-    """Make the group that trains every arm with every seed; the seed varies slowest."""
-    arms = list(arms)
-    if len({arm.shape for arm in arms}) != 1:
-        raise ValueError("the arms of a group must agree in everything that shapes a batch")
-    runs = tuple(Run(experiment, arm.as_dict(), seed) for seed in seeds for arm in arms)
-    one = arms[0]
-    size = one.n_samples * one.width * 2e-10 * len(seeds) * (1 + 0.3 * len(arms))
-    if one.learner == "trained":
-        size = one.batch * one.width * len(runs) * 4e-9
-    return Group(runs, weight=max(one.n_steps, 10) * size)
+    def seconds(self, n_runs: int) -> float:
+        """Return what a group of `n_runs` takes: matrix products of its batches or its sample."""
+        work = self.batch * 4e-9 if self.learner == "trained" else self.n_samples * 1.2e-10
+        return max(self.n_steps, 10) * work * self.width * n_runs

@@ -5,7 +5,7 @@ from typing import Any
 
 from hierlearn.experiment import Experiment, Group
 from hierlearn.grammar.closed_runs import measure_closed_form
-from hierlearn.grammar.config import HierarchyConfig, group
+from hierlearn.grammar.config import HierarchyConfig
 from hierlearn.grammar.experiments import CHAPTER, FEWER, MAIN, SEEDS, arms
 from hierlearn.grammar.reading import Choice, Value, each, error, sample_size
 from hierlearn.grammar.rescue import (
@@ -36,7 +36,9 @@ def condition_groups(profile: str) -> list[Group]:
     turns = (0.0, 0.5, 1.0) if profile == "smoke" else READ_TURNS
     dials = ("corr", "ident4", "hint", "shared") if profile == "smoke" else tuple(READ)
     return [
-        group("chain_conditions", turned(d, turns, multiple=READ[d], n_test=1), seeds)  # fmt: skip
+        Group.of(
+            "chain_conditions", turned(d, turns, multiple=READ[d], n_test=1), seeds
+        )  # fmt: skip
         for d in dials
     ]
 
@@ -75,15 +77,15 @@ def closed_groups(profile: str) -> list[Group]:
         turns = (0.0, 1.0) if dial == "shared" else TURNS[profile]
         for learner in ("clustered", "ridge"):
             kinds = turned(dial, turns, learner=learner)
-            groups.append(group("chain_closed_form", kinds, FEWER[profile]))
+            groups.append(Group.of("chain_closed_form", kinds, FEWER[profile]))
     fewer = [
         *turned("ident4", (1.0,), multiple=3, learner="clustered"),
     ]
     ridge = turned("ident4", (1.0,), multiple=3, learner="ridge")
     return [
         *groups,
-        group("chain_closed_form", fewer, FEWER[profile]),
-        group("chain_closed_form", ridge, FEWER[profile]),
+        Group.of("chain_closed_form", fewer, FEWER[profile]),
+        Group.of("chain_closed_form", ridge, FEWER[profile]),
     ]
 
 
@@ -128,7 +130,7 @@ def size_groups(profile: str) -> list[Group]:
         corr = arms(MAIN, SIZES[t], dial="corr", t=t, n_steps=4000)
         shared = arms(MAIN, (1, 1.5, 2, 3, 4), dial="shared", t=t, n_steps=3000)
         slow = arms(MAIN, (3, 8), dial="ident4", t=t, lower_steps=LOWER, n_steps=2500)
-        groups += [group("chain_sizes", kind, seeds) for kind in (corr, shared, slow)]
+        groups += [Group.of("chain_sizes", kind, seeds) for kind in (corr, shared, slow)]
     return groups
 
 
@@ -162,7 +164,7 @@ def look_back_groups(profile: str) -> list[Group]:
         {"after": "thaw", "after_steps": 1000, "tolerance": 0.0},
     ]
     return [
-        group("chain_look_back", [replace(arm, **change) for arm in base], SEEDS[profile])
+        Group.of("chain_look_back", [replace(arm, **change) for arm in base], SEEDS[profile])
         for change in changes
     ]
 

@@ -1,14 +1,13 @@
 """Chapter 4: what one run on a Random Hierarchy Model is, and the data it sees."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from hierlearn.engine.seeds import stream
-from hierlearn.experiment import Group, Run
+from hierlearn.experiment import Config
 from hierlearn.grammar.dials import DialedHierarchy
 
 LEARNERS = ("cnn", "fcn1", "fcn3", "clustered", "ridge", "kernel")
@@ -16,7 +15,7 @@ CONTROLS = ("none", "shuffled labels", "random lower layers", "parsed tokens", "
 
 
 @dataclass(frozen=True)
-class HierarchyConfig:
+class HierarchyConfig(Config):
     r"""One run on a Random Hierarchy Model with branching 2.
 
     Attributes:
@@ -59,11 +58,7 @@ class HierarchyConfig:
     n_test: int = 2000
     trace: int = 0
 
-    def __post_init__(self) -> None:
-        valid = {"learner": LEARNERS, "control": CONTROLS, "after": ("none", "thaw", "go on")}
-        for name, values in valid.items():
-            if getattr(self, name) not in values:
-                raise ValueError(f"{name} must be one of {values}; got {getattr(self, name)!r}")
+    CHOICES = {"learner": LEARNERS, "control": CONTROLS, "after": ("none", "thaw", "go on")}
 
     @property
     def parameters(self) -> tuple[int, int, int, int]:
@@ -86,27 +81,10 @@ class HierarchyConfig:
             self.control in ("random lower layers", "parsed tokens"),
         )  # fmt: skip
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return the fields as JSON: those without a default, and those that differ from it."""
-        values = asdict(self)
-        return {f.name: values[f.name] for f in fields(self) if values[f.name] != f.default}
-
-
-def group(experiment: str, arms: Iterable[HierarchyConfig], seeds: Sequence[int]) -> Group:
-    """Make the group that trains every arm with every seed; the seed varies slowest.
-
-    Raises:
-        ValueError: when the arms do not share network and schedule.
-    """
-    arms = list(arms)
-    if len({arm.shape for arm in arms}) != 1:
-        raise ValueError("the arms of a group must agree in network and schedule")
-    runs = tuple(Run(experiment, arm.as_dict(), seed) for seed in seeds for arm in arms)
-    weight = sum(
-        (a.n_steps + a.lower_steps * a.n_levels + a.after_steps) * a.width * 2**a.n_levels
-        for a in arms
-    )
-    return Group(runs, 1.5e-7 * weight * len(seeds))
+    def seconds(self, n_runs: int) -> float:
+        """Return what a group of `n_runs` takes: steps times weights."""
+        steps = self.n_steps + self.lower_steps * self.n_levels + self.after_steps
+        return 1.5e-7 * steps * self.width * 2**self.n_levels * n_runs
 
 
 @dataclass(frozen=True)

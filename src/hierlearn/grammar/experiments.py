@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from hierlearn.experiment import Experiment, Group, Measured
-from hierlearn.grammar.config import HierarchyConfig, group
+from hierlearn.grammar.config import HierarchyConfig
 from hierlearn.grammar.grouping import measure_grouping
 from hierlearn.grammar.reading import (
     Choice,
@@ -70,14 +70,14 @@ def exactness_groups(profile: str) -> list[Group]:
     """Parser, distinct draws and indexing; and the tables of the dials "corr" and "ident"."""
     seeds = range(3 if profile == "smoke" else 8)
     groups = [
-        group("rhm_exactness", [HierarchyConfig(*p, 2000)], seeds) for p in EXACT[profile]
+        Group.of("rhm_exactness", [HierarchyConfig(*p, 2000)], seeds) for p in EXACT[profile]
     ]  # fmt: skip
     turned = [
         replace(HierarchyConfig(*MAIN, 500), dial=dial, t=t)
         for dial in ("corr", "ident", "ident4")
         for t in (0.0, 1.0)
     ]
-    return [*groups, group("rhm_exactness", turned, seeds)]
+    return [*groups, Group.of("rhm_exactness", turned, seeds)]
 
 
 def _exact(config: HierarchyConfig, measurement: dict[str, Any]) -> float:
@@ -111,12 +111,12 @@ def detectability_groups(profile: str) -> list[Group]:
     """R over sample sizes, without any training; the controls at MAIN."""
     seeds = range(5) if profile == "smoke" else range(8)
     groups = [
-        group("rhm_detectability", arms(p, SEEN_GRID, n_test=1), seeds) for p in SEEN[profile]
+        Group.of("rhm_detectability", arms(p, SEEN_GRID, n_test=1), seeds) for p in SEEN[profile]
     ]  # fmt: skip
     shuffled = arms(MAIN, (1, 4), n_test=1, control="shuffled labels")
     latin = arms(SMALL, (4, 16), n_test=1, dial="corrall", t=1.0)
-    return [*groups, group("rhm_detectability", shuffled, seeds),
-            group("rhm_detectability", latin, seeds)]  # fmt: skip
+    return [*groups, Group.of("rhm_detectability", shuffled, seeds),
+            Group.of("rhm_detectability", latin, seeds)]  # fmt: skip
 
 
 def _over_law(config: HierarchyConfig, measurement: dict[str, Any]) -> float:
@@ -162,9 +162,9 @@ def deep_groups(profile: str) -> list[Group]:
     n_steps, grid = DEEP_STEPS[profile], GRIDS[profile]
     groups = []
     for p in DEEP[profile]:
-        groups.append(group("rhm_deep", arms(p, grid, n_steps=n_steps), SEEDS[profile]))
+        groups.append(Group.of("rhm_deep", arms(p, grid, n_steps=n_steps), SEEDS[profile]))
     shuffled = arms(SMALL, (4,), n_steps=700, control="shuffled labels")
-    groups.append(group("rhm_deep", shuffled, FEWER[profile]))
+    groups.append(Group.of("rhm_deep", shuffled, FEWER[profile]))
     if profile == "smoke":
         return groups
     permuted = arms(MAIN, (4,), n_steps=n_steps, control="permuted positions")
@@ -173,8 +173,8 @@ def deep_groups(profile: str) -> list[Group]:
     learned = arms(MAIN, (0.5, 8), n_steps=n_steps)
     return [
         *groups,
-        *(group("rhm_deep", chosen, FEWER[profile]) for chosen in (permuted, latin, same)),
-        group("rhm_deep", learned, SEEDS[profile]),
+        *(Group.of("rhm_deep", chosen, FEWER[profile]) for chosen in (permuted, latin, same)),
+        Group.of("rhm_deep", learned, SEEDS[profile]),
     ]
 
 
@@ -244,7 +244,7 @@ def grouping_groups(profile: str) -> list[Group]:
     """Groups whose runs are also trained one by one, on the CPU."""
     steps = {"smoke": 200, "laptop": 800, "paper": 800}[profile]
     seeds = range(2) if profile == "smoke" else FEWER[profile]
-    return [group("rhm_grouping", arms(MAIN, (1, 4), n_steps=steps), seeds)]
+    return [Group.of("rhm_grouping", arms(MAIN, (1, 4), n_steps=steps), seeds)]
 
 
 GROUPING_STATISTICS = {

@@ -4,7 +4,7 @@ from typing import Any
 
 from hierlearn.experiment import Experiment, Group
 from hierlearn.grammar.closed_runs import measure_closed_form
-from hierlearn.grammar.config import HierarchyConfig, group
+from hierlearn.grammar.config import HierarchyConfig
 from hierlearn.grammar.experiments import (
     CHAPTER,
     DEEP,
@@ -44,7 +44,7 @@ def layer_groups(profile: str) -> list[Group]:
     lower, n_steps = LAYER_STEPS[profile]
     schedule = {"lower_steps": lower, "n_steps": n_steps}
     groups = [
-        group("rhm_layerwise", arms(p, LAYER_GRID, **schedule), FEWER[profile])
+        Group.of("rhm_layerwise", arms(p, LAYER_GRID, **schedule), FEWER[profile])
         for p in LAYERED[profile]
     ]
     random = arms(MAIN, (4, 8), control="random lower layers", **schedule)
@@ -55,7 +55,7 @@ def layer_groups(profile: str) -> list[Group]:
     latin = arms(SMALL, (8,), dial="corrall", t=1.0, **schedule)
     return [
         *groups,
-        *(group("rhm_layerwise", chosen, FEWER[profile]) for chosen in (random, broken, latin)),
+        *(Group.of("rhm_layerwise", chosen, FEWER[profile]) for chosen in (random, broken, latin)),
     ]
 
 
@@ -91,18 +91,18 @@ def closed_groups(profile: str) -> list[Group]:
     """Clustering and ridge regression over sample sizes, and without correlation."""
     if profile == "smoke":
         return [
-            group("rhm_closed_form", arms((8, 8, 2, 4), CLOSED_GRID, learner="clustered"),
+            Group.of("rhm_closed_form", arms((8, 8, 2, 4), CLOSED_GRID, learner="clustered"),
                   SEEDS[profile])
         ]  # fmt: skip
     groups = []
     for learner in ("clustered", "ridge"):
         seeds = SEEDS[profile] if learner == "clustered" else FEWER[profile]
         for p in DEEP["laptop"] if learner == "clustered" else ((8, 8, 2, 4), MAIN):
-            groups.append(group("rhm_closed_form", arms(p, CLOSED_GRID, learner=learner), seeds))
+            groups.append(Group.of("rhm_closed_form", arms(p, CLOSED_GRID, learner=learner), seeds))
         latin = arms(SMALL, (4, 8), learner=learner, dial="corrall", t=1.0)
         shuffled = arms(MAIN, (4,), learner=learner, control="shuffled labels")
-        groups += [group("rhm_closed_form", latin, FEWER[profile]),
-                   group("rhm_closed_form", shuffled, FEWER[profile])]  # fmt: skip
+        groups += [Group.of("rhm_closed_form", latin, FEWER[profile]),
+                   Group.of("rhm_closed_form", shuffled, FEWER[profile])]  # fmt: skip
     return groups
 
 
@@ -138,16 +138,16 @@ def shallow_groups(profile: str) -> list[Group]:
     parsed = arms(SMALL, (6,), n_steps=1500, control="parsed tokens", **one)
     if profile == "smoke":
         few = arms(SMALL, (6,), n_steps=1500, **one)
-        return [group("rhm_deep", chosen, range(6)) for chosen in (few, parsed)]
+        return [Group.of("rhm_deep", chosen, range(6)) for chosen in (few, parsed)]
     multiples, n_steps, generic, generic_steps = SHALLOW[profile]
     three = {"learner": "fcn3", "width": 128, "n_steps": generic_steps}
     permuted = arms(MAIN, generic, control="permuted positions", **three)
     return [
-        *(group("rhm_deep", arms(SMALL, (f,), n_steps=n_steps, **one),
+        *(Group.of("rhm_deep", arms(SMALL, (f,), n_steps=n_steps, **one),
                 SEEDS[profile] if f == 6 else FEWER[profile]) for f in multiples),
-        group("rhm_deep", parsed, SEEDS[profile]),
-        group("rhm_deep", arms(MAIN, generic, **three), FEWER[profile]),
-        group("rhm_deep", permuted, FEWER[profile]),
+        Group.of("rhm_deep", parsed, SEEDS[profile]),
+        Group.of("rhm_deep", arms(MAIN, generic, **three), FEWER[profile]),
+        Group.of("rhm_deep", permuted, FEWER[profile]),
     ]  # fmt: skip
 
 
@@ -184,8 +184,8 @@ def kernel_groups(profile: str) -> list[Group]:
     plain = arms(MAIN, (1, 2, 4, 8, 16), learner="kernel")
     parsed = arms(MAIN, (1,), learner="kernel", control="parsed tokens")
     return [
-        group("rhm_kernel", plain, FEWER[profile]),
-        group("rhm_kernel", parsed, FEWER[profile]),
+        Group.of("rhm_kernel", plain, FEWER[profile]),
+        Group.of("rhm_kernel", parsed, FEWER[profile]),
     ]
 
 

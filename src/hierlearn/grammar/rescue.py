@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from hierlearn.experiment import Experiment, Group
-from hierlearn.grammar.config import HierarchyConfig, group
+from hierlearn.grammar.config import HierarchyConfig
 from hierlearn.grammar.experiments import CHAPTER, FEWER, MAIN, SEEDS, SMALL, arms
 from hierlearn.grammar.reading import Choice, Value, each, error, sensitivity_of
 from hierlearn.grammar.runs import measure_networks
@@ -78,16 +78,18 @@ def thaw_groups(profile: str) -> list[Group]:
         staged = {"lower_steps": LOWER, "n_steps": n}
         trace = TRACE if dial == "corr" else 0
         thaw = turned(dial, turns, after="thaw", after_steps=n, trace=trace, **staged)
-        groups.append(group("chain_rescue", thaw, FEWER[profile] if profile == "smoke" else seeds))
+        groups.append(
+            Group.of("chain_rescue", thaw, FEWER[profile] if profile == "smoke" else seeds)
+        )
         if profile != "smoke":
-            groups.append(group("chain_rescue", turned(dial, turns, n_steps=n), seeds))
+            groups.append(Group.of("chain_rescue", turned(dial, turns, n_steps=n), seeds))
         if dial == "corr" and profile != "smoke":
             back = turned(dial, turns, window=2, **staged)
-            groups.append(group("chain_rescue", back, FEWER[profile]))
+            groups.append(Group.of("chain_rescue", back, FEWER[profile]))
     if profile == "smoke":
         few = {"lower_steps": 500, "n_steps": 1000, "after_steps": 1000, "after": "thaw"}
         nothing = turned("corrall", (1.0,), parameters=SMALL, **few)
-        return [*groups, group("chain_rescue", nothing, FEWER[profile])]
+        return [*groups, Group.of("chain_rescue", nothing, FEWER[profile])]
     return groups + _thaw_controls(profile)
 
 
@@ -105,7 +107,7 @@ def _thaw_controls(profile: str) -> list[Group]:
         turned("skipxor", turns, n_steps=2500),
         turned("skipxor", turns, after="thaw", lower_steps=LOWER, n_steps=2500, after_steps=2500),
     ]
-    return [group("chain_rescue", kind, FEWER[profile]) for kind in kinds]
+    return [Group.of("chain_rescue", kind, FEWER[profile]) for kind in kinds]
 
 
 def on(dial: str, t: float | None, kind: Choice) -> Choice:
