@@ -61,7 +61,7 @@ def _strings(seeds: Sequence[int], n_arms: int, small: bool) -> Group:
         8, 8, 4, 3, 512, n_steps=STEPS, n_test=50, width=8 if small else 64, tolerance=0.0
     )
     arms = [replace(base, n_samples=512 + arm) for arm in range(n_arms)]
-    return hierarchy.group("benchmark", arms, seeds)
+    return Group.of("benchmark", arms, seeds)
 
 
 def _balls(seeds: Sequence[int], n_arms: int, small: bool) -> Group:
@@ -78,7 +78,7 @@ def _two_layer(seeds: Sequence[int], n_arms: int, small: bool) -> Group:
         "two-layer", 200, width=16 if small else 512, rate=1e-3, n_steps=8, powers=(1, 2, 4)
     )
     more = [seed + 100 * arm for arm in range(n_arms) for seed in seeds]
-    return simple_learners.group("benchmark", config, more)
+    return Group.of("benchmark", [config], more)
 
 
 ENGINES: dict[str, tuple[Callable, Make, int]] = {

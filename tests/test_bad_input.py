@@ -33,6 +33,8 @@ from hierlearn.records import RecordStore, freeze
 from hierlearn.registry import EXPERIMENTS
 from hierlearn.sweeps import sweep
 
+pytestmark = pytest.mark.slow
+
 settings.register_profile("hierlearn", deadline=None, derandomize=True, database=None)
 settings.load_profile("hierlearn")
 ROOT = Path(__file__).parents[1]

@@ -15,6 +15,8 @@ from hierlearn.drawing.figures import style
 from hierlearn.records import RecordStore
 from hierlearn.registry import EXPERIMENTS
 
+pytestmark = pytest.mark.slow
+
 SRC = Path(hierlearn.__file__).parent
 STORE = RecordStore(SRC.parents[1] / "book/records")
 

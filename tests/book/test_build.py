@@ -5,6 +5,8 @@ from hierlearn.book import build
 from hierlearn.book.project import find_project
 from hierlearn.errors import UsageError
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize(
     ("environment", "address"),

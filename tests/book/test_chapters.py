@@ -204,6 +204,7 @@ def test_a_chapter_says_what_it_does_not_show_and_shows_its_verdicts(stem):
 
 
 @pytest.mark.parametrize("code", list(solutions()))
+@pytest.mark.slow
 def test_the_solution_of_an_exercise_runs_and_its_assertion_holds(code):
     assert "assert" in code
     exec(compile(code, "solution", "exec"), {})

@@ -12,6 +12,8 @@ import yaml
 
 from hierlearn.engine.git import git
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = sorted((ROOT / "book").glob("*.ipynb"))
 

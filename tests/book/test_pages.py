@@ -11,6 +11,8 @@ from hierlearn.book import pages
 from hierlearn.engine.devices import DeviceError
 from hierlearn.errors import RunError, UsageError
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def project(tmp_path, monkeypatch):

@@ -13,6 +13,8 @@ from hierlearn.cli import commands
 from hierlearn.errors import RunError
 from hierlearn.records import FrozenFile, RecordStore
 
+pytestmark = pytest.mark.slow
+
 CHAPTERS = (toy_book.CHAPTER, toy_book.TWIN.chapter)
 
 

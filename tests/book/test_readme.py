@@ -10,6 +10,8 @@ from hierlearn.errors import RunError
 from hierlearn.records import RecordStore
 from hierlearn.registry import EXPERIMENTS
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 
 

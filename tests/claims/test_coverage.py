@@ -27,6 +27,8 @@ from hierlearn.intervals import interval
 from hierlearn.records import RecordStore
 from hierlearn.registry import EXPERIMENTS
 
+pytestmark = pytest.mark.slow
+
 PROJECT = Project(Path(__file__).parents[2])
 N_EXPERIMENTS = 20_000
 KINDS = ("t", "log-t")

@@ -9,6 +9,8 @@ from click.testing import CliRunner, Result
 
 from hierlearn.cli import commands
 
+pytestmark = pytest.mark.slow
+
 COMMANDS = (
     *("run", "compute", "build", "book", "claims", "status", "replay"),
     *("freeze", "page"),

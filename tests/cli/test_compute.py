@@ -16,6 +16,8 @@ from hierlearn.errors import UsageError
 from hierlearn.records import RecordStore
 from hierlearn.registry import EXPERIMENTS
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 OF_THE_BOOK = (
     "IPython ipykernel jupyter_book jupyter_client jupytext matplotlib myst_nb nbclient nbformat "

@@ -75,6 +75,7 @@ def test_git_starts_without_what_points_at_a_repository_and_keeps_the_rest(hook)
     assert environment()["PATH"] == os.environ["PATH"]
 
 
+@pytest.mark.slow
 def test_tests_that_run_as_a_hook_leave_the_repository_of_the_hook_alone(hook):
     before = bytes_of(hook)
     one = "test_without_the_package_the_cell_clones_and_installs_it_for_the_smoke_profile"

@@ -133,6 +133,7 @@ def test_a_module_without_fitting_levels_is_refused():
         train(Flat(), Protocol(opens=(0, 0, 0)), batches=batches(), n_steps=1)
 
 
+@pytest.mark.slow
 def test_the_listings_of_the_library_page_run_and_judge_three_protocols_in_under_twenty_lines():
     module, usage = re.findall(r"```python\n(.*?)```", LIBRARY.read_text(), re.DOTALL)
     assert len([line for line in usage.splitlines() if line.strip()]) < 20

@@ -142,6 +142,7 @@ def test_a_fingerprint_takes_less_than_a_blink():
     assert time.process_time() - start < 0.5
 
 
+@pytest.mark.slow
 def test_another_process_finds_the_same_fingerprint():
     code = "from hierlearn.records import code_fingerprint as f, RecordStore; print(f(RecordStore))"
     found = subprocess.run(
@@ -189,6 +190,7 @@ class _Moved(ast.NodeTransformer):
         return moved
 
 
+@pytest.mark.slow
 def test_a_package_whose_files_are_moved_and_renamed_has_the_same_fingerprints(
     tmp_path, monkeypatch
 ):
@@ -225,6 +227,7 @@ def _lightest(experiment):
 
 
 @pytest.mark.parametrize("name", sorted(EXPERIMENTS))
+@pytest.mark.slow
 def test_all_that_runs_while_a_group_is_measured_lies_in_the_fingerprint(name):
     experiment = EXPERIMENTS[name]
     group = _lightest(experiment)

@@ -21,6 +21,8 @@ from hierlearn.sweeps.sweep import SweepError, compute
 pytest.importorskip("distributed", reason="the extra dask is not installed")
 from hierlearn.sweeps.cluster import Cluster, local_cluster
 
+pytestmark = pytest.mark.slow
+
 PATHS = [str(Path(__file__).parents[2] / "src"), str(Path(__file__).parents[1])]
 
 

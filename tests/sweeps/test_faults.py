@@ -11,7 +11,10 @@ import pytest
 ROOT = Path(__file__).parents[2]
 SHORT = "--kills 12 --disks 2 --mutations 300 --freezes 5 --stride 9 --kernels 1 --seed 0"
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not hasattr(os, "fork"), reason="forks"),
+]
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,8 @@ from hierlearn.records import Record, RecordStore, fingerprint
 from hierlearn.records.schema import canonical
 from hierlearn.sweeps import replay
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def computed(tmp_path_factory):

@@ -18,6 +18,8 @@ from hierlearn.sweeps.executors import LocalPool
 from hierlearn.sweeps.pools import worker_pool
 from hierlearn.sweeps.sweep import SweepError, compute
 
+pytestmark = pytest.mark.slow
+
 PATHS = [str(Path(hierlearn.__file__).parents[1]), str(Path(__file__).parents[1])]
 
 

@@ -67,6 +67,7 @@ def test_there_is_no_floor_above_the_true_level_2():
     assert max(found.rel, found.level, found.with_readout) < 1e-8
 
 
+@pytest.mark.slow
 def test_the_floor_above_the_biased_level_2_is_that_of_greedy_training():
     teacher, parts = teacher_parts()
     ratio = parts[3][1:] / parts[3][:1]
