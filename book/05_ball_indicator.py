@@ -93,17 +93,12 @@ records = "_build/records"
 
 # %% tags=["hide-input"]
 import matplotlib.pyplot as plt
-import numpy as np
 
-from hierlearn.ball import experiments as ball_indicator
+from hierlearn.ball import figures
 from hierlearn.ball import target as balls
-from hierlearn.ball.measures import polynomial_floor
-from hierlearn.ball.reading import rows, where
 from hierlearn.book import pages
-from hierlearn.drawing import figures, steered
 
 chapter = pages.open_chapter("05_ball_indicator", profile=profile, device=device, records=records)
-plt.rcParams.update(figures.RC)
 
 # %% [markdown]
 # ## Four distributions of the radius
@@ -115,35 +110,8 @@ plt.rcParams.update(figures.RC)
 # Two are ours: a **uniform** and a **half-Cauchy** radius; the second meets all assumptions of
 # Theorem 8 as it stands.
 
-# %% tags=["hide-input"]
-import torch
-
-fig, axes = plt.subplots(1, 2, sharey=True)
-generator, edges = torch.Generator().manual_seed(0), np.linspace(0, 2.5, 101)
-parts = []
-for index, law in enumerate(balls.DISTRIBUTIONS.values()):
-    ax = axes[index // 2]
-    radii = law.draw(100_000, 10, generator).numpy()
-    heights = np.histogram(radii, edges)[0] / len(radii) / np.diff(edges)
-    color = figures.COLORS[index]
-    ax.stairs(heights, edges, color=color, alpha=0.7, fill=False, linewidth=0.9)
-    grid = np.linspace(0.005, 2.495, 700)
-    density = law.density(grid, 10)
-    dash = figures.DASHES[index % 2]
-    ax.plot(grid, density, color=color, linestyle=dash, linewidth=1.3, label=law.title)
-    gap = np.abs(heights - np.array([law.density(np.linspace(a + 1e-4, b, 20), 10).mean() for a, b in zip(edges, edges[1:], strict=False)])).max()
-    parts.append(f"{law.title}: highest density {density.max():.2f}, largest deviation of a bin {gap:.2f}")
-for ax, title in zip(axes, ("the paper's", "ours"), strict=True):
-    ax.set_title(title)
-    ax.set_xlabel(r"radius $\rho$")
-    ax.legend()
-axes[0].set_ylabel("density")
-figures.show(
-    fig, name="radii", alt="Densities of the radius in dimension 10 and histograms of 100000 draws. " + "; ".join(parts) + ".",
-    caption=r"The radius in dimension 10: density (line) and 100 000 draws (steps). The density of the Bessel mixture "
-    r"oscillates; it is the distribution of the paper's Theorem 4.",
-    **chapter.recompute(),
-);  # fmt: skip
+# %%
+chapter.show(figures.radii)
 
 # %% [markdown]
 # ## The mechanism in twenty lines
@@ -152,6 +120,8 @@ figures.show(
 # Nesterov's momentum) from the same start, once with the output clipped in the loss, once without:
 
 # %%
+import torch
+
 dim, width, n_samples, radius = 10, 600, 5000, 2**0.5
 generator = torch.Generator().manual_seed(1)
 
@@ -223,39 +193,6 @@ for low, high in ((0.0, 1.0), (-torch.inf, torch.inf)):
 # %%
 runs = chapter.compute()
 
-# %% tags=["hide-input"]
-chapter.provenance()
-for row in chapter.rows:
-    chapter.glue_claim(row.id)
-
-RADIUS = ball_indicator.RADIUS
-weak_curve = where(learner="trained", clip="none", curve=True)
-clip_curve = where(learner="trained", clip="unit", curve=True)
-strong_curve = where(learner="frozen", clip="unit", curve=True, momentum=0.99)
-ARMS = {"weak": weak_curve, "weak, clipped in training": clip_curve, "frozen strong": strong_curve}
-floor = polynomial_floor(10, RADIUS, 1)
-
-
-def runs_of(name, choice):
-    """The chosen runs (config, measurement), over all seeds."""
-    return [run for found in rows(runs[name], choice).values() for run in found]
-
-
-def by_seed(name, choice, field, value, needed=None):
-    """Values [seed, point] over a config field, for the seeds that have every point."""
-    found = {s: {getattr(c, field): value(m) for c, m in r} for s, r in rows(runs[name], choice).items()}
-    points = sorted({x for one in found.values() for x in one})
-    return points, np.array([[one[x] for x in points] for one in found.values() if len(one) == len(points)])
-
-
-strong = runs_of("ball_sum", strong_curve)[0][0]
-weak = runs_of("ball_sum", weak_curve)[0][0]
-chapter.glue("ball-strong", f"{strong.width} units, {strong.n_samples} samples and {strong.n_steps} steps")
-chapter.glue("ball-weak", f"{weak.width} units and {weak.n_steps} steps of {weak.batch} fresh samples")
-chapter.glue("ball-weak-parameters", str(weak.width * 12 + 1))
-chapter.glue("ball-strong-parameters", str(strong.width))
-chapter.glue("ball-floor", f"{floor:.4f}")
-
 # %% [markdown]
 # ### The theorem's comparison on one distribution
 #
@@ -263,63 +200,34 @@ chapter.glue("ball-floor", f"{floor:.4f}")
 # has {glue:text}`ball-strong`; the reference weak one {glue:text}`ball-weak`. What the networks say as
 # a function of the radius:
 
-# %% tags=["hide-input"]
-fig, axes = plt.subplots(1, 2, sharey=True, figsize=(figures.WIDTH, 3.6))
-parts = []
-for ax, label in zip(axes, ("weak", "frozen strong"), strict=True):
-    found = runs_of("ball_sum", ARMS[label])
-    profiles = [m["profile"] for _, m in found]
-    edges = np.array(profiles[0]["edges"])
-    middle = (edges[1:] + edges[:-1]) / 2
-    for index, step in enumerate(profiles[0]["step"]):
-        mean = np.array([p["mean"][index] for p in profiles], dtype=float)
-        spread = np.array([p["sd"][index] for p in profiles], dtype=float)
-        kept = np.isfinite(mean).all(0) & np.isfinite(spread).all(0)
-        line, sd = mean[:, kept].mean(0), spread[:, kept].mean(0)
-        color = figures.COLORS[index]
-        ax.plot(middle[kept], line, color=color, linestyle=figures.DASHES[index], label=f"step {step}")
-        if index == len(profiles[0]["step"]) - 1:
-            figures.band(ax, middle[kept], line - sd, line + sd, color=color)
-    low, high = np.interp([1.2, 1.6], middle[kept], line)
-    parts.append(f"{label}: {low:.2f} at radius 1.2 and {high:.2f} at 1.6, spread {sd.mean():.2f}")
-    ax.plot([edges[0], RADIUS, RADIUS, edges[-1]], [1, 1, 0, 0], color=figures.INK, linewidth=0.9, linestyle=":")
-    ax.set_title(label)
-    ax.set_xlabel(r"$\Vert x\Vert$")
-    ax.legend()
-axes[0].set_ylabel("output")
-figures.show(
-    fig, name="profiles",
-    alt=f"Mean output against the norm, {len(found)} seeds, at the end of training. " + "; ".join(parts) + ". The target is 1 up to 1.41 and 0 beyond.",
-    caption="Output against the norm at three times of training, averaged over points and seeds; the band is the "
-    "spread over points at the end; dotted: the target. The weak network draws a line in $t$, here a parabola, which over- and undershoots; the strong one "
-    "saturates on both sides.",
-    **chapter.recompute("ball_sum"),
-);  # fmt: skip
+# %%
+chapter.show(figures.profiles)
 
-# %% tags=["hide-input"]
-fig, ax = plt.subplots(figsize=(figures.WIDTH, 3.4))
-parts = []
-for index, (label, arm) in enumerate(ARMS.items()):
-    found = runs_of("ball_sum", arm)
-    steps = np.array(found[0][1]["curve"]["step"])
-    values = np.array([m["curve"]["mse"] for _, m in found])
-    mean, _, _ = figures.series(ax, steps / steps[-1], values, label=label, index=index, marker=True)
-    parts.append(f"{label} ends at {mean[-1]:.3f}")
-ax.axhline(floor, color=figures.INK, linewidth=0.9, linestyle=":")
-ax.annotate("degree-1 level", (0.99, floor), xytext=(0, -10), textcoords="offset points", ha="right", fontsize=8)
-ax.set_yscale("log")
-ticks = [0.02, 0.05, 0.1, 0.2, 0.5]
-ax.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
-ax.minorticks_off()
-ax.set_xlabel("share of the training steps")
-ax.set_ylabel("squared test error")
-ax.legend()
-figures.show(
-    fig, name="training", alt=f"Squared test error over training, geometric means of {len(found)} seeds: " + "; ".join(parts) + f"; degree-1 level {floor:.3f}.",
-    caption="Test error over training, every seed. The weak network slows down above the degree-1 level $A_1^2$ and comes close to it only at the end; "
-    "clipping its output removes the obstacle; the frozen strong network passes it with its output layer alone.",
-    **chapter.recompute("ball_sum"),
-);  # fmt: skip
+# %%
+from hierlearn.drawing.figures import Drawing, over_seeds
+
+
+def training(ball_sum):
+    fig, ax = plt.subplots(figsize=(7.2, 3.4))
+    said = []
+    for index, (arm, label) in enumerate(figures.ARMS.items()):
+        line = over_seeds(label, figures.over_training(ball_sum, arm), index=index)
+        line.draw(ax)
+        said.append(f"{label} ends at {line.at()}")
+    figures.mark_level(ax)
+    figures.plain_ticks(ax, [0.02, 0.05, 0.1, 0.2, 0.5])
+    ax.set(xlabel="share of the training steps", ylabel="squared test error")
+    ax.legend()
+    return Drawing(
+        fig,
+        alt=f"Squared test error over training, {len(line.seeds)} seeds: {'; '.join(said)}.",
+        caption="Test error over training, every seed. The weak network slows down above the "
+        "degree-1 level $A_1^2$ and comes close to it only at the end; clipping its output removes "
+        "the obstacle; the frozen strong network passes it with its output layer alone.",
+    )
+
+
+chapter.show(training)
 
 # %% [markdown]
 # **The comparison.** The error of the frozen strong network is {glue:text}`ball.B0` times that of the
@@ -333,110 +241,16 @@ figures.show(
 #
 # ### The plateau, and what width does to it
 
-# %% tags=["hide-input"]
-if profile != "smoke":
-    fig, ax = plt.subplots(figsize=(figures.WIDTH, 3.8))
-    sizes = where(learner="trained", clip="none", target="ball", activation="relu", dim=10, radius=RADIUS)
-    features = where(learner="frozen", dim=10, radius=RADIUS, clip="unit", momentum=0.99, ridge=True)
-    lines = {
-        "weak, trained in all layers": (0, sizes, "mse"),
-        "frozen strong, gradient descent": (2, features, "mse"),
-        "frozen features, best linear output": (3, features, "linear_mse"),
-    }
-    parts, ticks = [], set()
-    for label, (index, choice, key) in lines.items():
-        # The width sweep has fewer seeds at some widths; each width is averaged over its own.
-        found = {}
-        for config, measurement in runs_of("ball_sum", choice):
-            found.setdefault(config.width, []).append(measurement[key])
-        widths = sorted(found)
-        ticks |= set(widths)
-        columns = [figures.log_interval(np.array(found[w])[:, None]) for w in widths]
-        mean, low, high = (np.array([column[i][0] for column in columns]) for i in range(3))
-        for w in widths:
-            ax.plot([w] * len(found[w]), found[w], color=figures.COLORS[index], linestyle="", marker=".", markersize=3, alpha=0.5)
-        figures.band(ax, widths, low, high, color=figures.COLORS[index])
-        ax.plot(widths, mean, color=figures.COLORS[index], linestyle=figures.DASHES[index], marker=figures.MARKERS[index], label=label)
-        parts.append(f"{label} from {mean[0]:.3f} at {widths[0]} units to {mean[-1]:.3f} at {widths[-1]}")
-    ax.axhline(floor, color=figures.INK, linewidth=0.9, linestyle=":")
-    figures.log_axes(ax, "x", x_ticks=[r for r in (32, 100, 300, 1000, 4000, 16_000) if min(ticks) <= r <= max(ticks)])
-    ax.set_yscale("log")
-    levels = [0.02, 0.05, 0.1, 0.2]
-    ax.set_yticks(levels, [f"{level:g}" for level in levels])
-    ax.minorticks_off()
-    ax.set_xlabel("hidden units $r$")
-    ax.set_ylabel("squared test error")
-    ax.legend()
-    figures.show(
-        fig, name="width", alt="Squared test error against the width, dimension 10. " + "; ".join(parts) + f". The degree-1 level is {floor:.3f}.",
-        caption="Error against the number of hidden units. Dotted: the degree-1 level $A_1^2$.", **chapter.recompute("ball_sum"),
-    )  # fmt: skip
+# %%
+chapter.show(figures.width)
 
 # %% [markdown]
 # **Steer it.** Choose the dimension and the time; the width is the axis. Where does each class end relative
 # to the degree-1 level (dotted)? What does width do for the weak one, and how much of it does the frozen one
 # need in a higher dimension? Errors during training are on record for the reference networks only.
 
-# %% tags=["hide-input"]
-plain = {"target": "ball", "radius": RADIUS}
-frozen = {"learner": "frozen", "clip": "unit", "momentum": 0.99, **plain}
-CLASSES = {
-    "weak, trained in all layers": where(learner="trained", clip="none", activation="relu", **plain),
-    "weak, clipped in training": where(learner="trained", clip="unit", activation="relu", **plain),
-    "frozen strong": where(**frozen),
-    "frozen features, best linear output": where(ridge=True, **frozen),
-}
-
-
-def error_at(config, m, label, share):
-    """The error at a share of the steps; None where none was recorded."""
-    if share == 1:
-        return m["linear_mse" if "linear" in label else "mse"]
-    curve = {} if "linear" in label else m.get("curve", {})
-    return dict(zip(curve.get("step", ()), curve.get("mse", ()))).get(round(share * config.n_steps))
-
-
-def at_share(d, share):
-    """The series of a dimension, and the sentence that says their ends."""
-    lines, parts = [], []
-    for index, (label, choice) in enumerate(CLASSES.items()):
-        points, samples = {}, {}
-        for c, m in runs_of("ball_sum", lambda c: choice(c) and c.dim == d):
-            if (value := error_at(c, m, label, share)) is not None:
-                points.setdefault(c.width, []).append(value)
-                samples[c.width] = f" and {c.n_samples} samples" if c.learner == "frozen" else ""
-        if points:
-            one = steered.over_seeds(label, points, index=index)
-            ends = dict.fromkeys((0, len(one.x) - 1))
-            parts.append(f"{label} " + ", ".join(f"{one.at(i)} at {one.x[i]} units{samples[one.x[i]]}" for i in ends))
-            lines.append(one)
-    return lines, "; ".join(parts)
-
-
-steps = runs_of("ball_sum", weak_curve)[0][1]["curve"]["step"]
-shares = [step / weak.n_steps for step in steps]
-dims = sorted({c.dim for choice in CLASSES.values() for c, _ in runs_of("ball_sum", choice)})
-found = {(d, share): at_share(d, share) for d in dims for share in shares}
-ends = [w for lines, _ in found.values() for one in lines for w in (one.x[0], one.x[-1])]
-states = {}
-for (d, share), (lines, said) in found.items():
-    level = (polynomial_floor(d, RADIUS, 1),) * 2
-    bound = steered.Series("degree-1 level", (min(ends), max(ends)), level, index=4, kind="bound")
-    text = f"Dimension {d}, after {100 * share:.3g} % of the steps: {said}. The degree-1 level is {bound.at()}."
-    if lines:
-        states[d, share] = steered.State([*lines, bound], text)
-_ = steered.steer(
-    name="steer-dimension",
-    controls={
-        "dimension d": {d: f"{d}" for d in dims},
-        "time": {share: f"{100 * share:.3g} % of the steps" for share in shares},
-    },
-    states=states,
-    start=(10, 1),
-    axes=(steered.Axis("hidden units r", log=True), steered.Axis("squared test error", log=True)),
-    caption="Squared test error against the width, at a dimension and a time: geometric mean over seeds with 95 % interval.",
-    **chapter.recompute("ball_sum"),
-)
+# %%
+chapter.show(figures.steer_dimension)
 
 # %% [markdown]
 # The degree-1 level is $A_1^2=$ {glue:text}`ball-floor`. The smallest weak error over the dimensions from
@@ -449,29 +263,8 @@ _ = steered.steer(
 #
 # ### Which harmonics are learned
 
-# %% tags=["hide-input"]
-degrees = [1, 3, 5, 7]
-fig, ax = plt.subplots(figsize=(figures.WIDTH, 3.2))
-parts = []
-for index, (label, arm) in enumerate(ARMS.items()):
-    values = np.array([m["fractions"] for _, m in runs_of("ball_sum", arm)])
-    mean = values.mean(0)
-    place = np.array(degrees) + 0.18 * (index - 1)
-    ax.plot(np.repeat(place[None], len(values), 0).T, values.T, color=figures.COLORS[index], linestyle="", marker=".", markersize=4, alpha=0.5)
-    ax.plot(place, mean, color=figures.COLORS[index], linestyle=figures.DASHES[index], linewidth=1.2, marker=figures.MARKERS[index], label=label)
-    parts.append(f"{label} " + ", ".join(f"{g:.2f}" for g in mean))
-ax.axhline(0, color=figures.INK, linewidth=0.7)
-ax.axhline(1, color=figures.INK, linewidth=0.7, linestyle=":")
-ax.set_xticks(degrees)
-ax.set_xlabel("degree $k$ of the harmonic")
-ax.set_ylabel("learned fraction $g_k$")
-ax.legend()
-figures.show(
-    fig, name="spectrum", alt=f"Learned fractions of the harmonics of degree 1, 3, 5, 7, means of {len(values)} seeds: " + "; ".join(parts) + ".",
-    caption="Learned fraction of each radial harmonic of the target (even ones are absent at the median), every seed. "
-    "Small dots at high degree scatter with the finite test sample.",
-    **chapter.recompute("ball_sum"),
-);  # fmt: skip
+# %%
+chapter.show(figures.spectrum)
 
 # %% [markdown]
 # The weak network has {glue:text}`ball.B3a` of the first harmonic and {glue:text}`ball.B3` of the third; clipped
@@ -487,53 +280,8 @@ figures.show(
 #
 # ### A certificate for every run, and the dimension
 
-# %% tags=["hide-input"]
-if profile != "smoke":
-    fig, ax = plt.subplots(figsize=(figures.WIDTH, 3.8))
-    weak_choice = where(learner="trained", clip="none", target="ball", activation="relu", radius=RADIUS, width=256)
-
-
-    def weak_dims(config):
-        return weak_choice(config) and config.dim >= 5
-
-    strong_choice = where(learner="frozen", clip="unit", target="ball", radius=RADIUS, momentum=0.99, width=strong.width)
-    wide_choice = where(learner="frozen", clip="unit", target="ball", radius=RADIUS, momentum=0.99)
-    parts = []
-    lines = {"weak": (0, weak_dims, "mse"), f"frozen strong, $r={strong.width}$": (2, strong_choice, "mse")}
-    for label, (index, choice, key) in lines.items():
-        found = {}
-        for config, measurement in runs_of("ball_sum", choice):
-            found.setdefault(config.dim, []).append(measurement[key])
-        dims = sorted(found)
-        columns = [figures.log_interval(np.array(found[x])[:, None]) for x in dims]
-        mean, low, high = (np.array([column[i][0] for column in columns]) for i in range(3))
-        figures.band(ax, dims, low, high, color=figures.COLORS[index])
-        ax.plot(dims, mean, color=figures.COLORS[index], linestyle=figures.DASHES[index], marker=figures.MARKERS[index], label=label)
-        parts.append(f"{label.replace('$', '')} " + ", ".join(f"{m:.3f}" for m in mean))
-    larger = [(c.dim, c.width, m["mse"]) for c, m in runs_of("ball_sum", wide_choice) if c.dim > 10 and c.width > strong.width]
-    for d, r in sorted({(d, r) for d, r, _ in larger}):
-        values = [e for dd, rr, e in larger if (dd, rr) == (d, r)]
-        ax.plot([d] * len(values), values, color=figures.COLORS[2], linestyle="", marker=figures.MARKERS[1], label=f"frozen strong, $r={r}$")
-        parts.append(f"with {r} units {np.mean(values):.3f} at dimension {d}")
-    proved = {}
-    for config, measurement in runs_of("ball_sum", weak_dims):
-        proved.setdefault(config.dim, []).append(measurement["certificate"])
-    ax.plot(sorted(proved), [np.mean(proved[x]) for x in sorted(proved)], color=figures.COLORS[4], linestyle="", marker=figures.MARKERS[4], label="certificate of the weak networks")
-    parts.append("certificate " + ", ".join(f"{np.mean(proved[x]):.4f}" for x in sorted(proved)))
-    levels = [polynomial_floor(d, RADIUS, 1) for d in dims]
-    ax.plot(dims, levels, color=figures.INK, linestyle=":", linewidth=1, label="degree-1 level")
-    ax.set_xticks(dims)
-    ax.set_ylim(bottom=-0.004)
-    ax.set_xlabel("dimension $d$")
-    ax.set_ylabel("squared test error")
-    ax.legend()
-    figures.show(
-        fig, name="dimension", alt=f"Squared test error at dimensions {', '.join(map(str, dims))}. " + "; ".join(parts) + ".",
-        caption="Error against the dimension, means over seeds. The certificate proves part of the weak plateau from "
-        "dimension 20 on and next to nothing in dimension 10. With a fixed number of units and samples the strong network loses its advantage as the "
-        "dimension grows; in dimension 20 more of both bring it back.",
-        **chapter.recompute("ball_sum"),
-    )  # fmt: skip
+# %%
+chapter.show(figures.dimension)
 
 # %% [markdown]
 # The certificate over the measured error, the largest ratio of a seed's weak runs, is {glue:text}`ball.B4` (median
@@ -550,41 +298,8 @@ if profile != "smoke":
 #
 # ### Other distributions, and plain gradient descent
 
-# %% tags=["hide-input"]
-fig, axes = plt.subplots(1, 2 if profile != "smoke" else 1, figsize=(figures.WIDTH, 3.4), squeeze=False)
-axes, parts = axes[0], []
-dims = ball_indicator.UNIFORM_DIMS[profile]
-for index, d in enumerate(dims):
-    choice = where(learner="frozen", distribution="uniform", dim=d, radius=1.0, ridge=True, momentum=0.99)
-    for color, key, label in ((2, "mse", "clipped"), (3, "linear_mse", "linear")):
-        widths, values = by_seed("ball_radii", choice, "width", lambda m, key=key: m[key])
-        mean, _, _ = figures.series(axes[0], widths, values, label=f"{label}, $d={d}$", index=index, color=figures.COLORS[color], marker=True)
-        parts.append(f"{label} output in dimension {d} from {mean[0]:.3f} at {widths[0]} units to {mean[-1]:.3f} at {widths[-1]}")
-axes[0].set_title("uniform radius: width")
-axes[0].set_xlabel("frozen hidden units $r$")
-figures.log_axes(axes[0], "x", x_ticks=widths)
-if profile != "smoke":
-    choice = where(learner="frozen", distribution="uniform", dim=10, width=300, target="ball")
-    for index, label, key in ((2, "test", "mse"), (5, "training", "train_mse")):
-        sizes, values = by_seed("ball_radii", choice, "n_samples", lambda m, key=key: m[key])
-        mean, _, _ = figures.series(axes[1], sizes, values, label=label, index=index, marker=True)
-        parts.append(f"{label} error from {mean[0]:.3f} at {sizes[0]} samples to {mean[-1]:.3f} at {sizes[-1]}")
-    axes[1].set_title("uniform radius, $d=10$: samples, $r=300$")
-    axes[1].set_xlabel("samples $n$")
-    figures.log_axes(axes[1], "x", x_ticks=sizes)
-for ax in axes:
-    ax.set_yscale("log")
-    levels = [0.01, 0.02, 0.05, 0.1]
-    ax.set_yticks(levels, [f"{level:g}" for level in levels])
-    ax.minorticks_off()
-    ax.legend()
-axes[0].set_ylabel("squared test error")
-figures.show(
-    fig, name="uniform", alt="Uniform radius, frozen hidden layer, geometric means over seeds: " + "; ".join(parts) + ".",
-    caption="Uniform radius. Gradient descent on the clipped output, and the best linear output on the same features, "
-    "against the width; and the clipped one against the number of samples.",
-    **chapter.recompute("ball_radii"),
-);  # fmt: skip
+# %%
+chapter.show(figures.uniform)
 
 # %% [markdown]
 # **Uniform radius.** From the narrowest to the widest frozen layer the error falls to {glue:text}`ball.B5` of
