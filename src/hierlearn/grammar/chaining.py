@@ -3,48 +3,51 @@
 from dataclasses import replace
 from typing import Any
 
-from hierlearn.experiment import Experiment, Group
+from hierlearn.experiment import Arms, Experiment, Group, every
 from hierlearn.grammar.closed_runs import measure_closed_form
 from hierlearn.grammar.config import HierarchyConfig
-from hierlearn.grammar.experiments import CHAPTER, FEWER, MAIN, SEEDS, arms
-from hierlearn.grammar.reading import Choice, Value, each, error, sample_size
+from hierlearn.grammar.experiments import (
+    CHAPTER,
+    FEWER,
+    MAIN,
+    SEEDS,
+    error,
+    sample_size,
+    sized,
+)
 from hierlearn.grammar.rescue import (
     GRADIENT,
     LOWER,
-    MULTIPLE,
     READ,
     READ_TURNS,
     TURNS,
-    end_to_end,
+    by_turn,
     floored,
     frozen_error,
-    look_back,
-    on_dial,
-    thawed,
     turned,
 )
 from hierlearn.grammar.runs import measure_networks
 from hierlearn.grammar.signals import measure_conditions
-from hierlearn.statistics import difference, mean, ratio
+from hierlearn.statistics import Statistic, difference, each, mean, number, ratio
 
 # --- the conditions, read off the data --------------------------------------------------------
 
 
-def condition_groups(profile: str) -> list[Group]:
+def condition_arms(profile: str) -> Arms:
     """Signal, dirt and margin of every dial; nothing is trained."""
-    seeds = range(16) if profile == "paper" else range(8)
     turns = (0.0, 0.5, 1.0) if profile == "smoke" else READ_TURNS
-    dials = ("corr", "ident4", "hint", "shared") if profile == "smoke" else tuple(READ)
-    return [
-        Group.of(
-            "chain_conditions", turned(d, turns, multiple=READ[d], n_test=1), seeds
-        )  # fmt: skip
-        for d in dials
-    ]
+    arms: dict[str, Any] = {}
+    for dial in ("corr", "ident4", "hint", "shared") if profile == "smoke" else tuple(READ):
+        arms |= by_turn(dial, "read", turned(dial, turns, multiple=READ[dial], n_test=1))
+    arms["corr below 1, read"] = [one for one in arms["corr, read"] if one.t < 1]
+    return arms
 
 
-def _read(name: str) -> Value:
-    return lambda c, m: float(m[name])
+def condition_groups(profile: str) -> list[Group]:
+    """A group for each dial."""
+    arms, seeds = condition_arms(profile), range(16 if profile == "paper" else 8)
+    dials = [name for name in arms if name.endswith(", read") and " " not in name[: -len(", read")]]
+    return [Group.of("chain_conditions", every(arms, name), seeds) for name in dials]
 
 
 def _signal_over_law(config: HierarchyConfig, measurement: dict[str, Any]) -> float:
@@ -53,67 +56,51 @@ def _signal_over_law(config: HierarchyConfig, measurement: dict[str, Any]) -> fl
 
 
 CONDITION_STATISTICS = {
-    "signal_over_law": each(_signal_over_law, lambda c: c.dial == "corr" and c.t < 1, mean),
-    "signal_at_one": each(_read("signal"), on_dial("corr", 1.0)),
-    "shared_signal_kept": ratio(
-        each(_read("signal"), on_dial("shared", 1.0)), each(_read("signal"), on_dial("shared", 0.0))
-    ),
-    "margin_at_one": each(_read("margin"), on_dial("ident4", 1.0)),
-    "margin_shared": each(_read("margin"), on_dial("shared", 1.0)),
-    "dirt_at_one": each(_read("dirt"), on_dial("hint", 1.0)),
-    "dirt_shared": each(_read("dirt"), on_dial("shared", 1.0)),
-    "dirt_corr": each(_read("dirt"), on_dial("corr", 1.0)),
+    "signal_over_law": each(_signal_over_law, "corr below 1, read", mean),
+    "signal_at_one": each(number("signal"), "corr at 1, read"),
+    "margin_at_one": each(number("margin"), "ident4 at 1, read"),
+    "margin_shared": each(number("margin"), "shared at 1, read"),
+    "dirt_at_one": each(number("dirt"), "hint at 1, read"),
+    "dirt_shared": each(number("dirt"), "shared at 1, read"),
 }
 
 # --- who still learns: closed forms -----------------------------------------------------------
 
 
-def closed_groups(profile: str) -> list[Group]:
-    """Clustering and ridge regression on every dial."""
+def closed_arms(profile: str) -> Arms:
+    """Clustering and ridge regression on every dial, and on fewer samples of "ident4"."""
+    arms: dict[str, Any] = {}
     if profile == "smoke":
-        return []
-    groups = []
+        return arms
     for dial in GRADIENT:
         turns = (0.0, 1.0) if dial == "shared" else TURNS[profile]
         for learner in ("clustered", "ridge"):
-            kinds = turned(dial, turns, learner=learner)
-            groups.append(Group.of("chain_closed_form", kinds, FEWER[profile]))
-    fewer = [
-        *turned("ident4", (1.0,), multiple=3, learner="clustered"),
-    ]
-    ridge = turned("ident4", (1.0,), multiple=3, learner="ridge")
-    return [
-        *groups,
-        Group.of("chain_closed_form", fewer, FEWER[profile]),
-        Group.of("chain_closed_form", ridge, FEWER[profile]),
-    ]
+            arms |= by_turn(dial, learner, turned(dial, turns, learner=learner))
+    for learner in ("clustered", "ridge"):
+        few = turned("ident4", (1.0,), multiple=3, learner=learner)
+        arms |= by_turn("ident4", f"{learner}, 3 P_0", few)
+    arms["hint from 0.5 on, clustered"] = [c for c in arms["hint, clustered"] if c.t >= 0.5]
+    return arms
 
 
-def _fit(dial: str, learner: str, t: float | None = None, multiple: int | None = None) -> Choice:
-    return lambda c: (
-        on_dial(dial, t)(c)
-        and c.learner == learner
-        and c.n_samples == (multiple or MULTIPLE[dial]) * c.scale
-    )
+def closed_groups(profile: str) -> list[Group]:
+    """A group for each learner on each dial."""
+    arms = closed_arms(profile)
+    names = [name for name in arms if " at " not in name and " from " not in name]
+    return [Group.of("chain_closed_form", every(arms, name), FEWER[profile]) for name in names]
 
 
 CLOSED_STATISTICS = {
-    "corr_clustered": each(error, _fit("corr", "clustered", 1.0)),
-    "corr_clustered_at_zero": each(error, _fit("corr", "clustered", 0.0)),
-    "corr_ridge": each(error, _fit("corr", "ridge", 1.0)),
-    "corr_ridge_at_zero": each(error, _fit("corr", "ridge", 0.0)),
-    "ident4_clustered": each(error, _fit("ident4", "clustered", 1.0)),
-    "ident4_clustered_at_zero": each(error, _fit("ident4", "clustered", 0.0)),
-    "ident4_ridge": each(error, _fit("ident4", "ridge", 1.0)),
-    "ident4_ridge_at_zero": each(error, _fit("ident4", "ridge", 0.0)),
+    **{
+        f"{dial}_{learner}{end}": each(error, f"{dial} at {t}, {learner}")
+        for dial in ("corr", "ident4")
+        for learner in ("clustered", "ridge")
+        for end, t in {"": 1, "_at_zero": 0}.items()
+    },
     "ident4_clustered_gain": difference(
-        each(error, _fit("ident4", "clustered", 1.0, 3)),
-        each(error, _fit("ident4", "clustered", 1.0)),
+        each(error, "ident4 at 1, clustered, 3 P_0"), each(error, "ident4 at 1, clustered")
     ),
-    "hint_clustered": each(
-        error, lambda c: c.dial == "hint" and c.learner == "clustered" and c.t >= 0.5, mean
-    ),
-    "shared_clustered": each(error, _fit("shared", "clustered", 1.0)),
+    "hint_clustered": each(error, "hint from 0.5 on, clustered", mean),
 }
 
 # --- sample sizes -----------------------------------------------------------------------------
@@ -121,84 +108,86 @@ CLOSED_STATISTICS = {
 SIZES = {0.0: (1, 1.5, 2, 3, 4), 1.0: (2, 3, 4, 6, 8)}
 
 
-def size_groups(profile: str) -> list[Group]:
+def size_arms(profile: str) -> Arms:
     """End-to-end sample sizes on "corr" and "shared"; layerwise training on "ident4"."""
-    if profile == "smoke":
-        return []
-    seeds, groups = FEWER[profile], []
-    for t in (0.0, 1.0):
-        corr = arms(MAIN, SIZES[t], dial="corr", t=t, n_steps=4000)
-        shared = arms(MAIN, (1, 1.5, 2, 3, 4), dial="shared", t=t, n_steps=3000)
-        slow = arms(MAIN, (3, 8), dial="ident4", t=t, lower_steps=LOWER, n_steps=2500)
-        groups += [Group.of("chain_sizes", kind, seeds) for kind in (corr, shared, slow)]
-    return groups
+    arms: dict[str, Any] = {}
+    for t in (0.0, 1.0) if profile != "smoke" else ():
+        slow = sized(MAIN, (3, 8), dial="ident4", t=t, lower_steps=LOWER, n_steps=2500)
+        arms |= {
+            f"corr at {t:g}": sized(MAIN, SIZES[t], dial="corr", t=t, n_steps=4000),
+            f"shared at {t:g}": sized(MAIN, (1, 1.5, 2, 3, 4), dial="shared", t=t, n_steps=3000),
+            f"ident4 at {t:g}": slow,
+            f"ident4 at {t:g}, 3 P_0": slow[0],
+            f"ident4 at {t:g}, 8 P_0": slow[1],
+        }
+    return arms
 
 
-def _size(dial: str, t: float) -> Any:
-    return sample_size(lambda c: on_dial(dial, t)(c) and end_to_end(c), lambda c: float(c.scale))
-
-
-def _slow(t: float, multiple: int) -> Choice:
-    return lambda c: on_dial("ident4", t)(c) and c.n_samples == multiple * c.scale
+def size_groups(profile: str) -> list[Group]:
+    """A group for each dial and turn."""
+    arms = size_arms(profile)
+    names = [name for name in arms if not name.endswith("P_0")]
+    return [Group.of("chain_sizes", every(arms, name), FEWER[profile]) for name in names]
 
 
 SIZE_STATISTICS = {
-    "corr_cost": ratio(_size("corr", 1.0), _size("corr", 0.0)),
-    "shared_cost": ratio(_size("shared", 1.0), _size("shared", 0.0)),
-    "slowed": ratio(each(floored(error), _slow(1.0, 3)), each(floored(error), _slow(1.0, 8))),
-    "slowed_at_zero": each(error, _slow(0.0, 8)),
+    "corr_cost": ratio(sample_size("corr at 1"), sample_size("corr at 0")),
+    "shared_cost": ratio(sample_size("shared at 1"), sample_size("shared at 0")),
+    "slowed": ratio(
+        each(floored(error), "ident4 at 1, 3 P_0"), each(floored(error), "ident4 at 1, 8 P_0")
+    ),
+    "slowed_at_zero": each(error, "ident4 at 0, 8 P_0"),
 }
 
 # --- look-back on the intact grammar ----------------------------------------------------------
 
 
-def look_back_groups(profile: str) -> list[Group]:
+def look_back_arms(profile: str) -> Arms:
     """Layerwise training with a wider window, and thaws, on the intact grammar."""
     if profile == "smoke":
-        return []
-    base = arms(MAIN, (1, 2), lower_steps=LOWER, n_steps=2000)
-    changes: list[dict[str, Any]] = [
-        {},
-        {"window": 2},
-        {"last_window": 3},
-        {"after": "thaw", "after_steps": 1000, "tolerance": 0.0},
-    ]
-    return [
-        Group.of("chain_look_back", [replace(arm, **change) for arm in base], SEEDS[profile])
-        for change in changes
-    ]
+        return {}
+    base = sized(MAIN, (1, 2), lower_steps=LOWER, n_steps=2000)
+    changes: dict[str, dict[str, Any]] = {
+        "layerwise": {},
+        "look-back": {"window": 2},
+        "last layers open": {"last_window": 3},
+        "thawed": {"after": "thaw", "after_steps": 1000, "tolerance": 0.0},
+    }
+    kinds = {name: [replace(arm, **change) for arm in base] for name, change in changes.items()}
+    return kinds | {f"{name} at 2 P_0": found[1] for name, found in kinds.items()}
 
 
-def _at_two(kind: Choice) -> Choice:
-    return lambda c: c.n_samples == 2 * c.scale and kind(c)
+def look_back_groups(profile: str) -> list[Group]:
+    """A group for each kind."""
+    arms = look_back_arms(profile)
+    names = [name for name in arms if not name.endswith("P_0")]
+    return [Group.of("chain_look_back", every(arms, name), SEEDS[profile]) for name in names]
 
 
-def _layerwise(config: HierarchyConfig) -> bool:
-    return config.window == 1 and not config.last_window and config.after == "none"
-
-
-def _gain(kind: Choice) -> Any:
-    return difference(each(error, _at_two(_layerwise)), each(error, _at_two(kind)))
-
-
-def _open_last(config: HierarchyConfig) -> bool:
-    return config.last_window == 3
+def _gain(kind: str) -> Statistic:
+    return difference(each(error, "layerwise at 2 P_0"), each(error, f"{kind} at 2 P_0"))
 
 
 LOOK_BACK_STATISTICS = {
-    "look_back_gain": _gain(look_back),
-    "open_last_gain": _gain(_open_last),
-    "thaw_gain": difference(
-        each(frozen_error, _at_two(thawed)), each(error, _at_two(thawed))
-    ),
-}  # fmt: skip
+    "look_back_gain": _gain("look-back"),
+    "open_last_gain": _gain("last layers open"),
+    "thaw_gain": difference(each(frozen_error, "thawed at 2 P_0"), each(error, "thawed at 2 P_0")),
+}
 
 EXPERIMENTS = (
-    Experiment("chain_conditions", CHAPTER, condition_groups, measure_conditions,
-               CONDITION_STATISTICS),
-    Experiment("chain_closed_form", CHAPTER, closed_groups, measure_closed_form,
-               CLOSED_STATISTICS),
-    Experiment("chain_sizes", CHAPTER, size_groups, measure_networks, SIZE_STATISTICS),
-    Experiment("chain_look_back", CHAPTER, look_back_groups, measure_networks,
-               LOOK_BACK_STATISTICS),
+    Experiment(
+        "chain_conditions", CHAPTER, condition_groups, measure_conditions, CONDITION_STATISTICS,
+        condition_arms,
+    ),
+    Experiment(
+        "chain_closed_form", CHAPTER, closed_groups, measure_closed_form, CLOSED_STATISTICS,
+        closed_arms,
+    ),
+    Experiment(
+        "chain_sizes", CHAPTER, size_groups, measure_networks, SIZE_STATISTICS, size_arms
+    ),
+    Experiment(
+        "chain_look_back", CHAPTER, look_back_groups, measure_networks, LOOK_BACK_STATISTICS,
+        look_back_arms,
+    ),
 )  # fmt: skip

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from hierlearn.experiment import Experiment, Group
+from hierlearn.experiment import Arms, Experiment, Group, every
 from hierlearn.grammar.closed_runs import measure_closed_form
 from hierlearn.grammar.config import HierarchyConfig
 from hierlearn.grammar.experiments import (
@@ -14,18 +14,17 @@ from hierlearn.grammar.experiments import (
     SEEDS,
     SMALL,
     Parameters,
-    arms,
     at,
+    at_least,
+    deep_arms,
     deep_groups,
-    in_grid,
-    is_plain,
-    no_correlation,
-    scale_of,
+    error,
+    sample_size,
+    sized,
     strings_of,
 )
-from hierlearn.grammar.reading import Choice, Value, at_least, each, error, sample_size
 from hierlearn.grammar.runs import measure_networks
-from hierlearn.statistics import ratio
+from hierlearn.statistics import each, number, ratio
 
 # --- layer by layer ---------------------------------------------------------------------------
 
@@ -37,49 +36,47 @@ LAYER_STEPS = {"laptop": (1000, 2000), "paper": (4000, 4000)}
 LAYER_GRID = (1, 2, 3, 4, 6, 8)
 
 
-def layer_groups(profile: str) -> list[Group]:
+def layer_arms(profile: str) -> Arms:
     """Layerwise SGD over sample sizes; random lower layers; the three violations."""
     if profile not in LAYERED:
-        return []
+        return {}
     lower, n_steps = LAYER_STEPS[profile]
     schedule = {"lower_steps": lower, "n_steps": n_steps}
-    groups = [
-        Group.of("rhm_layerwise", arms(p, LAYER_GRID, **schedule), FEWER[profile])
-        for p in LAYERED[profile]
-    ]
-    random = arms(MAIN, (4, 8), control="random lower layers", **schedule)
-    broken = [
-        *arms(MAIN, (4,), dial="leak", t=0.5, **schedule),
-        *arms(MAIN, (4,), dial="xor", **schedule),
-    ]
-    latin = arms(SMALL, (8,), dial="corrall", t=1.0, **schedule)
-    return [
-        *groups,
-        *(Group.of("rhm_layerwise", chosen, FEWER[profile]) for chosen in (random, broken, latin)),
-    ]
+    by_size = {str(p): sized(p, LAYER_GRID, **schedule) for p in LAYERED[profile]}
+    return {
+        **by_size,
+        "random lower layers": sized(MAIN, (4, 8), control="random lower layers", **schedule),
+        "leak": sized(MAIN, (4,), dial="leak", t=0.5, **schedule),
+        "xor": sized(MAIN, (4,), dial="xor", **schedule),
+        "no correlation": sized(SMALL, (8,), dial="corrall", t=1.0, **schedule),
+        "layerwise": [one for found in by_size.values() for one in found],
+        "layerwise at 8 P_0": at(8, by_size[str(MAIN)]),
+    }
 
 
-def _stage(number: int) -> Value:
-    return lambda c, m: float(m["stages"][number - 1])
+def layer_groups(profile: str) -> list[Group]:
+    """A group for each grammar, one for the random layers, and two for the violations."""
+    arms = layer_arms(profile)
+    if not arms:
+        return []
+    parts = [[str(p)] for p in LAYERED[profile]]
+    parts += [["random lower layers"], ["leak", "xor"], ["no correlation"]]
+    return [Group.of("rhm_layerwise", every(arms, *part), FEWER[profile]) for part in parts]
 
 
 def _raw(config: HierarchyConfig, measurement: dict[str, Any]) -> float:
     return error(config, measurement) * (1 - 1 / config.n_classes)
 
 
-def _long(config: HierarchyConfig) -> bool:
-    return at(8, MAIN)(config) and is_plain(config)
-
-
 LAYER_STATISTICS = {
-    "size": sample_size(is_plain, scale_of),
-    "stage_1": each(_stage(1), _long),
-    "stage_2": each(_stage(2), _long),
-    "stage_3": each(_stage(3), _long),
-    "random_layers": each(error, lambda c: c.control == "random lower layers", min),
-    "latin_error": each(error, no_correlation),
-    "leak_error": each(error, lambda c: c.dial == "leak"),
-    "xor_error": each(_raw, lambda c: c.dial == "xor"),
+    "size": sample_size("layerwise"),
+    "stage_1": each(number("stages", 0), "layerwise at 8 P_0"),
+    "stage_2": each(number("stages", 1), "layerwise at 8 P_0"),
+    "stage_3": each(number("stages", 2), "layerwise at 8 P_0"),
+    "random_layers": each(error, "random lower layers", min),
+    "latin_error": each(error, "no correlation"),
+    "leak_error": each(error, "leak"),
+    "xor_error": each(_raw, "xor"),
 }
 
 # --- layer by layer, in closed form -----------------------------------------------------------
@@ -87,41 +84,53 @@ LAYER_STATISTICS = {
 CLOSED_GRID = (0.5, 0.75, 1, 1.5, 2, 3, 4, 6, 8)
 
 
-def closed_groups(profile: str) -> list[Group]:
+def closed_arms(profile: str) -> Arms:
     """Clustering and ridge regression over sample sizes, and without correlation."""
     if profile == "smoke":
-        return [
-            Group.of("rhm_closed_form", arms((8, 8, 2, 4), CLOSED_GRID, learner="clustered"),
-                  SEEDS[profile])
-        ]  # fmt: skip
-    groups = []
-    for learner in ("clustered", "ridge"):
-        seeds = SEEDS[profile] if learner == "clustered" else FEWER[profile]
-        for p in DEEP["laptop"] if learner == "clustered" else ((8, 8, 2, 4), MAIN):
-            groups.append(Group.of("rhm_closed_form", arms(p, CLOSED_GRID, learner=learner), seeds))
-        latin = arms(SMALL, (4, 8), learner=learner, dial="corrall", t=1.0)
-        shuffled = arms(MAIN, (4,), learner=learner, control="shuffled labels")
-        groups += [Group.of("rhm_closed_form", latin, FEWER[profile]),
-                   Group.of("rhm_closed_form", shuffled, FEWER[profile])]  # fmt: skip
-    return groups
+        found = sized((8, 8, 2, 4), CLOSED_GRID, learner="clustered")
+        return {"clustered, (8, 8, 2, 4)": found, "clustered, m < v": found}
+    arms: dict[str, Any] = {}
+    for learner, grammars in CLOSED.items():
+        by_size = {f"{learner}, {p}": sized(p, CLOSED_GRID, learner=learner) for p in grammars}
+        arms |= by_size
+        arms[f"{learner}, no correlation"] = sized(
+            SMALL, (4, 8), learner=learner, dial="corrall", t=1.0
+        )
+        arms[f"{learner}, shuffled labels"] = sized(
+            MAIN, (4,), learner=learner, control="shuffled labels"
+        )
+        # With m = v rule draws are often degenerate.
+        arms[f"{learner}, m < v"] = [
+            one for found in by_size.values() for one in found if one.n_synonyms < one.vocab_size
+        ]
+    return arms
 
 
-def _by(learner: str, parameters: Parameters | None = None) -> Choice:
-    return lambda c: (
-        c.learner == learner and is_plain(c) and parameters in (None, c.parameters)
-    )  # fmt: skip
+CLOSED: dict[str, list[Parameters]] = {
+    "clustered": DEEP["laptop"], "ridge": [(8, 8, 2, 4), MAIN],
+}  # fmt: skip
 
 
-def _below_full(config: HierarchyConfig) -> bool:
-    """Choose the configurations with m < v, where rule draws are rarely degenerate."""
-    return config.n_synonyms < config.vocab_size
+def closed_groups(profile: str) -> list[Group]:
+    """A group for each learner and grammar, and one for each control."""
+    arms = closed_arms(profile)
+    few = ("ridge", "clustered, no", "clustered, shuffled")
+    return [
+        Group.of(
+            "rhm_closed_form",
+            every(arms, name),
+            (FEWER if name.startswith(few) else SEEDS)[profile],
+        )
+        for name in arms
+        if not name.endswith("m < v")
+    ]
 
 
 CLOSED_STATISTICS = {
-    "clustered_size": sample_size(lambda c: _by("clustered")(c) and _below_full(c), scale_of),
-    "ridge_size": sample_size(lambda c: _by("ridge")(c) and _below_full(c), scale_of),
-    "latin_error": each(error, no_correlation, min),
-    "shuffled_error": each(error, lambda c: c.control == "shuffled labels", min),
+    "clustered_size": sample_size("clustered, m < v"),
+    "ridge_size": sample_size("ridge, m < v"),
+    "latin_error": each(error, ("clustered, no correlation", "ridge, no correlation"), min),
+    "shuffled_error": each(error, ("clustered, shuffled labels", "ridge, shuffled labels"), min),
 }
 
 # --- shallow learners -------------------------------------------------------------------------
@@ -132,78 +141,99 @@ SHALLOW = {
 }
 
 
-def shallow_groups(profile: str) -> list[Group]:
+def shallow_arms(profile: str) -> dict[str, Any]:
     """Networks that do not know the tree, of one and of three hidden layers."""
     one = {"learner": "fcn1", "width": 256}
-    parsed = arms(SMALL, (6,), n_steps=1500, control="parsed tokens", **one)
+    parsed = sized(SMALL, (6,), n_steps=1500, control="parsed tokens", **one)
     if profile == "smoke":
-        few = arms(SMALL, (6,), n_steps=1500, **one)
-        return [Group.of("rhm_deep", chosen, range(6)) for chosen in (few, parsed)]
+        few = sized(SMALL, (6,), n_steps=1500, **one)
+        return {"one hidden layer": few, "one hidden layer at 6 P_0": few, "parsed tokens": parsed}
     multiples, n_steps, generic, generic_steps = SHALLOW[profile]
     three = {"learner": "fcn3", "width": 128, "n_steps": generic_steps}
-    permuted = arms(MAIN, generic, control="permuted positions", **three)
-    return [
-        *(Group.of("rhm_deep", arms(SMALL, (f,), n_steps=n_steps, **one),
-                SEEDS[profile] if f == 6 else FEWER[profile]) for f in multiples),
-        Group.of("rhm_deep", parsed, SEEDS[profile]),
-        Group.of("rhm_deep", arms(MAIN, generic, **three), FEWER[profile]),
-        Group.of("rhm_deep", permuted, FEWER[profile]),
-    ]  # fmt: skip
+    found = sized(SMALL, multiples, n_steps=n_steps, **one)
+    return {
+        "one hidden layer": found,
+        "one hidden layer at 6 P_0": at(6, found),
+        "parsed tokens": parsed,
+        "three hidden layers": sized(MAIN, generic, **three),
+        "three hidden layers, permuted": sized(
+            MAIN, generic, control="permuted positions", **three
+        ),
+    }
+
+
+def network_arms(profile: str) -> Arms:
+    """Deep and shallow networks in one experiment, so that a claim can compare them."""
+    return deep_arms(profile) | shallow_arms(profile)
 
 
 def network_groups(profile: str) -> list[Group]:
-    """Deep and shallow networks in one experiment, so that a claim can compare them."""
-    return [*deep_groups(profile), *shallow_groups(profile)]
-
-
-def _permuted(learner: str) -> Choice:
-    return lambda c: c.learner == learner and c.control == "permuted positions"
+    """A group for each grammar of the deep networks, and for each size of the shallow ones."""
+    arms, seeds = network_arms(profile), SEEDS[profile]
+    groups = deep_groups(profile, arms)
+    if profile == "smoke":
+        names = ("one hidden layer", "parsed tokens")
+        return groups + [Group.of("rhm_deep", every(arms, name), range(6)) for name in names]
+    reference = every(arms, "one hidden layer at 6 P_0")
+    for one in every(arms, "one hidden layer"):
+        groups.append(Group.of("rhm_deep", [one], seeds if one in reference else FEWER[profile]))
+    groups.append(Group.of("rhm_deep", every(arms, "parsed tokens"), seeds))
+    for name in ("three hidden layers", "three hidden layers, permuted"):
+        groups.append(Group.of("rhm_deep", every(arms, name), FEWER[profile]))
+    return groups
 
 
 SHALLOW_STATISTICS = {
-    "error": each(error, lambda c: at(6, SMALL, learner="fcn1", control="none")(c)),
-    "parsed_error": each(error, lambda c: at(6, SMALL, control="parsed tokens")(c)),
-    "share": at_least(lambda c: c.learner == "fcn1" and is_plain(c), strings_of),
-    "deep_share": sample_size(lambda c: in_grid(c) and c.parameters == SMALL, strings_of),
+    "error": each(error, "one hidden layer at 6 P_0"),
+    "parsed_error": each(error, "parsed tokens"),
+    "share": at_least("one hidden layer", strings_of),
+    "deep_share": sample_size(f"deep, {SMALL}, up to 6 P_0", strings_of),
     "generic_cost": ratio(
-        sample_size(lambda c: c.learner == "fcn3" and is_plain(c), scale_of),
-        sample_size(lambda c: in_grid(c) and c.parameters == MAIN, scale_of),
+        sample_size("three hidden layers"), sample_size(f"deep, {MAIN}, up to 6 P_0")
     ),
-    "generic_size": sample_size(lambda c: c.learner == "fcn3" and is_plain(c), scale_of),
     "generic_permuted": ratio(
-        sample_size(_permuted("fcn3"), scale_of),
-        sample_size(lambda c: c.learner == "fcn3" and is_plain(c), scale_of),
+        sample_size("three hidden layers, permuted"), sample_size("three hidden layers")
     ),
 }
+
+
+def kernel_arms(profile: str) -> Arms:
+    """Tangent-kernel ridge regression over sample sizes, and on parsed tokens."""
+    if profile == "smoke":
+        return {}
+    plain = sized(MAIN, (1, 2, 4, 8, 16), learner="kernel")
+    return {
+        "kernel": plain,
+        "kernel, parsed tokens": sized(MAIN, (1,), learner="kernel", control="parsed tokens"),
+        "kernel at 16 P_0": plain[-1],
+    }
 
 
 def kernel_groups(profile: str) -> list[Group]:
-    """Tangent-kernel ridge regression over sample sizes, and on parsed tokens."""
-    if profile == "smoke":
-        return []
-    plain = arms(MAIN, (1, 2, 4, 8, 16), learner="kernel")
-    parsed = arms(MAIN, (1,), learner="kernel", control="parsed tokens")
-    return [
-        Group.of("rhm_kernel", plain, FEWER[profile]),
-        Group.of("rhm_kernel", parsed, FEWER[profile]),
-    ]
+    """A group over the sizes, and one on parsed tokens."""
+    arms = kernel_arms(profile)
+    names = ("kernel", "kernel, parsed tokens") if arms else ()
+    return [Group.of("rhm_kernel", every(arms, name), FEWER[profile]) for name in names]
 
 
 KERNEL_STATISTICS = {
-    "error": each(error, at(16, control="none")),
-    "parsed_error": each(error, at(1, control="parsed tokens")),
+    "error": each(error, "kernel at 16 P_0"),
+    "parsed_error": each(error, "kernel, parsed tokens"),
 }
 
-
 EXPERIMENTS = (
-    Experiment("rhm_layerwise", CHAPTER, layer_groups, measure_networks, LAYER_STATISTICS),
-    Experiment("rhm_closed_form", CHAPTER, closed_groups, measure_closed_form, CLOSED_STATISTICS),
     Experiment(
-        "rhm_deep",
-        CHAPTER,
-        network_groups,
-        measure_networks,
-        {**DEEP_STATISTICS, **SHALLOW_STATISTICS},
+        "rhm_layerwise", CHAPTER, layer_groups, measure_networks, LAYER_STATISTICS, layer_arms
     ),
-    Experiment("rhm_kernel", CHAPTER, kernel_groups, measure_closed_form, KERNEL_STATISTICS),
-)
+    Experiment(
+        "rhm_closed_form", CHAPTER, closed_groups, measure_closed_form, CLOSED_STATISTICS,
+        closed_arms,
+    ),
+    Experiment(
+        "rhm_deep", CHAPTER, network_groups, measure_networks,
+        {**DEEP_STATISTICS, **SHALLOW_STATISTICS}, network_arms,
+    ),
+    Experiment(
+        "rhm_kernel", CHAPTER, kernel_groups, measure_closed_form, KERNEL_STATISTICS, kernel_arms
+    ),
+)  # fmt: skip
