@@ -248,6 +248,11 @@ def deep_arms(profile: str) -> dict[str, Any]:
         }
         by_size[f"deep, {MAIN}"] = [few, *by_size[f"deep, {MAIN}"]]
     arms |= {f"{name}, up to 6 P_0": found for name, found in by_size.items()}
+    more = arms.get("deep, little and much", [])[1:]
+    arms |= {
+        f"{name}, all sizes": [*found, *more] if name == f"deep, {MAIN}" else found
+        for name, found in by_size.items()
+    }
     arms["deep over sizes"] = [one for found in by_size.values() for one in found]
     return arms
 

@@ -88,7 +88,8 @@ def closed_arms(profile: str) -> Arms:
     """Clustering and ridge regression over sample sizes, and without correlation."""
     if profile == "smoke":
         found = sized((8, 8, 2, 4), CLOSED_GRID, learner="clustered")
-        return {"clustered, (8, 8, 2, 4)": found, "clustered, m < v": found}
+        names = ("clustered, (8, 8, 2, 4)", "clustered, m < v", "clustered over sizes")
+        return dict.fromkeys(names, found)
     arms: dict[str, Any] = {}
     for learner, grammars in CLOSED.items():
         by_size = {f"{learner}, {p}": sized(p, CLOSED_GRID, learner=learner) for p in grammars}
@@ -99,6 +100,7 @@ def closed_arms(profile: str) -> Arms:
         arms[f"{learner}, shuffled labels"] = sized(
             MAIN, (4,), learner=learner, control="shuffled labels"
         )
+        arms[f"{learner} over sizes"] = [one for found in by_size.values() for one in found]
         # With m = v rule draws are often degenerate.
         arms[f"{learner}, m < v"] = [
             one for found in by_size.values() for one in found if one.n_synonyms < one.vocab_size
@@ -122,7 +124,7 @@ def closed_groups(profile: str) -> list[Group]:
             (FEWER if name.startswith(few) else SEEDS)[profile],
         )
         for name in arms
-        if not name.endswith("m < v")
+        if not name.endswith(("m < v", "over sizes"))
     ]
 
 

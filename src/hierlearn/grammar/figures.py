@@ -1,0 +1,528 @@
+"""The figures of chapter 4. Parameters are named after the experiments that a figure draws."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+
+from hierlearn.drawing.figures import (
+    COLORS,
+    DASHES,
+    INK,
+    MARKERS,
+    NEUTRAL,
+    PAPER,
+    WIDTH,
+    Drawing,
+    Series,
+    gives,
+    log_axes,
+    over_seeds,
+)
+from hierlearn.drawing.steered import Axis, State, Steered
+from hierlearn.engine.seeds import stream
+from hierlearn.experiment import Result, Runs
+from hierlearn.formatting import format_interval
+from hierlearn.grammar.experiments import (
+    MAIN,
+    SEEN_GRID,
+    SMALL,
+    Parameters,
+    error,
+    sample_sizes,
+    sensitivity_of,
+)
+from hierlearn.grammar.rescue import MULTIPLE, READ, frozen_error
+from hierlearn.grammar.target import RandomHierarchy
+from hierlearn.intervals import interval
+from hierlearn.statistics import Value, number
+
+UNIT = r"$P/n_cm^L$"
+CHANCE = "test error over chance"
+_UP_TO = ", up to 6 P_0"
+
+
+def short(parameters: Parameters) -> str:
+    """Write a grammar as "(8,8,4,3)"."""
+    return str(parameters).replace(" ", "")
+
+
+def scale(parameters: Parameters) -> int:
+    """Return $n_cm^L$."""
+    _, n_classes, m, depth = parameters
+    return n_classes * m**depth
+
+
+def whole(
+    found: Mapping[int, Sequence[Result]], x: Callable[[Any], float], value: Value = error
+) -> dict[float, list[float]]:
+    """Return a value at each x, of the seeds that have every point."""
+    most = max(map(len, found.values()), default=0)
+    points: dict[float, list[float]] = {}
+    for config, m in (one for own in found.values() if len(own) == most for one in own):
+        points.setdefault(x(config), []).append(value(config, m))
+    return dict(sorted(points.items()))
+
+
+def over_sizes(label: str, runs: Runs, arm: str, value: Value = error, *, index: int = 0) -> Series:
+    """Return the mean of a value over the seeds that have every size, against P/P_0."""
+    points = whole(runs.of(arm), lambda c: c.n_samples / c.scale, value)
+    return over_seeds(label, points, index=index, geometric=False)
+
+
+def draw_mean(ax: Axes, line: Series, *, color: str | None = None) -> None:
+    """Draw every seed and their mean, without the interval."""
+    replace(line, low=(), high=()).draw(ax, color=color)
+
+
+def grammars_of(runs: Runs, start: str = "deep, ", end: str = _UP_TO) -> list[Parameters]:
+    """Return the grammars of which a profile has runs, in the order of the arms."""
+    names = [n for n in runs.arms if n.startswith(start) and n.endswith(end) and runs.of(n)]
+    return [runs.arms[name][0].parameters for name in names]
+
+
+def tree() -> Drawing:
+    """Draw one derivation, and the string with every pair exchanged for a synonym."""
+    grammar = RandomHierarchy.draw(3, vocab_size=4, n_classes=4, n_synonyms=2, n_levels=3)
+    string, label = grammar.sample(1, stream("picture", 3))
+    swapped = grammar.swap_synonyms(string, stream("picture", 4), level=1)
+    levels = [grammar.symbols_at(string, level=k)[0].tolist() for k in range(4)]
+    places = [np.arange(8.0)]
+    for _ in range(3):
+        places.append(places[-1].reshape(-1, 2).mean(1))
+    fig, ax = plt.subplots(figsize=(WIDTH, 3.6))
+    for k in range(1, 4):
+        for i, symbol in enumerate(levels[k]):
+            color = INK if k == 3 else COLORS[symbol]
+            for child in (2 * i, 2 * i + 1):
+                x = [places[k][i], places[k - 1][child]]
+                ax.plot(x, [k, k - 1], color=color, linewidth=1.4, zorder=1)
+    other = swapped[0].tolist()
+    heights, drawn = (0, 1, 2, 3, -0.75), (*levels, other)
+    for height, where, symbols in zip(heights, (*places, places[0]), drawn, strict=True):
+        _symbols(ax, height, where, symbols, levels[1])
+    words = {3: "class", 2: "level 2", 1: "level 1", 0: "input", -0.75: "a synonym"}
+    for height, text in words.items():
+        ax.text(-0.75, height, text, ha="right", va="center")
+    ax.set(xlim=(-1.8, 7.4), ylim=(-1.15, 3.4))
+    ax.axis("off")
+    same = int((string == swapped).all(0).view(-1, 2).all(1).sum())
+    lines = [" ".join(map(str, one)) for one in (*levels[:3], other)]
+    return Drawing(
+        fig,
+        alt=f"Derivation of the string {lines[0]} from class {'ABCD'[int(label)]} of a grammar "
+        f"with 4 symbols, 2 synonyms and 3 levels, by way of {lines[2]} and {lines[1]}; pairs have "
+        f"the color of the symbol that wrote them. Below it {lines[3]}, with the same parents: "
+        f"{4 - same} of the 4 pairs are exchanged for synonyms.",
+        caption="One derivation. Pairs of input symbols have the color of the symbol that wrote "
+        "them. The bottom row exchanges every pair for a synonym; the label stays.",
+    )
+
+
+def _symbols(
+    ax: Axes, height: float, places: Any, symbols: Sequence[int], parents: Sequence[int]
+) -> None:
+    """Draw a row of symbols in the color of what wrote them."""
+    for i, (place, symbol) in enumerate(zip(places, symbols, strict=True)):
+        color = INK if height == 3 else COLORS[parents[i // 2] if height <= 0 else symbol]
+        ax.plot(
+            place, height, marker="o", markersize=15, color=PAPER, markeredgecolor=color,
+            markeredgewidth=2,
+        )  # fmt: skip
+        text = "ABCD"[symbol] if height == 3 else str(symbol)
+        ax.text(place, height, text, ha="center", va="center")
+
+
+def detectability(rhm_detectability: Runs) -> Drawing:
+    """Draw the detectability of synonyms over sample sizes, beside the law."""
+    runs, said = rhm_detectability, []
+    fig, ax = plt.subplots(figsize=(WIDTH, 3.8))
+    seen, law = number("detectability"), number("law")
+    for index, parameters in enumerate(grammars_of(runs, "(", ")")):
+        arm, unit = str(parameters), lambda c: c.n_samples / c.scale
+        line = over_seeds(short(parameters), runs.points(unit, seen, arm), index=index)
+        line.draw(ax)
+        expected = runs.points(unit, law, arm)
+        ax.plot(
+            list(expected), [one[0] for one in expected.values()], color=INK, linestyle="",
+            marker="x", markersize=8, label="law" if index == 0 else None,
+        )  # fmt: skip
+        ends = " and ".join(f"{line.at(i)} at {line.x[i]:g}" for i in (0, -1))
+        said.append(f"{parameters}: {ends} P_0")
+    shuffled = over_sizes("shuffled labels", runs, "shuffled labels", seen)
+    ax.plot(shuffled.x, shuffled.y, color=NEUTRAL, marker="P", linestyle="--", label=shuffled.label)
+    log_axes(ax, "xy", x_ticks=SEEN_GRID)
+    ax.set_yticks([1, 2, 5, 10], ["1", "2", "5", "10"])
+    ax.set_xlabel(r"examples " + UNIT)
+    ax.set_ylabel("detectability $R$")
+    ax.legend()
+    return Drawing(
+        fig,
+        alt=f"Detectability against sample size, {len(shuffled.seeds)} seeds: "
+        + "; ".join(said)
+        + f". With shuffled labels {np.mean(shuffled.y):.2f}.",
+        caption="Detectability of synonyms from labels, without any training: every seed, "
+        "geometric mean with 95 % interval, and the law (crosses), which has no free parameter.",
+    )
+
+
+def collapse(rhm_deep: Runs) -> Drawing:
+    """Draw the error of the deep network against the sample size, plain and in units of P_0."""
+    fig, axes = plt.subplots(1, 2, sharey=True, figsize=(WIDTH, 3.4))
+    said = []
+    for index, parameters in enumerate(grammars_of(rhm_deep)):
+        line = over_sizes(short(parameters), rhm_deep, f"deep, {parameters}{_UP_TO}", index=index)
+        plain = replace(line, x=tuple(x * scale(parameters) for x in line.x))
+        draw_mean(axes[0], plain)
+        draw_mean(axes[1], line)
+        two, four = (line.at(line.x.index(x)) for x in (2, 4))
+        said.append(f"{parameters} {two} at 2 P_0 and {four} at 4 P_0")
+    for ax in axes:
+        log_axes(ax, "x")
+        ax.axhline(0.1, color=NEUTRAL, linewidth=0.9, linestyle=":")
+    axes[1].set_xticks([0.5, 1, 2, 4, 8], ["0.5", "1", "2", "4", "8"])
+    axes[0].set_xlabel("examples $P$")
+    axes[1].set_xlabel(UNIT)
+    axes[0].set_ylabel(CHANCE)
+    axes[1].legend()
+    return Drawing(
+        fig,
+        alt="Test error of the deep network against sample size, mean of "
+        f"{len(line.seeds)} seeds: " + "; ".join(said) + ".",
+        caption="Test error of the deep network, every seed and the mean, against the number of "
+        "examples and in units of $n_cm^L$.",
+    )
+
+
+def _sizes(runs: Runs | None, arm: str) -> dict[Parameters, dict[int, float]]:
+    """Return P* of an arm by grammar and seed, where two seeds or more cross within the grid."""
+    points: dict[Parameters, dict[int, float]] = {}
+    for seed, by_grammar in sample_sizes(runs, arm).items() if runs else ():
+        for grammar, size in by_grammar.items():
+            if np.isfinite(size):
+                points.setdefault(grammar, {})[seed] = size
+    return {grammar: found for grammar, found in points.items() if len(found) > 1}
+
+
+@gives("gain", "gain-seeds")
+def sizes(rhm_deep: Runs, rhm_closed_form: Runs, rhm_layerwise: Runs | None = None) -> Drawing:
+    """Draw the sample size P* of every learner against P_0."""
+    found = {
+        "deep, end to end": _sizes(rhm_deep, "deep over sizes"),
+        "layerwise SGD": _sizes(rhm_layerwise, "layerwise"),
+        "clustering": _sizes(rhm_closed_form, "clustered over sizes"),
+        "ridge": _sizes(rhm_closed_form, "ridge over sizes"),
+        "three hidden layers": _sizes(rhm_deep, "three hidden layers"),
+        "one hidden layer": _sizes(rhm_deep, "one hidden layer"),
+    }
+    fig, ax = plt.subplots(figsize=(WIDTH, 4))
+    said = []
+    for index, (name, points) in enumerate(found.items()):
+        if points:
+            said.append(f"{name} {_sizes_of(ax, name, points, index)}")
+    grid = np.array([100, 3000])
+    ax.plot(grid, grid, color=INK, linestyle=":", linewidth=1, label="$n_cm^L$")
+    log_axes(ax, "xy")
+    ax.set_xlabel("$n_cm^L$")
+    ax.set_ylabel("sample size $P^*$")
+    ax.legend(ncols=2, loc="lower right")
+    deep, clustered = (found[name].get(MAIN, {}) for name in ("deep, end to end", "clustering"))
+    paired = [size / clustered[seed] for seed, size in deep.items() if seed in clustered]
+    gain = interval(paired, "log-t") if len(paired) > 1 else None
+    return Drawing(
+        fig,
+        alt="Sample sizes that reach a tenth of the error of guessing: " + "; ".join(said) + ".",
+        caption="Sample size $P^*$ of every learner against $n_cm^L$; geometric mean and 95 % "
+        "interval over seeds. Marks are moved sideways a little, so that none hides another. Seeds "
+        "that do not cross within the grid are left out here.",
+        numbers={
+            "gain": format_interval(gain.estimate, (gain.low, gain.high)) if gain else "—",
+            "gain-seeds": str(len(paired)) if paired else "no",
+        },
+    )
+
+
+def _sizes_of(
+    ax: Axes, name: str, points: Mapping[Parameters, Mapping[int, float]], index: int
+) -> str:
+    """Draw one learner's sizes with error bars, and say them."""
+    grammars = sorted(points, key=scale)
+    x = np.array([scale(one) for one in grammars]) * 1.03 ** (index - 2)
+    found = [interval(points[one].values(), "log-t") for one in grammars]
+    ends = np.array([[one.estimate - one.low, one.high - one.estimate] for one in found]).T
+    ax.errorbar(
+        x, [one.estimate for one in found], ends, color=COLORS[index], marker=MARKERS[index],
+        linestyle=DASHES[index], linewidth=1.1, elinewidth=1.2, label=name,
+    )  # fmt: skip
+    pairs = zip(found, grammars, strict=True)
+    return ", ".join(f"{one.estimate:.0f} at {grammar}" for one, grammar in pairs)
+
+
+def shallow(rhm_deep: Runs, rhm_kernel: Runs | None = None) -> Drawing:
+    """Draw learners that do not know the tree beside the deep network, over sample sizes."""
+    panels: dict[Parameters, list[tuple[int, str, Runs | None, str]]] = {
+        SMALL: [
+            (0, "deep", rhm_deep, f"deep, {SMALL}{_UP_TO}"),
+            (1, "one hidden layer", rhm_deep, "one hidden layer"),
+        ],
+        MAIN: [
+            (0, "deep", rhm_deep, f"deep, {MAIN}{_UP_TO}"),
+            (2, "three hidden layers", rhm_deep, "three hidden layers"),
+            (3, "tangent kernel", rhm_kernel, "kernel"),
+        ],
+    }
+    fig, axes = plt.subplots(1, 2, sharey=True, figsize=(WIDTH, 3.3))
+    said = []
+    for ax, (parameters, learners) in zip(axes, panels.items(), strict=True):
+        for index, name, runs, arm in learners:
+            if runs and arm in runs.arms and runs.of(arm):
+                line = over_sizes(name, runs, arm, index=index)
+                draw_mean(ax, line)
+                said.append(f"{parameters} {name}: {line.at()} at {line.x[-1]:g} P_0")
+        log_axes(ax, "x")
+        every = parameters[1] * parameters[2] ** 7 / scale(parameters)
+        ax.axvline(every, color=NEUTRAL, linewidth=0.9, linestyle="--")
+        ax.set_title(short(parameters))
+        ax.set_xlabel(UNIT)
+        if ax.get_legend_handles_labels()[0]:
+            ax.legend()
+        else:
+            ax.set_visible(False)
+    axes[0].set_ylabel(CHANCE)
+    return Drawing(
+        fig,
+        alt="Test error against sample size, means over seeds: " + "; ".join(said) + ".",
+        caption="Learners that do not know the tree, beside the deep network: every seed that has "
+        "all sizes, and the mean. Dashed line: all strings of the grammar.",
+    )
+
+
+def _pictured(runs: Runs) -> Parameters:
+    """Return the grammar of the figures on sensitivity: the main one where it was run."""
+    found = grammars_of(runs)
+    return MAIN if MAIN in found else found[0]
+
+
+def sensitivity(rhm_deep: Runs) -> Drawing:
+    """Draw the sensitivity of each layer to synonyms of two levels, over sample sizes."""
+    fig, axes = plt.subplots(1, 2, sharey=True, figsize=(WIDTH, 3.3))
+    picture, said = _pictured(rhm_deep), []
+    for ax, level in zip(axes, (1, 2), strict=True):
+        for layer in (1, 2, 3):
+            line = over_sizes(
+                f"layer {layer}", rhm_deep, f"deep, {picture}, all sizes",
+                sensitivity_of(layer, level), index=layer - 1,
+            )  # fmt: skip
+            draw_mean(ax, line)
+            said.append(f"layer {layer}, level {level}: {line.at(0)} to {line.at()}")
+        log_axes(ax, "x", x_ticks=[0.5, 1, 2, 4, 8])
+        ax.set_title(f"synonyms of level {level}")
+        ax.set_xlabel(UNIT)
+    axes[0].set_ylabel("sensitivity")
+    axes[0].legend()
+    axes[0].set_ylim(0, 1.15)
+    return Drawing(
+        fig,
+        alt=f"Sensitivity of the layers of the trained network on {picture}, {line.x[0]:g} to "
+        f"{line.x[-1]:g} P_0: " + "; ".join(said) + ".",
+        caption="Sensitivity of each layer to synonyms of level 1, the lowest, and of level 2, "
+        "after training on $P$ examples. Layer $l+1$ is the first that can merge level $l$.",
+    )
+
+
+def steer_level(rhm_deep: Runs) -> Steered:
+    """Let the reader choose examples, the level of the synonyms, and the grammar."""
+    grammars = [short(one) for one in grammars_of(rhm_deep)]
+    found: dict[tuple[float, str], list[Result]] = {}
+    for results in rhm_deep.of("deep over sizes").values():
+        for one in results:
+            multiple = round(one.config.n_samples / one.config.scale, 2)
+            found.setdefault((multiple, short(one.config.parameters)), []).append(one)
+    depths = [one.config.n_levels for runs in found.values() for one in runs]
+    levels = range(1, min(depths) + 1)
+    states = {
+        (multiple, level, grammar): _layers(grammar, multiple, level, runs)
+        for (multiple, grammar), runs in found.items()
+        for level in levels
+    }
+    multiples = sorted({multiple for multiple, _ in found})
+    lowest = {1: ", the lowest"}
+    return Steered(
+        controls={
+            "examples": {p: f"{p:g} P₀" for p in multiples},
+            "synonyms": {level: f"level {level}" + lowest.get(level, "") for level in levels},
+            "grammar": {grammar: grammar for grammar in grammars},
+        },
+        states=states,
+        start=(4, 1, short(_pictured(rhm_deep))),
+        axes=(
+            Axis("layer", ticks=range(1, max(depths) + 1)),
+            Axis("sensitivity S", ticks=(0, 0.25, 0.5, 0.75, 1)),
+        ),
+        caption="Sensitivity of the layers to synonyms of a level, after training and before: mean "
+        "over seeds with 95 % interval. Grammars are $(v,n_c,m,L)$ and $P_0=n_cm^L$.",
+    )
+
+
+def _layers(grammar: str, multiple: float, level: int, runs: Sequence[Result]) -> State:
+    """Return the sensitivities of all layers after and before training."""
+    config = runs[0].config
+    n_layers = config.n_levels
+    when: dict[str, tuple[str, ...]] = {
+        "after training": (), "before training": ("sensitivity_at_start",),
+    }  # fmt: skip
+    after, before = (
+        over_seeds(
+            label,
+            {
+                k: [sensitivity_of(k, level, *path)(*one) for one in runs]
+                for k in range(1, n_layers + 1)
+            },
+            index=index,
+            geometric=False,
+        )
+        for index, (label, path) in enumerate(when.items())
+    )
+    errors = interval([error(*one) for one in runs], "t")
+    layers = ", ".join(f"{after.at(k)} in layer {k + 1}" for k in range(n_layers))
+    return State(
+        [after, before],
+        f"{grammar}, {config.n_samples} examples ({multiple:g} P₀), synonyms of level {level}: "
+        f"sensitivity {layers}; before training {before.at(0)} in layer 1 and {before.at()} in "
+        f"layer {n_layers}. Test error over chance: "
+        f"{format_interval(errors.estimate, (errors.low, errors.high))}.",
+    )
+
+
+def conditions(chain_conditions: Runs) -> Drawing:
+    """Draw signal, dirt and margin as the dials are turned."""
+    runs, said = chain_conditions, []
+    fig, axes = plt.subplots(3, 1, figsize=(WIDTH, 6.4), sharex=True)
+    dials = [dial for dial in READ if f"{dial}, read" in runs.arms and runs.of(f"{dial}, read")]
+    for index, dial in enumerate(dials):
+        for ax, name in zip(axes, ("signal", "dirt", "margin"), strict=True):
+            points = runs.points(lambda c: c.t, number(name), f"{dial}, read")
+            label = f"{dial}, {READ[dial]} $P_0$"
+            line = over_seeds(label, points, index=index, geometric=False)
+            replace(line, low=(), high=()).draw(ax, every_seed=False)
+            said.append(f"{dial} {name} {line.y[0]:z.1f} to {line.y[-1]:z.1f}")
+    t = np.linspace(0, 1, 40)
+    axes[0].plot(
+        t, 16 * (1 - t**2), color=INK, linewidth=1, linestyle=":",
+        label=r"law for corr, $16(1-t^2)$",
+    )  # fmt: skip
+    axes[0].set_title("signal $S$: correlation (i)")
+    axes[1].set_title("dirt $W$: clean is 1 (ii)")
+    axes[2].set_title("margin $G$: 1 is none (iii)")
+    for ax in axes[1:]:
+        log_axes(ax, "y")
+    axes[2].set_xlabel("turn of the dial $t$")
+    fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
+    return Drawing(
+        fig,
+        alt=f"Signal, dirt and margin from t = 0 to 1, mean of {len(line.seeds)} seeds: "
+        + "; ".join(said)
+        + ".",
+        caption="The three conditions, read off the data of (8,8,4,3) without training, mean over "
+        "seeds. Read them jointly: corr takes the signal to 0 while the dirt stays at 1, and the "
+        "margin with it; ident takes the margin to 1 while the signal stays; hint and skip raise "
+        "the dirt and lower the signal; the null dial, shared, moves none by much.",
+    )
+
+
+def _curve(runs: Runs, arm: str, label: str, index: int, layer: int | None = None) -> Series:
+    """Return the error, or the sensitivity of a layer, over the steps of a thaw."""
+    curves = [m["curve"] for results in runs.of(arm).values() for _, m in results]
+    steps = curves[0]["step"]
+    values = [
+        c["error"] if layer is None else [one[layer] for one in c["sensitivity"]] for c in curves
+    ]
+    points = {step: [one[i] for one in values] for i, step in enumerate(steps)}
+    return over_seeds(label, points, index=index, geometric=False)
+
+
+def thaw(chain_rescue: Runs) -> Drawing:
+    """Draw what a thaw does to the error and to the sensitivities of the layers."""
+    kinds = {
+        "thawed": "thaw of all layers",
+        "over random layers": "thaw over random lower layers",
+        "last layer": "last layer goes on alone",
+    }
+    arms = {f"corr at 1, {kind}": label for kind, label in kinds.items()}
+    runs = {arm: label for arm, label in arms.items() if arm in chain_rescue.arms}
+    fig, axes = plt.subplots(2, 1, figsize=(WIDTH, 5.6), sharex=True)
+    said = []
+    for index, (arm, label) in enumerate(runs.items()):
+        if chain_rescue.of(arm):
+            line = _curve(chain_rescue, arm, label, index)
+            replace(line, low=(), high=()).draw(axes[0], marker=False)
+            said.append(f"{label}: error {line.at(0)} to {line.at()}")
+    for layer in range(3):
+        label = f"layer {layer + 1}"
+        line = _curve(chain_rescue, "corr at 1, thawed", label, layer, layer)
+        color = COLORS[layer + 3]
+        replace(line, low=(), high=()).draw(axes[1], marker=False, color=color)
+        said.append(f"sensitivity of {line.label} {line.at(0)} to {line.at()}")
+    axes[0].set_title(CHANCE)
+    axes[1].set_title("sensitivity to synonyms of level 1")
+    axes[1].set_xlabel("steps after layerwise training ended")
+    axes[0].legend()
+    axes[1].legend()
+    axes[1].set_ylim(0, 1.2)
+    return Drawing(
+        fig,
+        alt=f"After layerwise training on corr at t = 1, {len(line.seeds)} seeds over "
+        f"{line.x[-1]} steps: " + "; ".join(said) + ".",
+        caption="What the thaw does. Layerwise training has ended near chance; at step 0 all "
+        "layers begin to train, with the head that is there. Top: test error. Bottom, during the "
+        "thaw of all layers: the lower layers, which had learned nothing of synonymy, learn it "
+        "now. Every seed and the mean.",
+    )
+
+
+PROTOCOLS: dict[str, tuple[str, Value]] = {
+    "layerwise": ("thawed", frozen_error),
+    "layerwise, then thawed": ("thawed", error),
+    "end to end": ("deep", error),
+    "look-back 2": ("look-back", error),
+    "clustering": ("clustered", error),
+    "ridge": ("ridge", error),
+}
+
+
+def dials(chain_rescue: Runs, chain_closed_form: Runs | None = None) -> Drawing:
+    """Draw who still learns as a dial is turned."""
+    known = {
+        (dial, kind): runs
+        for dial in ("corr", "ident4", "hint", "skip")
+        for runs in (chain_rescue, chain_closed_form)
+        for kind in {kind for kind, _ in PROTOCOLS.values()}
+        if runs and f"{dial}, {kind}" in runs.arms and runs.of(f"{dial}, {kind}")
+    }
+    drawn = list(dict.fromkeys(dial for dial, kind in known if kind == "thawed"))
+    n_rows = (len(drawn) + 1) // 2
+    fig, axes = plt.subplots(
+        n_rows, min(len(drawn), 2), figsize=(WIDTH, 2.9 * n_rows), sharey=True, squeeze=False
+    )
+    said = []
+    for ax, dial in zip(axes.flat, drawn, strict=False):
+        for index, (protocol, (kind, value)) in enumerate(PROTOCOLS.items()):
+            if runs := known.get((dial, kind)):
+                points = runs.points(lambda c: c.t, value, f"{dial}, {kind}")
+                line = over_seeds(protocol, points, index=index, geometric=False)
+                draw_mean(ax, line)
+                said.append(f"{dial} {protocol} {line.at()}")
+        ax.set_title(f"{dial}, {MULTIPLE[dial]} $P_0$")
+        ax.set_xlabel("turn of the dial $t$")
+    axes[0, 0].set_ylabel(CHANCE)
+    axes[0, 0].legend(fontsize=7.5, loc="center left")
+    return Drawing(
+        fig,
+        alt="Test error over chance at t = 1, means over seeds: " + "; ".join(said) + ".",
+        caption="Who still learns as a dial is turned: test error over chance, mean and every "
+        "seed, (8,8,4,3). Look-back 2 trains the newest layer together with the one below it. "
+        "Where marks cover each other at the bottom, all of these learn.",
+    )
