@@ -62,5 +62,7 @@ def draw(figure, change=lambda measurement: measurement):
 @pytest.mark.parametrize("figure", list(figures()))
 def test_a_figure_draws_the_records_and_its_alt_text_follows_their_numbers(figure):
     drawn = draw(figure)
-    assert re.search(r"\d", drawn.alt) and drawn.alt != draw(figure, other).alt
+    assert re.search(r"\d", drawn.alt)
+    if inspect.signature(figure).parameters:  # else it draws no records
+        assert drawn.alt != draw(figure, other).alt
     assert set(drawn.numbers) == set(getattr(figure, "numbers", ()))

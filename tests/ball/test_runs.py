@@ -56,8 +56,8 @@ def test_curves_and_profiles_are_kept_only_where_asked_for():
         ({"radius": 2.5}, "inside the support"),
         ({"dim": 1}, "at least 2"),
         ({"width": 0}, "at least 1"),
-        ({"learner": "tuned"}, "learner must be one of"),
-        ({"clip": "soft"}, "clip must be one of"),
+        ({"learner": "tuned"}, "learner is 'tuned'; valid: 'trained'"),
+        ({"clip": "soft"}, "clip is 'soft'; valid: 'none', 'unit'"),
         ({"n_samples": 0}, "n_samples >= 1"),
         ({"distribution": "uniform", "target": "degree 1", "radius": 1.0}, "'sum' only"),
     ],
@@ -80,6 +80,6 @@ def test_no_run_is_listed_twice_and_the_headline_has_its_seeds(profile):
 
 
 def test_every_arm_of_a_group_shares_its_shape():
-    with pytest.raises(ValueError, match="agree"):
+    with pytest.raises(ValueError, match="must share a shape"):
         Group.of("g", [STRONG, replace(STRONG, width=31)], [0])
     assert balls.BallConfig(**STRONG.as_dict()) == STRONG

@@ -5,10 +5,16 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from hierlearn.experiment import PROFILES, Group
+from hierlearn.experiment import PROFILES, Group, Runs
 from hierlearn.grammar.config import HierarchyConfig, draw_problem
-from hierlearn.grammar.experiments import CHAPTER, arms
-from hierlearn.grammar.reading import at_least, needed, sample_size
+from hierlearn.grammar.experiments import (
+    CHAPTER,
+    at_least,
+    sample_size,
+    sample_sizes,
+    scale_of,
+    sized,
+)
 from hierlearn.grammar.runs import measure_networks
 from hierlearn.registry import EXPERIMENTS
 
@@ -53,30 +59,26 @@ def test_a_thaw_begins_where_layerwise_training_ended():
     assert found["curve"]["step"][0] == 0 and len(found["stages"]) == 2
 
 
-def records(sizes_and_errors):
-    return [
-        SimpleNamespace(
-            config=HierarchyConfig(4, 4, 4, 3, n).as_dict(), seed=0, measurement={"error": e}
-        )
+def runs(sizes_and_errors):
+    configs = {n: HierarchyConfig(4, 4, 4, 3, n) for n, _ in sizes_and_errors}
+    records = [
+        SimpleNamespace(config=configs[n].as_dict(), seed=0, measurement={"error": e})
         for n, e in sizes_and_errors
     ]
+    return Runs("toy", {"deep": list(configs.values())}, records)
 
 
 def test_the_sample_size_is_where_the_error_crosses_a_tenth():
-    crossing = records([(256, 0.4), (1024, 0.025)])
-    assert abs(needed(crossing)[0][(4, 4, 4, 3)] - 512) < 1e-9
-
-    def scale(config):
-        return float(config.scale)
-
-    assert abs(sample_size(lambda c: True, scale)(crossing)[0] - 2) < 1e-9
-    stuck = records([(256, 0.8), (1024, 0.5)])
-    assert at_least(lambda c: True, scale)(stuck)[0] == 4
-    assert at_least(lambda c: True, scale)(stuck[:1]) == {}
+    crossing = runs([(256, 0.4), (1024, 0.025)])
+    assert sample_sizes(crossing, "deep")[0][(4, 4, 4, 3)] == pytest.approx(512)
+    assert sample_size("deep")(crossing)[0] == pytest.approx(2)
+    stuck = runs([(256, 0.8), (1024, 0.5)])
+    assert at_least("deep", scale_of)(stuck)[0] == 4
+    assert at_least("deep", scale_of)(runs([(256, 0.8)])) == {}
 
 
 def test_arms_that_do_not_share_a_network_cannot_form_a_group():
-    with pytest.raises(ValueError, match="must agree"):
-        Group.of("test", [*arms((4, 4, 4, 3), (1,)), *arms((4, 4, 4, 3), (1,), width=8)], [0])
-    with pytest.raises(ValueError, match="learner must be one of"):
+    with pytest.raises(ValueError, match="must share a shape"):
+        Group.of("test", [*sized((4, 4, 4, 3), (1,)), *sized((4, 4, 4, 3), (1,), width=8)], [0])
+    with pytest.raises(ValueError, match="learner is 'oracle'; valid: 'cnn'"):
         HierarchyConfig(4, 4, 4, 3, 10, learner="oracle")
