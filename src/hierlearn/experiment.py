@@ -247,7 +247,7 @@ class Runs(Sequence[Any]):
         return f"<table><caption>{self.name}</caption>{head}{''.join(lines)}</table>"
 
 
-Statistic = Callable[[Any], dict[int, float]]
+Statistic = Callable[[Runs], dict[int, float]]
 """Maps the records of one experiment and profile to one value a seed."""
 
 

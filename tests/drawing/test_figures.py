@@ -30,7 +30,8 @@ TRITANOPIA = [[1.256, -0.077, -0.179], [-0.078, 0.931, 0.148], [0.005, 0.691, 0.
 def fig() -> Any:
     with figures.style():
         figure, ax = plt.subplots()
-        figures.series(ax, [1, 2, 4], [[1, 0.4, 0.1], [1.1, 0.5, 0.2]], label="a $\\alpha_3$")
+        points = {1: [1, 1.1], 2: [0.4, 0.5], 4: [0.1, 0.2]}
+        figures.over_seeds("a $\\alpha_3$", points).draw(ax)
         ax.plot([1, 2, 4], [1, 1, 1], "o", color=figures.NEUTRAL, markerfacecolor=figures.PAPER)
         figures.mark_steps(ax, {"level 3": 2})
         figures.log_axes(ax, x_ticks=[1, 2, 4])

@@ -217,8 +217,6 @@ SUM_STATISTICS: dict[str, Statistic] = {
     "linear_over_weak_small": _over("frozen, λ = 1.2", "weak, λ = 1.2", LINEAR, MSE),
     "frozen_over_weak_large": _over("frozen, λ = 1.6", "weak, λ = 1.6"),
     "linear_over_weak_large": _over("frozen, λ = 1.6", "weak, λ = 1.6", LINEAR, MSE),
-    "linear_mse": each(LINEAR, "frozen"),
-    "weak_mse": each(MSE, _WEAK, min),
     "weak_over_floor": each(over_floor, "weak plateau", min),
     "weak_over_floor_main": each(over_floor, "weak"),
     "degree_1_over_floor": each(over_floor, "degree 1"),

@@ -31,8 +31,8 @@ from hierlearn.intervals import interval
 
 __all__ = [
     "COLORS", "DASHES", "INK", "MARKERS", "NEUTRAL", "PAPER", "RC", "WIDTH", "Drawing", "Series",
-    "band", "gives", "level_color", "log_axes", "log_interval", "mark_steps", "over_seeds", "save",
-    "series", "show", "style", "to_html", "to_svg",
+    "band", "gives", "log_axes", "log_interval", "mark_steps", "over_seeds", "save",
+    "show", "style", "to_html", "to_svg",
 ]  # fmt: skip
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -318,11 +318,6 @@ def _with_caption(name: str, figure: Sequence[str], caption: str, command: str, 
     return "\n".join(parts)
 
 
-def level_color(level: int) -> str:
-    """Return the color of a level of the hierarchy (2, 3, 4, ...), the same in every chapter."""
-    return COLORS[(level - 2) % len(COLORS)]
-
-
 def log_interval(
     values: ArrayLike, *, floor: float | None = None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
@@ -343,40 +338,6 @@ def log_interval(
 def _raised(values: ArrayLike, floor: float | None) -> NDArray[np.float64]:
     array = np.atleast_2d(np.asarray(values, dtype=np.float64))
     return array if floor is None else np.maximum(array, floor)
-
-
-def series(
-    ax: Axes,
-    x: ArrayLike,
-    values: ArrayLike,
-    *,
-    label: str,
-    index: int = 0,
-    color: str | None = None,
-    marker: bool = False,
-    every_seed: bool = True,
-    floor: float | None = None,
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Draw every seed thin, their geometric mean thick, and its interval as a band.
-
-    `values` has shape (n_seeds, n_points); `index` picks color, dash and marker together, so that
-    series differ by more than color. Returns what is drawn, for the alt text: mean, low, high.
-    """
-    array = _raised(values, floor)
-    color = color or COLORS[index % len(COLORS)]
-    mean, low, high = log_interval(array)
-    if every_seed:
-        ax.plot(x, array.T, color=color, linewidth=0.6, alpha=0.45)
-    band(ax, x, low, high, color=color)
-    ax.plot(
-        x,
-        mean,
-        color=color,
-        label=label,
-        linestyle=DASHES[index % len(DASHES)],
-        marker=MARKERS[index % len(MARKERS)] if marker else "",
-    )
-    return mean, low, high
 
 
 def band(ax: Axes, x: ArrayLike, low: ArrayLike, high: ArrayLike, *, color: str) -> None:

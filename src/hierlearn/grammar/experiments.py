@@ -272,7 +272,6 @@ DEEP_STATISTICS = {
     "shuffled_error": each(error, "shuffled labels", mean),
     "latin_error": each(error, "no correlation", min),
     "same_sizes_error": each(error, "random rules at these sizes", max),
-    "permuted_error": each(error, "permuted positions"),
     "top_sensitivity": each(sensitivity_of(3, 1), "deep at 4 P_0"),
     "second_sensitivity": each(sensitivity_of(2, 1), "deep at 4 P_0"),
     "first_sensitivity": each(sensitivity_of(1, 1), "deep at 4 P_0"),

@@ -71,7 +71,6 @@ def _raw(config: HierarchyConfig, measurement: dict[str, Any]) -> float:
 LAYER_STATISTICS = {
     "size": sample_size("layerwise"),
     "stage_1": each(number("stages", 0), "layerwise at 8 P_0"),
-    "stage_2": each(number("stages", 1), "layerwise at 8 P_0"),
     "stage_3": each(number("stages", 2), "layerwise at 8 P_0"),
     "random_layers": each(error, "random lower layers", min),
     "latin_error": each(error, "no correlation"),

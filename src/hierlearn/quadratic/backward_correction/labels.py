@@ -113,7 +113,6 @@ LABEL_STATISTICS = {
     "oracle_cost": _gain("oracle", "staged at 0.4"),
     "greedy_gain": _gain("level 3 shut at 0.4", "greedy at 0.4"),
     "greedy_gain_independent": _gain(f"level 3 shut, {_OTHER}", f"greedy, {_OTHER}"),
-    "joint_shape": each(final("shape2"), "joint"),
 }
 NOISE_STATISTICS = {"ratio_with_flips": flip_ratio(0.1)}
 
