@@ -189,7 +189,7 @@ def test_a_file_that_claims_did_not_write_is_refused(ran):
 def test_claims_without_records_say_how_to_compute_them(project):
     result = call("claims", "--profile", "smoke")
     assert result.exit_code == 1
-    assert "hierlearn run" in result.stderr
+    assert "hierlearn compute toy --profile smoke" in result.stderr
     assert "Traceback" not in result.stderr
 
 
@@ -311,3 +311,31 @@ def test_the_site_is_built_and_its_path_is_the_only_output(ran):
 def test_every_command_explains_itself(command):
     result = call(command, "--help")
     assert result.exit_code == 0 and len(result.stdout) > 100
+
+
+def test_one_experiment_is_judged_by_the_claims_that_read_it(ran):
+    result = call("claims", "toy", "--profile", "smoke", "--json")
+    assert result.exit_code == 0, result.stderr
+    assert [row["id"] for row in json.loads(result.stdout)] == ["bfc.T1"]
+
+
+def test_pilots_run_at_other_seeds_in_a_folder_of_their_own_and_are_judged_there(ran):
+    before = record_files(ran)
+    done = call("compute", "toy", "--profile", "smoke", "--seeds", "1000-1001", "--workers", "1")
+    assert done.exit_code == 0 and done.stdout.strip() == "_build/pilots", done.stderr
+    assert record_files(ran) == before
+    result = call("claims", "toy", "--profile", "smoke", "--seeds", "1000-1001", "--json")
+    (row,) = json.loads(result.stdout)
+    assert row["n_seeds"] == 2 and row["estimate"] > 2.9  # 2 + .001 times a seed
+    for seeds, words in (("0-9", "the book does not use"), ("9-1", "no range of seeds")):
+        refused = call("compute", "toy", "--profile", "smoke", "--seeds", seeds)
+        assert refused.exit_code == 2 and words in refused.stderr
+
+
+def test_one_chapter_is_executed_and_built_as_a_page_without_the_others(project):
+    toy_book.write_notebook(project, toy_book.LEDGER, "raise ValueError('not asked for')")
+    result = call("page", "1", "--profile", "smoke", "--workers", "1")
+    assert result.exit_code == 0, result.stderr
+    page = Path(result.stdout.strip())
+    assert page == project / f"_build/page/_build/html/book/{toy_book.CHAPTER}.html"
+    assert "The measurement doubles the gap." in page.read_text()

@@ -201,6 +201,8 @@ def show_claims(
         click.echo(json.dumps([row.model_dump(mode="json") for row in rows], indent=2))
     else:
         click.echo(tables.claims_table(rows))
+    for reason in dict.fromkeys(row.reason for row in rows if row.rule and not row.n_seeds):
+        say(f"not run: {reason}")
     surprises = [f"{row.id} at {row.profile}" for row in rows if not row.as_expected]
     if surprises:
         raise RunError(f"not as declared: {', '.join(surprises)}")
