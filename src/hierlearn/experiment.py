@@ -221,15 +221,21 @@ class Runs(Sequence[Any]):
     def first(self, name: str) -> Any:
         """Return the first configuration of an arm; AbsentArm where the profile has none."""
         if not self.of(name):
-            raise AbsentArm(f"the arm {name!r} of {self.name}")
+            raise AbsentArm(f"{self.name}: {name}")
         return self.arms[name][0]
 
     def points(
         self, x: Callable[[Any], Any], value: Callable[[Any, dict[str, Any]], float], *names: str
     ) -> dict[Any, list[float]]:
-        """Return `value` of the runs of these arms at each `x(config)`, sorted: one a seed."""
+        """Return `value` of the runs of these arms at each `x(config)`, sorted: one a seed.
+
+        Raises AbsentArm where the profile has none of the arms.
+        """
         found: dict[Any, list[float]] = {}
-        for results in self.of(*names).values():
+        runs = self.of(*names)
+        if not runs:
+            raise AbsentArm(f"{self.name}: {', '.join(names)}")
+        for results in runs.values():
             for config, measurement in results:
                 found.setdefault(x(config), []).append(value(config, measurement))
         return dict(sorted(found.items()))
