@@ -193,6 +193,11 @@ for low, high in ((0.0, 1.0), (-torch.inf, torch.inf)):
 # %%
 runs = chapter.compute()
 
+# %% tags=["hide-input"]
+chapter.provenance()
+for row in chapter.rows:
+    chapter.glue_claim(row.id)
+
 # %% [markdown]
 # ### The theorem's comparison on one distribution
 #

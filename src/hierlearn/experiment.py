@@ -137,8 +137,7 @@ class Result(NamedTuple):
     measurement: dict[str, Any]
 
 
-Arms = Mapping[str, Any]
-"""Configurations by name: each a `Config`, or several in a list."""
+Arms = Mapping[str, Any]  # configurations by name: each a `Config`, or several in a list
 
 
 def every(arms: Arms, *names: str) -> list[Any]:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -35,7 +35,6 @@ __all__ = [
     "show", "style", "to_html", "to_svg",
 ]  # fmt: skip
 
-F = TypeVar("F", bound=Callable[..., Any])
 Kind = Literal["line", "points", "bound"]
 MARKERS = ("o", "s", "^", "D", "v", "P")
 DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (6, 1.5, 1.5, 1.5)), "-", "--")
@@ -188,13 +187,13 @@ def over_seeds(
     )  # fmt: skip
 
 
-def gives(*keys: str) -> Callable[[F], F]:
+def gives(*keys: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Declare the keys under which a figure function gives numbers to the prose.
 
     Where the profile lacks the figure, a dash stands for each.
     """
 
-    def declare(function: F) -> F:
+    def declare(function: Callable[..., Any]) -> Callable[..., Any]:
         function.numbers = keys  # type: ignore[attr-defined]
         return function
 
