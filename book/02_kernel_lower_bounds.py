@@ -316,6 +316,7 @@ print(f"network {error:.4f}, no kernel below {floor:.4f}")
 # $\sum_{|S|=4}c_S\chi_S$ with Gaussian coefficients. Given $N$ exact values, its posterior still has variance
 # at least $1-N/M$, so there the bound holds for **every** learner, the network included.
 
+
 # %%
 def network(network_samples, network_controls):
     fig, axes = plt.subplots(1, 2, sharey=True)
@@ -330,7 +331,9 @@ def network(network_samples, network_controls):
         title = f"{arm.split(',')[0]}, $d={runs.arms[arm][0].dim}$"
         ax.set(title=title, xlabel="samples $N$")
         ax.legend(loc="lower left")
-        said.append(f"{title.replace('$', '')}: from {line.at(0)} at N = {line.x[0]} to {line.at()} at N = {line.x[-1]} (bound {bound.y[-1]:.2g})")
+        said.append(
+            f"{title.replace('$', '')}: from {line.at(0)} at N = {line.x[0]} to {line.at()} at N = {line.x[-1]} (bound {bound.y[-1]:.2g})"
+        )
     axes[0].set_ylabel("relative error")
     return Drawing(
         fig,

@@ -182,18 +182,21 @@ chapter.show(figures.sizes)
 
 # %%
 from hierlearn.drawing.figures import Drawing, log_axes
+from hierlearn.statistics import number
 
 
 def stages(rhm_layerwise):
     fig, ax = plt.subplots(figsize=(7.2, 3.4))
     said = []
     for stage in (0, 1, 2):
-        value = lambda config, measurement: measurement["stages"][stage]
+        error = number("stages", stage)
         line = figures.over_sizes(
-            f"after stage {stage + 1}", rhm_layerwise, "(8, 8, 4, 3)", value, index=stage
+            f"after stage {stage + 1}", rhm_layerwise, "(8, 8, 4, 3)", error, index=stage
         )
         figures.draw_mean(ax, line)
-        said.append(f"{line.label} {line.at(0)} at {line.x[0]:g} and {line.at()} at {line.x[-1]:g} P_0")
+        said.append(
+            f"{line.label} {line.at(0)} at {line.x[0]:g} and {line.at()} at {line.x[-1]:g} P_0"
+        )
     log_axes(ax, "x", x_ticks=line.x)
     ax.set(xlabel=figures.UNIT, ylabel=figures.CHANCE)
     ax.legend()
