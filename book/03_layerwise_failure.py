@@ -340,11 +340,12 @@ chapter.verdicts()
 # ~~~python
 # import torch
 # from dataclasses import replace
-# from hierlearn.quadratic.runs import QuadraticConfig, group, measure
+# from hierlearn.experiment import Group
+# from hierlearn.quadratic.runs import QuadraticConfig, measure
 #
 # base = QuadraticConfig(dim=10, widths=(3, 2), gaps=(1, 0.2), opens=(0, 200), n_steps=600, batch=64)
 # arms = [replace(base, look_back=k) for k in (1, 2, None)]
-# one, two, everything = (r["final"]["rel"] for r in measure(group("ex", arms, [1]), torch.device("cpu")))
+# one, two, everything = (r["final"]["rel"] for r in measure(Group.of("ex", arms, [1]), torch.device("cpu")))
 # print(one, two, everything)
 # assert abs(two / everything - 1) < 0.1 and one > everything
 # ~~~

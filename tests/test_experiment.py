@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from hierlearn.experiment import (
+    PROFILES,
     Config,
     Experiment,
     Group,
@@ -17,6 +18,7 @@ from hierlearn.experiment import (
     pilot,
     together,
 )
+from hierlearn.registry import EXPERIMENTS
 
 
 @dataclass(frozen=True)
@@ -119,6 +121,15 @@ def test_pilots_run_the_same_configurations_at_seeds_that_the_book_does_not_use(
     assert [r.config for r in group.runs[:3]] == [r.config for r in own.runs[:3]]
     assert group.weight == pytest.approx(own.weight * 4 / 3)
     assert not {run.key for run in group.runs} & {run.key for run in own.runs}
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_the_pilots_of_an_experiment_run_its_configurations_once_a_seed(name):
+    for profile in PROFILES:
+        groups = pilot(EXPERIMENTS[name], [1000, 1001]).groups(profile)
+        keys = [run.key for group in groups for run in group.runs]
+        own = {str(r.config) for g in EXPERIMENTS[name].groups(profile) for r in g.runs}
+        assert len(set(keys)) == len(keys) == 2 * len(own)
 
 
 @pytest.mark.parametrize("seeds", [range(2, 5), [1000, 1000], []])

@@ -82,6 +82,11 @@ def test_a_diverged_run_is_not_a_number():
     assert math.isnan(each(REL, "other")(runs({(0, 2, "other"): None}))[0])
 
 
+def test_the_extreme_of_an_arm_with_a_diverged_run_is_not_a_number():
+    found = {(0, 2, "plain"): None}
+    assert all(math.isnan(each(REL, "plain", f)(runs(found))[0]) for f in (min, max))
+
+
 def test_the_size_that_a_level_takes_is_interpolated_on_the_logarithms():
     found = needed(BOTH, "plain", size=size, by=lambda c: c.kind, value=REL, level=0.2)
     assert found[0]["plain"] == pytest.approx(5 ** (1 / 3))

@@ -1,9 +1,9 @@
 """An executable companion book to the theory of hierarchical learning.
 
 A theorem becomes an experiment, an experiment leaves records, records settle claims, and a chapter
-shows them. `targets`, `learners`, `training` and `measure` hold the mathematics, `experiments`
-what is run; `sweeps` computes it, `records` keeps it, `claims` judges it; `pages` and `cli` make
-the book.
+shows them. The wings `quadratic`, `cube`, `grammar` and `ball` hold the mathematics and what is
+run; `engine` is what they share, `sweeps` computes, `records` keeps, `claims` judges; `book` and
+`cli` make the book.
 """
 
 __version__ = "0.1.0"

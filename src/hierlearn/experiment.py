@@ -283,8 +283,8 @@ class Experiment:
 def pilot(experiment: Experiment, seeds: Sequence[int]) -> Experiment:
     """Return the same experiment at other seeds, to try a rule on numbers that the book never uses.
 
-    Every group runs its configurations with `seeds`. Raises ValueError when one of them is a seed
-    of the book, at any profile, or comes twice.
+    Every group runs its configurations with `seeds`; those that have a group for each seed still
+    do. Raises ValueError when one of them is a seed of the book, at any profile, or comes twice.
     """
     own = {r.seed for p in PROFILES for group in experiment.groups(p) for r in group.runs}
     if len(set(seeds)) < len(seeds) or not seeds or own & set(seeds):
@@ -294,7 +294,13 @@ def pilot(experiment: Experiment, seeds: Sequence[int]) -> Experiment:
         )
 
     def groups(profile: str) -> list[Group]:
-        return [_at_seeds(group, seeds) for group in experiment.groups(profile)]
+        found: dict[str, Group] = {}
+        for group in experiment.groups(profile):
+            alone = len({run.seed for run in group.runs}) == 1
+            for some in [[seed] for seed in seeds] if alone else [seeds]:
+                other = _at_seeds(group, some)
+                found[other.key] = other
+        return list(found.values())
 
     return replace(experiment, groups=groups)
 

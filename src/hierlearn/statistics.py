@@ -69,10 +69,16 @@ def each(
     def statistic(runs: Runs) -> dict[int, float]:
         found = runs_of(runs, arm)
         most = max(map(len, found.values()), default=0)
-        return {
-            seed: combine([value(config, measurement) for config, measurement in own])
+        values = {
+            seed: [value(config, measurement) for config, measurement in own]
             for seed, own in found.items()
             if len(own) == most or not complete
+        }
+        # Python's own extremes of a list with a nan depend on its order.
+        extreme = combine in (min, max)
+        return {
+            seed: math.nan if extreme and any(map(math.isnan, own)) else combine(own)
+            for seed, own in values.items()
         }
 
     return statistic

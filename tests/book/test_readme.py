@@ -38,6 +38,9 @@ def test_the_readme_shows_what_the_frozen_records_say(tmp_path):
     assert readme.with_table(text, rows) == text
     assert all(row.as_expected for row in rows)
     one = EXPERIMENTS["depth_sweep"]
-    readme.draw(store.read(one, profiles[one.chapter]), tmp_path / "figure.svg")
+    readme.draw(
+        one.runs(profiles[one.chapter], store.read(one, profiles[one.chapter])),
+        tmp_path / "figure.svg",
+    )
     committed = ROOT / "book/_static/readme-figure.svg"
     assert (tmp_path / "figure.svg").read_bytes() == committed.read_bytes()

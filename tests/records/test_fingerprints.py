@@ -139,7 +139,7 @@ def test_a_fingerprint_takes_less_than_a_blink():
     forget()
     start = time.process_time()
     code_fingerprint(EXPERIMENTS["gap_sweep"].measure)
-    assert time.process_time() - start < 0.5
+    assert time.process_time() - start < 1
 
 
 @pytest.mark.slow

@@ -13,7 +13,7 @@ from hierlearn.quadratic.target import QuadraticTeachers
 
 
 def measure(work: Group, device: torch.device) -> list[dict[str, Any]]:
-    """Measure as `quadratic.measure`, and add what is known in closed form at three levels.
+    """Measure as `quadratic.runs.measure`, and add what is known in closed form at three levels.
 
     That is `variance`, of y, and for greedy runs of the target's own widths `floor`: the relative
     error (`rel`), the error of level 3 (`fn3`), and the relative error with a free quadratic
