@@ -4,7 +4,8 @@ While level 2 is alone it settles at $\hat A$ (`quadratic.measures.plateau_gram`
 the network with level 3 is $a_2x^\top\hat Ax+a_3\sum_is_i(x)^2$ with
 $s_i=\langle C_i,xx^\top-I\rangle+v_i^\top x+c_i$ and $C_i=K_2^\top G_iK_2$. For Gaussian inputs
 the loss of such a network is a polynomial in its parameters, by the orthogonality of the Hermite
-polynomials, and its minimum over level 3 is the floor. The derivation is ours and has no free parameter.
+polynomials, and its minimum over level 3 is the floor. The derivation is ours
+and has no free parameter.
 """
 
 import math
