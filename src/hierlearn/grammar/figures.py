@@ -459,7 +459,10 @@ def thaw(chain_rescue: Runs) -> Drawing:
         if chain_rescue.of(arm):
             line = _curve(chain_rescue, arm, label, index)
             replace(line, low=(), high=()).draw(axes[0], marker=False)
-            said.append(f"{label}: error {line.at(0)} to {line.at()}")
+            said.append(
+                f"{label}: error {line.at(0)} to {line.at()} over {line.x[-1]} steps, "
+                f"{len(line.seeds)} seeds"
+            )
     for layer in range(3):
         label = f"layer {layer + 1}"
         line = _curve(chain_rescue, "corr at 1, thawed", label, layer, layer)
@@ -474,8 +477,7 @@ def thaw(chain_rescue: Runs) -> Drawing:
     axes[1].set_ylim(0, 1.2)
     return Drawing(
         fig,
-        alt=f"After layerwise training on corr at t = 1, {len(line.seeds)} seeds over "
-        f"{line.x[-1]} steps: " + "; ".join(said) + ".",
+        alt="After layerwise training on corr at t = 1: " + "; ".join(said) + ".",
         caption="What the thaw does. Layerwise training has ended near chance; at step 0 all "
         "layers begin to train, with the head that is there. Top: test error. Bottom, during the "
         "thaw of all layers: the lower layers, which had learned nothing of synonymy, learn it "
