@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hierlearn.intervals import IntervalError, fit_slope, interval
+from hierlearn.intervals import INTERVAL_KINDS, Bound, IntervalError, fit_slope, interval
 
 N_EXPERIMENTS = 4000
 # Machines differ in pace and CI must not differ in what it tries.
@@ -176,3 +176,28 @@ def test_fit_slope_refuses_what_has_no_slope() -> None:
         fit_slope([2, 2], [1, 3])
     with pytest.raises(IntervalError, match="one length"):
         fit_slope([1, 2], [1, 2, 3])
+
+
+@pytest.mark.parametrize("kind", INTERVAL_KINDS)
+def test_values_known_from_one_side_leave_that_side_open(kind):
+    found = interval([1.0, 2.0, Bound(3.0, "≥")], kind)
+    assert (found.estimate, found.low, found.high, found.kind) == (2, 1, math.inf, "range")
+    assert not isinstance(found.estimate, Bound)
+    found = interval([Bound(1.0, "≤"), Bound(2.0, "≤"), 3.0], kind)
+    assert (found.low, found.high) == (-math.inf, 3)
+    assert isinstance(found.estimate, Bound) and found.estimate.side == "≤"
+    found = interval([1.0, 2.0, Bound(3.0, "≥"), Bound(0.5, "≤")], kind)
+    assert (found.low, found.high) == (-math.inf, math.inf)
+
+
+@given(st.lists(st.floats(0.1, 10), min_size=3, max_size=8), st.data())
+def test_a_bound_is_never_narrower_than_what_it_may_stand_for(values, data):
+    cut = data.draw(st.floats(0.1, 10))
+    censored = [Bound(cut, "≥") if value > cut else value for value in values]
+    if any(isinstance(value, Bound) for value in censored):
+        found = interval(censored, "t")
+        assert found.low <= np.median(values) <= found.high
+        exact = not isinstance(found.estimate, Bound)
+        assert found.estimate <= np.median(values) and (
+            not exact or found.estimate == pytest.approx(np.median(values))
+        )

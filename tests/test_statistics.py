@@ -7,7 +7,10 @@ from types import SimpleNamespace
 import pytest
 
 from hierlearn.experiment import Config, Runs
+from hierlearn.intervals import Bound
 from hierlearn.statistics import (
+    at_least,
+    at_most,
     crossing,
     difference,
     each,
@@ -93,7 +96,38 @@ def test_the_size_that_a_level_takes_is_interpolated_on_the_logarithms():
     assert found[1]["plain"] == pytest.approx(10 ** (1 / 3))
 
 
-def test_a_level_that_is_not_crossed_is_not_a_number():
-    assert math.isnan(crossing([1, 2], [0.5, 0.4], 0.1))
-    assert math.isnan(crossing([1, 2], [0.05, 0.01], 0.1))
+def test_a_level_that_is_not_crossed_is_a_bound():
+    for errors, size, side in (([0.5, 0.4], 2, "≥"), ([0.05, 0.01], 1, "≤")):
+        found = crossing([1, 2], errors, 0.1)
+        assert isinstance(found, Bound) and (found, found.side) == (size, side)
+    assert math.isnan(crossing([1, 2], [math.nan, 0.01], 0.1))
     assert crossing([2, 1], [0.0, 1.0], 0.1) == pytest.approx(2 ** (1 / 15))
+
+
+def constant(value: float):
+    return lambda runs: {0: value}
+
+
+@pytest.mark.parametrize(
+    ("above", "below", "side"),
+    [
+        (at_least(4.0), 2.0, "≥"),
+        (4.0, at_least(2.0), "≤"),
+        (4.0, at_most(2.0), "≥"),
+        (at_least(4.0), at_most(2.0), "≥"),
+        (at_least(4.0), at_least(2.0), None),
+    ],
+)
+def test_what_is_made_of_bounds_is_a_bound_or_unknown(above, below, side):
+    for make, value in ((ratio, 2.0), (difference, 2.0)):
+        found = make(constant(above), constant(below))(BOTH)[0]
+        if side is None:
+            assert math.isnan(found)
+        else:
+            assert isinstance(found, Bound) and (found, found.side) == (value, side)
+
+
+def test_a_mean_over_a_bound_is_one_and_a_power_law_through_one_is_none():
+    found = each(lambda c, m: at_least(9) if c.size == 4 else REL(c, m), "plain", mean)(BOTH)
+    assert {value.side for value in found.values()} == {"≥"}
+    assert math.isnan(exponent([(1, 1.0), (2, at_most(0.5))]))

@@ -178,11 +178,13 @@ class Runs(Sequence[Any]):
     """The records of an experiment at a profile; `runs.of("staged")` are those of an arm.
 
     `arms` has the configurations of every arm that the experiment has at any profile, without any
-    where this profile has none. Raises ValueError for a record that belongs to no arm.
+    where this profile has none. `taken` are the places of the records that were asked for since
+    it was last emptied. Raises ValueError for a record that belongs to no arm.
     """
 
     def __init__(self, name: str, arms: Arms, records: Iterable[Measured]) -> None:
         self.name, self._records = name, tuple(records)
+        self.taken: set[int] = set()
         self.arms = {k: (v,) if isinstance(v, Config) else tuple(v) for k, v in arms.items()}
         known: dict[str, tuple[Config, set[str]]] = {}
         for arm, configs in self.arms.items():
@@ -198,6 +200,8 @@ class Runs(Sequence[Any]):
     @overload
     def __getitem__(self, place: slice) -> Sequence[Any]: ...
     def __getitem__(self, place: int | slice) -> Any:
+        every = range(len(self._records))[place]
+        self.taken |= {every} if isinstance(every, int) else set(every)
         return self._records[place]
 
     def __len__(self) -> int:
@@ -212,8 +216,9 @@ class Runs(Sequence[Any]):
             valid = ", ".join(self.arms)
             raise KeyError(f"{self.name} has no arm {unknown.pop()!r}; valid: {valid}")
         found: dict[int, list[Result]] = {}
-        for record, known in zip(self._records, self._known, strict=True):
+        for place, (record, known) in enumerate(zip(self._records, self._known, strict=True)):
             if known and not known[1].isdisjoint(names):
+                self.taken.add(place)
                 found.setdefault(record.seed, []).append(Result(known[0], record.measurement))
         return found
 
@@ -263,7 +268,8 @@ class Experiment:
     `groups(profile)` lists the runs of a profile (empty where the experiment is not part of it);
     `measure(group, device)` computes one JSON-able measurement a run, in the order of the runs;
     `statistics` are the functions that a claim refers to by name; `arms(profile)` has the
-    configurations of that profile by name.
+    configurations of that profile by name. `budget` names the fields of a configuration that say
+    how long it is trained, or is the reason why nothing does: the run is exact.
     """
 
     name: str
@@ -272,6 +278,7 @@ class Experiment:
     measure: Callable[[Group, torch.device], list[dict[str, Any]]]
     statistics: Mapping[str, Statistic] = field(default_factory=dict)
     arms: Callable[[str], Arms] = lambda profile: {}
+    budget: tuple[str, ...] | str = ()
 
     def runs(self, profile: str, records: Iterable[Measured]) -> Runs:
         """Return the records of `profile`, with the names of its arms."""
@@ -303,6 +310,50 @@ def pilot(experiment: Experiment, seeds: Sequence[int]) -> Experiment:
         return list(found.values())
 
     return replace(experiment, groups=groups)
+
+
+PUSHED_SEEDS = 5000
+"""What pushing adds to a seed: another start, other data."""
+
+
+def pushed(experiment: Experiment, times: int) -> Experiment:
+    """Return the same experiment at other seeds, with `times` the budget of each run.
+
+    A budget that is a tuple (when levels open) grows entry by entry; None and 0 stay.
+    """
+    names = experiment.budget if isinstance(experiment.budget, tuple) else ()
+
+    def longer(config: Config) -> Config:
+        return replace(config, **{name: _times(getattr(config, name), times) for name in names})
+
+    def arms(profile: str) -> Arms:
+        return {
+            name: longer(one) if isinstance(one, Config) else [longer(each) for each in one]
+            for name, one in experiment.arms(profile).items()
+        }
+
+    def groups(profile: str) -> list[Group]:
+        known = {digest(one.as_dict()): one for one in every(experiment.arms(profile))}
+        found = []
+        for group in experiment.groups(profile):
+            runs = tuple(
+                replace(
+                    run,
+                    config=longer(known[digest(run.config)]).as_dict() if names else run.config,
+                    seed=run.seed + PUSHED_SEEDS,
+                )
+                for run in group.runs
+            )
+            found.append(Group(runs, group.weight * (times if names else 1)))
+        return found
+
+    return replace(experiment, groups=groups, arms=arms)
+
+
+def _times(value: Any, times: int) -> Any:
+    if isinstance(value, tuple):
+        return tuple(_times(one, times) for one in value)
+    return None if value is None else value * times
 
 
 def _at_seeds(group: Group, seeds: Sequence[int]) -> Group:

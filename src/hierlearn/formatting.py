@@ -13,8 +13,10 @@ def format_number(value: float | int | None) -> str:
 
     Whole numbers below a million are exact; others below 0.001 or from 10⁴ on are scientific.
     """
-    if value is None or not math.isfinite(value):
+    if value is None or math.isnan(value):
         return "—"
+    if math.isinf(value):
+        return "∞" if value > 0 else "−∞"
     if value == int(value) and abs(value) < 1e6:
         return str(int(value)).replace("-", "−")
     if not 1e-3 <= abs(value) < 1e4:
@@ -24,12 +26,20 @@ def format_number(value: float | int | None) -> str:
     return f"{float(f'{value:.3g}'):.{digits}f}".replace("-", "−")
 
 
-def format_interval(estimate: float | None, interval: Sequence[float] | None) -> str:
-    """Return "estimate [low, high]", the form in which prose is glued; a dash without a number."""
+def format_interval(
+    estimate: float | None, interval: Sequence[float] | None, side: str | None = None
+) -> str:
+    """Return "estimate [low, high]", the form in which prose is glued; a dash without a number.
+
+    An estimate that is a bound has its `side` before it: "≥ 30 [12, ∞)".
+    """
     if estimate is None or interval is None:
         return "—"
     low, high = interval
-    return f"{format_number(estimate)} [{format_number(low)}, {format_number(high)}]"
+    sign = f"{side} " if side else ""
+    ends = ("(" if low == -math.inf else "[", ")" if high == math.inf else "]")
+    text = f"{ends[0]}{format_number(low)}, {format_number(high)}{ends[1]}"
+    return f"{sign}{format_number(estimate)} {text}"
 
 
 def percent(share: float | None) -> str:

@@ -30,14 +30,33 @@ class IntervalError(ValueError):
     """Values that an interval cannot be computed from."""
 
 
+class Bound(float):
+    """A number known only from one side: `side` is "≥" or "≤"; in arithmetic it is its value."""
+
+    side: str
+
+    def __new__(cls, value: float, side: str) -> "Bound":
+        """Make the bound; ValueError for another side."""
+        if side not in ("≥", "≤"):
+            raise ValueError(f"a bound has the side '≥' or '≤'; got {side!r}")
+        made = super().__new__(cls, value)
+        made.side = side
+        return made
+
+
 @dataclass(frozen=True)
 class Interval:
-    """An estimate with its interval [low, high] over `n` seeds."""
+    """An estimate with its interval [low, high] over `n` seeds.
+
+    Where some seeds are a `Bound`, it is their range, open (infinite) on the side they leave open;
+    then the estimate may be a `Bound` itself.
+    """
 
     estimate: float
     low: float
     high: float
     n: int
+    kind: IntervalKind = "t"
 
 
 @checked
@@ -53,22 +72,43 @@ def interval(values: Iterable[float], kind: str) -> Interval:
       which state n. It also covers the median of any continuous distribution with probability
       1 - 2^(1-n): 93.75 % at n = 5, 99.2 % at n = 8.
 
+    Whatever the kind, values with a `Bound` among them have the range, with an open end.
+
     Raises IntervalError for an unknown kind, no values ("t" and "log-t": fewer than two), values
     that are not finite, and values <= 0 where a logarithm is to be taken.
     """
-    sample = np.asarray(list(values), dtype=float)
+    values = list(values)
+    sample = np.asarray(values, dtype=float)
     if kind not in INTERVAL_KINDS:
         raise IntervalError(f"unknown interval {kind!r}; valid: {', '.join(INTERVAL_KINDS)}")
     _check_sample(sample, kind)
     n = len(sample)
+    if sides := {value.side for value in values if isinstance(value, Bound)}:
+        return _range_of_bounds(sample, sides, [v for v in values if isinstance(v, Bound)])
     if kind == "range":
-        return Interval(float(np.median(sample)), float(sample.min()), float(sample.max()), n)
+        middle, low, high = float(np.median(sample)), float(sample.min()), float(sample.max())
+        return Interval(middle, low, high, n, "range")
     if kind == "t":
         estimate, low, high = (float(x[0]) for x in t_interval(sample[None]))
     else:
         logs = (float(x[0]) for x in t_interval(np.log(sample)[None]))
         estimate, low, high = (math.exp(min(x, _LARGEST_LOG)) for x in logs)
-    return Interval(estimate, low, high, n)
+    return Interval(estimate, low, high, n, "t" if kind == "t" else "log-t")
+
+
+def _range_of_bounds(sample: Array, sides: set[str], bounds: list[Bound]) -> Interval:
+    """Return the range of values some of which are bounds; the median is one where they reach it.
+
+    With bounds on both sides nothing but the median's value is left, and the line is open.
+    """
+    low = -math.inf if "≤" in sides else float(sample.min())
+    high = math.inf if "≥" in sides else float(sample.max())
+    middle, n, ordered = float(np.median(sample)), len(sample), np.sort(sample)
+    if any(bound <= ordered[n // 2] for bound in bounds if bound.side == "≥"):
+        middle = Bound(middle, "≥")
+    elif any(bound >= ordered[(n - 1) // 2] for bound in bounds if bound.side == "≤"):
+        middle = Bound(middle, "≤")
+    return Interval(middle, low, high, len(sample), "range")
 
 
 def _check_sample(sample: np.ndarray, kind: str) -> None:

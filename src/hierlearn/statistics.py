@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from hierlearn.experiment import Result, Runs, Statistic
-from hierlearn.intervals import fit_slope
+from hierlearn.intervals import Bound, fit_slope
 
 Value = Callable[[Any, dict[str, Any]], float]
 """A number of one run."""
@@ -30,6 +30,29 @@ def number(*path: str | int) -> Value:
         return math.nan if found is None else float(found)
 
     return value
+
+
+def at_least(value: float) -> float:
+    """Mark a number as a lower bound: a threshold not reached, a quotient over a floor."""
+    return Bound(value, "≥")
+
+
+def at_most(value: float) -> float:
+    """Mark a number as an upper bound: a threshold passed before the first size, a floor."""
+    return Bound(value, "≤")
+
+
+def _as_bound(value: float, *sides: str | None) -> float:
+    """Mark `value` by the sides of what it was made of; nan where they disagree."""
+    known = {side for side in sides if side}
+    if len(known) > 1:
+        return math.nan
+    return Bound(value, known.pop()) if known else value
+
+
+def _side(value: float, *, inverted: bool = False) -> str | None:
+    side = value.side if isinstance(value, Bound) else None
+    return {"≥": "≤", "≤": "≥"}.get(side or "") if inverted else side
 
 
 def only(values: Sequence[float]) -> float:
@@ -64,6 +87,7 @@ def each(
     """Make the statistic that combines `value` over the runs of an arm, seed by seed.
 
     With `complete`, only the seeds count that have as many runs as any: costly arms have fewer.
+    What a bound goes into is a bound (`combine` must grow with each of its values).
     """
 
     def statistic(runs: Runs) -> dict[int, float]:
@@ -77,7 +101,9 @@ def each(
         # Python's own extremes of a list with a nan depend on its order.
         extreme = combine in (min, max)
         return {
-            seed: math.nan if extreme and any(map(math.isnan, own)) else combine(own)
+            seed: math.nan
+            if extreme and any(map(math.isnan, own))
+            else _as_bound(combine(own), *map(_side, own))
             for seed, own in values.items()
         }
 
@@ -85,11 +111,17 @@ def each(
 
 
 def ratio(above: Statistic, below: Statistic) -> Statistic:
-    """Make the statistic that divides two others, seed by seed."""
+    """Make the statistic that divides two others, both positive, seed by seed."""
 
     def statistic(runs: Runs) -> dict[int, float]:
         top, bottom = above(runs), below(runs)
-        return {seed: top[seed] / bottom[seed] for seed in top if seed in bottom}
+        return {
+            seed: _as_bound(
+                top[seed] / bottom[seed], _side(top[seed]), _side(bottom[seed], inverted=True)
+            )
+            for seed in top
+            if seed in bottom
+        }
 
     return statistic
 
@@ -99,7 +131,13 @@ def difference(left: Statistic, right: Statistic) -> Statistic:
 
     def statistic(runs: Runs) -> dict[int, float]:
         one, other = left(runs), right(runs)
-        return {seed: one[seed] - other[seed] for seed in one if seed in other}
+        return {
+            seed: _as_bound(
+                one[seed] - other[seed], _side(one[seed]), _side(other[seed], inverted=True)
+            )
+            for seed in one
+            if seed in other
+        }
 
     return statistic
 
@@ -125,8 +163,11 @@ def slope(
 
 
 def exponent(points: Sequence[tuple[float, float]]) -> float:
-    """Return the exponent of a power law through points (x, y); nan where a y is not a number."""
-    if any(math.isnan(y) for _, y in points):
+    """Return the exponent of a power law through points (x, y).
+
+    It is nan where a y is not a number, or only a bound.
+    """
+    if any(math.isnan(y) or isinstance(y, Bound) for _, y in points):
         return math.nan
     return fit_slope([x for x, _ in points], [y for _, y in points])
 
@@ -143,8 +184,8 @@ def needed(
 ) -> dict[int, dict[Any, float]]:
     """Return, per seed and `by(config)`, the `size(config)` at which `value` falls to `level`.
 
-    Interpolated log-log between the sizes tried, with values raised to `floor`; not a number where
-    they do not cross the level.
+    Interpolated log-log between the sizes tried, with values raised to `floor`; a bound where they
+    do not cross the level.
     """
     grids: dict[int, dict[Any, list[tuple[float, float]]]] = {}
     for seed, own in runs_of(runs, arm).items():
@@ -163,12 +204,17 @@ def needed(
 def crossing(sizes: Sequence[float], errors: Sequence[float], level: float) -> float:
     """Return the first size at which the error is at most `level`, interpolated log-log.
 
-    Not a number when the error is never, or already at the smallest size, below `level`.
+    A bound, the largest or the smallest size, when the error is never below `level`, or already at
+    the smallest size; nan where an error is not a number.
     """
     points = sorted(zip(sizes, errors, strict=True))
+    if any(math.isnan(error) for _, error in points):
+        return math.nan
+    if points[0][1] <= level:
+        return at_most(float(points[0][0]))
     for (n0, e0), (n1, e1) in zip(points, points[1:], strict=False):
         if e0 > level >= e1:
             e1 = max(e1, 1e-15)
             share = math.log(e0 / level) / math.log(e0 / e1)
             return float(n0 * (n1 / n0) ** share)
-    return math.nan
+    return at_least(float(points[-1][0]))

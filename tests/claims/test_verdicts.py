@@ -2,11 +2,15 @@
 
 import json
 import math
+from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 from toy_claims import (
+    ENTRY,
     EXPERIMENTS,
     ONES,
     ZEROS,
@@ -17,7 +21,15 @@ from toy_claims import (
     toy_experiment,
 )
 
-from hierlearn.claims.verdicts import ClaimError, Row, evaluate_all, judge
+from hierlearn.claims.verdicts import (
+    ClaimError,
+    Row,
+    evaluate_all,
+    judge,
+    with_families,
+    with_holm,
+)
+from hierlearn.intervals import Bound
 
 settings.register_profile("hierlearn", deadline=None, derandomize=True, database=None)
 settings.load_profile("hierlearn")
@@ -178,3 +190,106 @@ def test_a_statistic_of_ones_own_is_judged_as_a_claim_is() -> None:
         assert found is not None and (found.low, found.high) == row.interval
     with pytest.raises(ValueError, match="is not a rule"):
         judge(effect, "large", control=ablation, control_rule="interval below 0.1")
+
+
+class Said(ToyStore):
+    """A store whose runs also say whether they converged."""
+
+    def __init__(self, said, **values):
+        super().__init__(**values)
+        self.said = said
+
+    def read(self, experiment, profile):
+        found = super().read(experiment, profile)
+        for record, one in zip(found, self.said.get(experiment.name, []), strict=False):
+            record.measurement["converged"] = one
+        return found
+
+
+TRUE, MOVING = [True] * 5, [True, True, False, True, True]
+
+
+@pytest.mark.parametrize(
+    ("said", "verdict"),
+    [
+        ({"effect": TRUE, "ablation": TRUE}, "supported"),
+        ({"effect": MOVING, "ablation": TRUE}, "inconclusive"),
+        ({"effect": TRUE, "ablation": MOVING}, "inconclusive"),
+    ],
+)
+def test_a_run_that_was_still_moving_decides_nothing(said, verdict) -> None:
+    row = row_of(Said(said, effect=ONES, ablation=ZEROS), needs="converged")
+    assert row.verdict == verdict
+    assert (row.reason or "").startswith("budget" if verdict == "inconclusive" else "")
+    assert row_of(Said(said, effect=ONES, ablation=ZEROS)).verdict == "supported"
+
+
+def test_convergence_is_asked_of_runs_that_say_it_or_have_no_budget() -> None:
+    store = ToyStore(effect=ONES, ablation=ZEROS)
+    with pytest.raises(ClaimError, match="have no `converged`"):
+        row_of(store, needs="converged")
+    exact = {name: replace(one, budget="solved exactly") for name, one in EXPERIMENTS.items()}
+    assert row_of(store, experiments=exact, needs="converged").verdict == "supported"
+
+
+def test_a_control_that_cannot_vary_is_none_unless_it_is_exact() -> None:
+    store = ToyStore(effect=ONES, ablation=[0.0] * 5)
+    row = row_of(store)
+    assert (row.verdict, row.control.outcome) == ("inconclusive", "not as required")
+    assert "cannot fail" in row.control.reason
+    control = ENTRY["control"] | {"exact": "an identity of the algebra"}
+    assert row_of(store, control=control).verdict == "supported"
+
+
+def test_a_prediction_that_the_interval_excludes_is_shown() -> None:
+    store = ToyStore(effect=[x + 0.05 for x in ONES], ablation=ZEROS)
+    row = row_of(store)
+    assert (row.verdict, row.excluded) == ("supported", True)
+    assert (
+        not row_of(store, predicted=1.05).excluded and not row_of(store, predicted="large").excluded
+    )
+
+
+def test_a_bound_supports_what_it_reaches_and_decides_nothing_beyond() -> None:
+    values = [5.0, 6.0, Bound(4.0, "≥"), 7.0, 5.5]
+    for rule, verdict in (("above 3", "supported"), ("above 4.5", "inconclusive")):
+        row = row_of(
+            ToyStore(effect=values, ablation=ZEROS), rules={"smoke": f"interval {rule}"},
+            profile="smoke", expected="supported",
+        )  # fmt: skip
+        assert (row.verdict, row.interval, row.side) == (verdict, (4.0, math.inf), "≥")
+    assert Row.model_validate_json(row.model_dump_json()) == row
+
+
+@given(st.lists(st.floats(-1, 3), min_size=3, max_size=8), st.sampled_from(["t", "log-t"]))
+def test_p_is_the_level_at_which_the_interval_touches_the_rule(values, kind) -> None:
+    values = [abs(value) + 0.1 for value in values]
+    statistic = ENTRY["statistic"] | {"interval": kind}
+    rules = {"smoke": "interval within [0.05, 2.5]"}
+    row = row_of(
+        ToyStore(effect=values, ablation=ZEROS), profile="smoke", rules=rules, statistic=statistic
+    )
+    assert (row.p is not None) == (row.interval is not None and row.verdict == "supported")
+    if row.p is None or row.p == 0:
+        return
+    logs = np.log(values) if kind == "log-t" else np.array(values)
+    error = logs.std(ddof=1) / len(logs) ** 0.5
+    half = stats.t.ppf(1 - row.p / 2, len(logs) - 1) * error
+    ends = np.array([logs.mean() - half, logs.mean() + half])
+    bounds = np.log([0.05, 2.5]) if kind == "log-t" else np.array([0.05, 2.5])
+    assert np.abs(ends - bounds).min() == pytest.approx(0, abs=1e-6)
+
+
+def test_holm_keeps_the_strongest_claims_of_a_chapter_only() -> None:
+    row = row_of(ToyStore(effect=ONES, ablation=ZEROS))
+    ps = [0.01, 0.04, 0.03, 0.005]
+    rows = [row.model_copy(update={"id": f"bfc.B{i}", "p": p}) for i, p in enumerate(ps)]
+    assert [one.holm for one in with_holm(rows)] == [True, False, False, True]
+
+
+def test_claims_that_share_a_run_are_one_family() -> None:
+    row = row_of(ToyStore(effect=ONES, ablation=ZEROS))
+    rows = [row.model_copy(update={"id": f"bfc.B{i}"}) for i in range(5)]
+    read = [{("a", 0)}, {("a", 1)}, {("b", 0)}, {("a", 0), ("a", 1)}, set()]
+    found = with_families(rows, [frozenset(one) for one in read])
+    assert [one.family for one in found] == ["bfc.B0", "bfc.B0", "bfc.B2", "bfc.B0", None]

@@ -72,10 +72,10 @@ class Rule:
         return bool(self._left(high) or self._right(low))
 
     def _left(self, value: Any) -> Any:
-        return value < self.low if self.closed else value <= self.low
+        return value < self.low if self.closed or self.low == -math.inf else value <= self.low
 
     def _right(self, value: Any) -> Any:
-        return value > self.high if self.closed else value >= self.high
+        return value > self.high if self.closed or self.high == math.inf else value >= self.high
 
 
 def parse_rule(text: object) -> Rule:
@@ -124,15 +124,25 @@ class Reference(_Model):
         return f"{self.experiment}.{self.name}"
 
 
+class Revision(_Model):
+    """What of a claim was changed after its results were seen: when, what, and why."""
+
+    when: Annotated[str, BeforeValidator(str), Field(pattern=r"^20\d\d-\d\d-\d\d$")]
+    what: Text
+    why: Text
+
+
 class Control(Reference):
     """The ablation in which the effect must vanish: where its rule holds, it has vanished.
 
     `same_quantity` says whether its statistic is the claim's quantity, in the same unit, without
     the effect (an error ratio with and without the mechanism): then its seeds say what the claim's
-    rule would meet in a world without the effect. In doubt it is false.
+    rule would meet in a world without the effect. In doubt it is false. `exact` is the reason why
+    its value is the same at every seed; without one, a constant control is none.
     """
 
     description: Text
+    exact: Text | None = None
     same_quantity: Annotated[bool, Field(strict=True)]
     rule: Annotated[Rule | None, BeforeValidator(parse_rule)] = None
     rules: Rules = {}
@@ -152,7 +162,8 @@ class Claim(_Model):
     """One entry of `book/claims/NN.yml`; `load_claims` fills in `chapter` and `cited`.
 
     `theorems` are labels of the chapter's theorems that the claim bears on, `cited` is the paper as
-    a reader knows it.
+    a reader knows it. With `needs: converged` nothing is decided by runs that were still moving;
+    `budget: named` says that the statement speaks of a budget, which pushing then keeps.
     """
 
     id: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*\.[A-Za-z][A-Za-z0-9_]*$")]
@@ -168,6 +179,9 @@ class Claim(_Model):
     predicted: float | str
     rules: Annotated[Rules, Field(min_length=1)]
     expected: str | dict[str, str]
+    needs: Literal["converged"] | None = None
+    budget: Literal["named"] | None = None
+    revised: tuple[Revision, ...] = ()
     control: Control | None = None
     no_control: Text | None = None
     note: Text | None = None

@@ -2,9 +2,14 @@
 
 A claim is supported iff its whole interval satisfies its rule and the whole interval of its
 control satisfies the control's rule; refuted iff its whole interval violates its rule; not run
-where the profile has no rule or no groups for it; inconclusive otherwise, with the reason.
-Beside the verdict stands how often the rule would hold for seeds drawn like those of the control;
-it decides nothing.
+where the profile has no rule or no groups for it; inconclusive otherwise, with the reason. Two
+things decide beside the intervals: a claim that needs converged runs is inconclusive while one of
+them was still moving, and a control that is the same at every seed is none unless it is declared
+exact.
+
+Beside the verdict stands what decides nothing: how often the rule would hold for seeds drawn like
+those of the control; whether the claim survives Holm's correction over its chapter; which claims
+read the same runs.
 """
 
 import math
@@ -12,9 +17,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
+from scipy import stats
+
 from hierlearn.claims.declarations import (
     Claim,
     ClaimError,
+    Control,
     Reference,
     Rule,
     load_claims,
@@ -23,7 +32,7 @@ from hierlearn.claims.declarations import (
 from hierlearn.claims.resampling import rate
 from hierlearn.claims.rows import ControlRow, Outcome, Row, Verdict
 from hierlearn.experiment import PROFILES, Experiment, Runs
-from hierlearn.intervals import Interval, IntervalError, IntervalKind, interval
+from hierlearn.intervals import CONFIDENCE, Bound, Interval, IntervalError, IntervalKind, interval
 from hierlearn.records import groups_of
 
 __all__ = [
@@ -49,6 +58,10 @@ class Store(Protocol):
 
     def stale(self, experiment: Experiment, profile: str) -> bool:
         """Whether one of them was computed by other code than today's."""
+
+
+Place = tuple[str, int]
+"""An experiment, and the place of one of its records."""
 
 
 class MissingRecords(ClaimError):
@@ -90,11 +103,34 @@ class Evidence:
         self.records(name)
         return self._stale[name]
 
-    def values(self, reference: Reference) -> dict[int, float]:
-        """The statistic, one value a seed, in the order of the seeds; None becomes nan."""
+    def values(self, reference: Reference) -> tuple[dict[int, float], frozenset[Place]]:
+        """Return the statistic, one value a seed in the order of the seeds, and the runs it read.
+
+        None becomes nan.
+        """
         statistic = self.experiments[reference.experiment].statistics[reference.name]
-        found = statistic(self.records(reference.experiment))
-        return {s: math.nan if found[s] is None else float(found[s]) for s in sorted(found)}
+        runs = self.records(reference.experiment)
+        runs.taken.clear()
+        found = statistic(runs)
+        taken = frozenset((reference.experiment, place) for place in runs.taken)
+        return {s: math.nan if found[s] is None else found[s] for s in sorted(found)}, taken
+
+    def unfinished(self, places: Iterable[Place]) -> int:
+        """Count the runs that were still moving when they stopped.
+
+        Raises ClaimError where an experiment that has a budget does not say of any.
+        """
+        of: dict[str, list[Any]] = {}
+        for name, place in places:
+            of.setdefault(name, []).append(self.records(name)[place].measurement.get("converged"))
+        for name, said in of.items():
+            if set(said) == {None} and not isinstance(self.experiments[name].budget, str):
+                raise ClaimError(
+                    f"a claim needs converged runs of {name!r}, whose measurements have no "
+                    "`converged`; let `measure` say it, or let `budget` be the reason why the "
+                    "experiment has none"
+                )
+        return sum(one is False for said in of.values() for one in said)
 
 
 @dataclass(frozen=True)
@@ -106,6 +142,8 @@ class _Reading:
     values: tuple[float, ...]
     found: Interval | None = None
     problem: str | None = None
+    runs: frozenset[Place] = frozenset()
+    exact: bool = True
 
     @property
     def n(self) -> int:
@@ -116,12 +154,24 @@ class _Reading:
         return self.found.estimate if self.found else None
 
     @property
+    def side(self) -> str | None:
+        return self.estimate.side if isinstance(self.estimate, Bound) else None
+
+    @property
     def ends(self) -> tuple[float, float] | None:
         return (self.found.low, self.found.high) if self.found else None
 
 
 def _read(reference: Reference, rule: Rule, evidence: Evidence) -> _Reading:
-    return _reading(evidence.values(reference), rule, reference.interval, str(reference))
+    values, runs = evidence.values(reference)
+    reading = _reading(values, rule, reference.interval, str(reference))
+    if not isinstance(reference, Control):
+        return replace(reading, runs=runs)
+    constant = len(values) > 1 and len(set(values.values())) == 1
+    if constant and reading.found and not reference.exact:
+        problem = "it is the same at every seed, and not declared exact: it cannot fail"
+        return replace(reading, runs=runs, exact=False, problem=problem)
+    return replace(reading, runs=runs)
 
 
 def _reading(values: Mapping[int, float], rule: Rule, kind: IntervalKind, name: str) -> _Reading:
@@ -131,7 +181,8 @@ def _reading(values: Mapping[int, float], rule: Rule, kind: IntervalKind, name: 
         problem = f"{name} is not a finite number for seed(s) {', '.join(bad)}"
         return replace(reading, problem=problem)
     try:
-        return replace(reading, found=interval(reading.values, reading.kind))
+        found = interval(reading.values, reading.kind)
+        return replace(reading, found=found, kind=found.kind)
     except IntervalError as error:
         return replace(reading, problem=f"{name}: {error}")
 
@@ -168,6 +219,8 @@ def judge(
 def _outcome(reading: _Reading) -> Outcome:
     if reading.ends is None:
         return "unclear"
+    if not reading.exact:
+        return "not as required"
     if reading.rule.reports:
         return "reported"
     if reading.rule.satisfied(*reading.ends):
@@ -193,6 +246,7 @@ def _control_row(claim: Claim, profile: str, reading: _Reading | None) -> Contro
         description=control.description,
         rule=rule.text if rule else None,
         same_quantity=control.same_quantity,
+        exact=control.exact,
         outcome="not run",
     )
     if reading is None:
@@ -200,6 +254,7 @@ def _control_row(claim: Claim, profile: str, reading: _Reading | None) -> Contro
     holds = _rate(reading, reading)
     found = {
         "estimate": reading.estimate,
+        "side": reading.side,
         "interval": reading.ends,
         "interval_kind": reading.kind,
         "n_seeds": reading.n,
@@ -214,14 +269,40 @@ def _rate(judged: _Reading | None, control: _Reading | None) -> float | None:
     """How often the rule of `judged` would hold for seeds drawn like those of `control`."""
     if judged is None or control is None or judged.rule.reports:
         return None
+    if any(isinstance(value, Bound) for value in control.values):
+        return None
     return rate(control.values, judged.rule, n=judged.n, kind=judged.kind, logs=control.kind != "t")
 
 
-def _decide(reading: _Reading, control: ControlRow) -> tuple[Verdict, str | None]:
+def _p(reading: _Reading) -> float | None:
+    """Return the largest level 1 - p at which the interval still obeys the rule, as p.
+
+    Of a range it is that of the median's interval, 2^(1-n); None where the rule does not hold.
+    """
+    if not reading.ends or reading.rule.reports or not reading.rule.satisfied(*reading.ends):
+        return None
+    if reading.kind == "range":
+        return 2.0 ** (1 - reading.n)
+    log = reading.kind == "log-t"
+    values = np.log(reading.values) if log else np.array(reading.values)
+    error = float(values.std(ddof=1)) / math.sqrt(reading.n)
+    ends = [end for end in (reading.rule.low, reading.rule.high) if math.isfinite(end)]
+    apart = [abs(values.mean() - (math.log(e) if log else e)) for e in ends if e > 0 or not log]
+    if not apart or not error:
+        return 0.0
+    return float(2 * stats.t.sf(min(apart) / error, reading.n - 1))
+
+
+def _decide(
+    reading: _Reading, control: ControlRow, unfinished: int = 0
+) -> tuple[Verdict, str | None]:
     if reading.ends is None:
         return "inconclusive", reading.problem
     if reading.rule.reports:
         return "reported", None
+    if unfinished:
+        runs = "run was" if unfinished == 1 else "runs were"
+        return "inconclusive", f"budget: {unfinished} {runs} still moving when stopped"
     if reading.rule.violated(*reading.ends):
         return "refuted", None
     if not reading.rule.satisfied(*reading.ends):
@@ -246,15 +327,23 @@ def _provenance(names: Iterable[str], evidence: Evidence) -> dict[str, str]:
     }
 
 
-_DECLARED = "id chapter headline paper cited locus theorems source statement predicted note".split()
+_DECLARED = (
+    "id chapter headline paper cited locus theorems source statement predicted note needs budget "
+    "revised"
+).split()
 
 
 def evaluate(claim: Claim, evidence: Evidence) -> Row:
+    """Return the row of `judged`, by itself: what depends on other claims is left out."""
+    return judged(claim, evidence)[0]
+
+
+def judged(claim: Claim, evidence: Evidence) -> tuple[Row, frozenset[Place]]:
     """Return the claim's row: its interval, control and verdict at the profile of `evidence`.
 
     A stale row shows its verdict but never counts as expected. Where records are missing the claim
     is not run, and says which; a value that is not finite, or not positive under "log-t", makes it
-    inconclusive.
+    inconclusive. Beside it come the runs that its statistic read.
     """
     profile, rule = evidence.profile, claim.rule_at(evidence.profile)
     main = claim.statistic.experiment
@@ -269,7 +358,9 @@ def evaluate(claim: Claim, evidence: Evidence) -> Row:
         reading, reason = None, str(missing)
     control = _control_row(claim, profile, without)
     if reading is not None:
-        verdict, reason = _decide(reading, control)
+        read = reading.runs | (without.runs if without else frozenset())
+        unfinished = evidence.unfinished(read) if claim.needs else 0
+        verdict, reason = _decide(reading, control, unfinished)
     names = [main] if reading else []
     if claim.control and control.outcome != "not run" and claim.control.experiment != main:
         names.append(claim.control.experiment)
@@ -277,11 +368,14 @@ def evaluate(claim: Claim, evidence: Evidence) -> Row:
     found = {
         "statistic": str(claim.statistic),
         "estimate": reading and reading.estimate,
+        "side": reading and reading.side,
         "interval": reading and reading.ends,
         "interval_kind": reading.kind if reading else claim.statistic.interval,
         "rule": rule and rule.text,
         "verdict": verdict,
         "reason": reason,
+        "excluded": verdict == "supported" and _excludes(reading, claim.predicted),
+        "p": reading and _p(reading),
         "false_positive_rate": _rate(reading, without) if control.same_quantity else None,
         "control": control,
         "n_seeds": reading.n if reading else 0,
@@ -291,7 +385,14 @@ def evaluate(claim: Claim, evidence: Evidence) -> Row:
         "stale": stale,
     }
     declared = {name: getattr(claim, name) for name in _DECLARED}
-    return Row.model_validate(declared | found | _provenance(names, evidence))
+    row = Row.model_validate(declared | found | _provenance(names, evidence))
+    return row, reading.runs if reading else frozenset()
+
+
+def _excludes(reading: _Reading | None, predicted: float | str) -> bool:
+    if reading is None or reading.ends is None or isinstance(predicted, str):
+        return False
+    return not reading.ends[0] <= predicted <= reading.ends[1]
 
 
 def evaluate_all(
@@ -300,12 +401,56 @@ def evaluate_all(
     profiles: str | Mapping[str, str],
     experiments: Mapping[str, Experiment],
 ) -> list[Row]:
-    """Return the rows of all claims, in their order.
+    """Return the rows of all claims, in their order, each with its family and Holm's correction.
 
     `profiles` is one profile, or that of each chapter.
     """
+    claims = list(claims)
     if isinstance(profiles, str):
-        evidence = Evidence(store, profiles, experiments)
-        return [evaluate(claim, evidence) for claim in claims]
+        profiles = dict.fromkeys((claim.chapter for claim in claims), profiles) or {"": profiles}
     of = {name: Evidence(store, name, experiments) for name in set(profiles.values())}
-    return [evaluate(claim, of[profiles[claim.chapter]]) for claim in claims]
+    found = [judged(claim, of[profiles[claim.chapter]]) for claim in claims]
+    return with_families(with_holm([row for row, _ in found]), [runs for _, runs in found])
+
+
+DECIDED = ("supported", "refuted", "inconclusive")
+
+
+def with_holm(rows: Sequence[Row]) -> list[Row]:
+    """Return the rows with `holm` set on the supported ones.
+
+    Of the m decided claims of a chapter, those with the k smallest p stand for which
+    p_(i) <= .05 / (m - i + 1) up to i = k (Holm 1979).
+    """
+    stands: dict[str, bool] = {}
+    for chapter in dict.fromkeys(row.chapter for row in rows):
+        decided = [row for row in rows if row.chapter == chapter and row.verdict in DECIDED]
+        holds = True
+        for i, row in enumerate(sorted(decided, key=lambda row: 1.0 if row.p is None else row.p)):
+            p = 1.0 if row.p is None else row.p
+            holds = holds and p <= (1 - CONFIDENCE) / (len(decided) - i)
+            stands[row.id] = holds
+    supported = [row.verdict == "supported" for row in rows]
+    return [
+        row.model_copy(update={"holm": stands[row.id]}) if one else row
+        for row, one in zip(rows, supported, strict=True)
+    ]
+
+
+def with_families(rows: Sequence[Row], runs: Sequence[frozenset[Place]]) -> list[Row]:
+    """Return the rows with the first claim of each one's family: those that share a run with it."""
+    family: dict[Place, str] = {}
+    first = {row.id: row.id for row in rows}
+
+    def root(key: str) -> str:
+        return key if first[key] == key else root(first[key])
+
+    for row, places in zip(rows, runs, strict=True):
+        for place in places:
+            other = root(family.setdefault(place, row.id))
+            one = root(row.id)
+            first[max(one, other, key=[*first].index)] = min(one, other, key=[*first].index)
+    return [
+        row.model_copy(update={"family": root(row.id) if places else None})
+        for row, places in zip(rows, runs, strict=True)
+    ]

@@ -1,6 +1,5 @@
 """The command line: `python -m hierlearn`. Results go to stdout, everything else to stderr."""
 
-import json
 import logging
 import os
 import sys
@@ -198,7 +197,7 @@ def show_claims(
     if against:
         click.echo(tables.verdict_changes(tables.read_rows(against.read()), rows))
     elif as_json:
-        click.echo(json.dumps([row.model_dump(mode="json") for row in rows], indent=2))
+        click.echo(tables.ROWS.dump_json(rows, indent=2).decode())
     else:
         click.echo(tables.claims_table(rows))
     for reason in dict.fromkeys(row.reason for row in rows if row.rule and not row.n_seeds):

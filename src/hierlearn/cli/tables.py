@@ -15,6 +15,7 @@ from hierlearn.registry import EXPERIMENTS
 from hierlearn.sweeps import costs
 from hierlearn.sweeps.replay import Replayed
 
+ROWS = TypeAdapter(list[verdicts.Row])
 STATUSES = ("present", "missing", "stale", "damaged")
 
 
@@ -61,7 +62,7 @@ def replay_table(replayed: Sequence[Replayed]) -> str:
 def read_rows(text: str) -> list[verdicts.Row]:
     """Return the rows that `claims --json` wrote; UsageError where it did not."""
     try:
-        return TypeAdapter(list[verdicts.Row]).validate_json(text)
+        return ROWS.validate_json(text)
     except ValidationError as error:
         raise UsageError(
             "--against expects what `python -m hierlearn claims --json` prints; "
