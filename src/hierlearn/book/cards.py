@@ -8,14 +8,14 @@ import csv
 import io
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from html import escape
 from urllib.parse import quote
 
 from hierlearn.claims.resampling import N_RESAMPLES, SEED
-from hierlearn.claims.verdicts import ControlRow, Row
+from hierlearn.claims.verdicts import DECIDED, ControlRow, Row
 from hierlearn.experiment import PROFILES
-from hierlearn.formatting import format_interval, percent
+from hierlearn.formatting import format_interval, format_number, percent
 
 SHAPES = {
     "supported": "●",
@@ -46,6 +46,8 @@ def _badge(verdict: str) -> str:
 
 def _badges(row: Row) -> str:
     text = _badge(row.verdict) + (" " + _badge("stale") if row.stale else "")
+    if row.excluded:
+        text += ' <span class="hl-badge hl-excluded">rule holds, prediction excluded</span>'
     if not row.as_expected and not row.stale:
         text += f' <span class="hl-unexpected">declared: {escape(row.expected)}</span>'
     return text
@@ -62,8 +64,9 @@ def how(kind: str | None, n: int) -> str:
 def _measured(row: Row | ControlRow) -> str:
     if row.interval is None:
         return "—"
-    value = f'<span class="hl-number">{format_interval(row.estimate, row.interval)}</span>'
-    return f'{value} <span class="hl-how">{how(row.interval_kind, row.n_seeds)}</span>'
+    value = format_interval(row.estimate, row.interval, row.side)
+    told = how(row.interval_kind, row.n_seeds)
+    return f'<span class="hl-number">{value}</span> <span class="hl-how">{told}</span>'
 
 
 def _false_positives(row: Row) -> str:
@@ -82,6 +85,8 @@ def _control(row: Row) -> str:
     if control.outcome == "none":
         return f'{_prose(control.description)}; <span class="hl-outcome">no control</span>'
     parts = [_prose(control.description)]
+    if control.exact:
+        parts.append(f"exact: {_prose(control.exact)}")
     if control.interval:
         parts.append(_measured(control))
     if control.rule:
@@ -98,9 +103,8 @@ def _card(row: Row, ledger: str) -> str:
     facts["Rule"] = escape(row.rule or "—")
     facts["Control"] = _control(row)
     facts["False positives"] = _false_positives(row)
-    for name, text in (("Why", row.reason), ("Note", row.note)):
-        if text:
-            facts[name] = _prose(text)
+    told = {"Stands": _stands(row), "Why": row.reason, "Note": row.note, "Revised": _revised(row)}
+    facts |= {name: _prose(text) for name, text in told.items() if text}
     if row.interval is not None:
         facts["Records"] = escape(f"{row.profile}, commit {row.commit}, {row.hardware}")
     listed = "\n".join(f"<div><dt>{name}</dt><dd>{text}</dd></div>" for name, text in facts.items())
@@ -115,6 +119,24 @@ def _card(row: Row, ledger: str) -> str:
 {listed}
 </dl>
 </article>"""
+
+
+def _stands(row: Row) -> str:
+    """Say what else is known of a claim's evidence, in phrases."""
+    said = []
+    if row.holm is not None:
+        said.append(("with" if row.holm else "not with") + " Holm's correction over the chapter")
+    if row.family not in (None, row.id):
+        said.append(f"on runs that {row.family} reads as well")
+    if row.needs:
+        said.append("on converged runs only")
+    if row.budget:
+        said.append("for the budget that it names")
+    return "; ".join(said)
+
+
+def _revised(row: Row) -> str:
+    return " ".join(f"{one.when}: {one.what} ({one.why})." for one in row.revised)
 
 
 def _origin(row: Row) -> str:
@@ -181,9 +203,10 @@ _COLUMNS = ("Claim", "Verdict", "Statement", "Measured", "Control", "False posit
 
 def _ledger_row(row: Row) -> str:
     key = escape(row.id)
-    reason = f'<p class="hl-how">{_prose(row.reason)}</p>' if row.reason else ""
+    notes = (row.reason, _stands(row), row.revised and f"Revised {_revised(row)}")
+    told = "".join(f'<p class="hl-how">{_prose(note)}</p>' for note in notes if note)
     cells = [
-        _badges(row) + reason,
+        _badges(row) + told,
         f'{_prose(row.statement)}<p class="hl-origin">{_origin(row)}</p>',
         f"{_measured(row)}<p>{_facts(Predicted=_prose(row.predicted), Rule=row.rule or '—')}</p>",
         _control(row),
@@ -228,6 +251,7 @@ def ledger_html(rows: Iterable[Row]) -> str:
     address = "data:text/csv;charset=utf-8," + quote("\ufeff" + ledger_csv(rows))
     name = f"hierlearn-claims-{profiles.replace(', ', '-')}.csv"
     return f"""<p><a class="hl-download" download="{name}" href="{address}">Download as CSV</a></p>
+<p>{_counted(rows)}</p>
 <p>{FALSE_POSITIVES}</p>
 <div class="hl-ledger-scroll" role="region" aria-label="Table of all claims" tabindex="0">
 <table class="hl-ledger">
@@ -238,6 +262,23 @@ def ledger_html(rows: Iterable[Row]) -> str:
 </tbody>
 </table>
 </div>"""
+
+
+def _counted(rows: Sequence[Row]) -> str:
+    """Say how much evidence the rows are: families, Holm, and how many may be supported falsely."""
+    decided = [row for row in rows if row.verdict in DECIDED]
+    supported = [row for row in decided if row.verdict == "supported"]
+    families = len({row.family for row in decided})
+    rates = [r.false_positive_rate for r in supported if r.false_positive_rate is not None]
+    return (
+        f"{len(decided)} claims are decided; those that share a run are one family, and there are "
+        f"{families}. {len(supported)} are supported, {sum(bool(r.holm) for r in supported)} of "
+        "them with Holm's correction over the decided claims of their chapter as well. By the "
+        f"resampled rates, {format_number(round(sum(rates), 2))} of the {len(rates)} supported "
+        "claims that have one would be expected to be so without the effect; of the "
+        f"{len(supported) - len(rates)} others no rate is known. "
+        f"{sum(bool(row.revised) for row in rows)} claims were revised after results were seen."
+    )
 
 
 def ledger_csv(rows: Iterable[Row]) -> str:
@@ -267,6 +308,7 @@ def _flat(row: Row | ControlRow) -> dict[str, object]:
     values = row.model_dump(exclude={"control"})
     if isinstance(row, Row):
         values["theorems"] = " ".join(row.theorems)
+        values["revised"] = _revised(row)
     values["interval_low"], values["interval_high"] = values.pop("interval") or (None, None)
     return values
 
@@ -277,9 +319,10 @@ def readme_table(rows: Iterable[Row]) -> str:
     for row in rows:
         if row.headline:
             statement = " ".join(row.statement.split()).replace("|", r"\|")
-            measured = format_interval(row.estimate, row.interval)
+            measured = format_interval(row.estimate, row.interval, row.side)
             if row.interval and row.interval_kind == "range":
                 measured += f", every one of n = {row.n_seeds}"
             verdict = f"{SHAPES[row.verdict]} {row.verdict}" + (" (stale)" if row.stale else "")
+            verdict += ", prediction excluded" if row.excluded else ""
             lines.append(f"| {row.id} | {statement} | {measured} | {row.profile} | {verdict} |")
     return "\n".join(lines)

@@ -115,14 +115,15 @@ class Page:
         """
         row = self.row(claim_id)
         control, ends = row.control, row.interval
-        self.glue(claim_id, format_interval(row.estimate, ends))
+        whole = format_interval(row.estimate, ends, row.side)
+        self.glue(claim_id, whole)
         fields = {
-            "estimate": format_number(row.estimate),
-            "interval": "—" if ends is None else f"[{', '.join(map(format_number, ends))}]",
+            "estimate": f"{row.side or ''} {format_number(row.estimate)}".strip(),
+            "interval": whole[max(whole.find("["), whole.find("(")) :],
             "verdict": row.verdict,
             "n": str(row.n_seeds),
             "rule": row.rule or "—",
-            "control": format_interval(control.estimate, control.interval),
+            "control": format_interval(control.estimate, control.interval, control.side),
             "control.outcome": control.outcome,
         }
         for name, text in fields.items():

@@ -36,6 +36,7 @@ from hierlearn.intervals import CONFIDENCE, Bound, Interval, IntervalError, Inte
 from hierlearn.records import groups_of
 
 __all__ = [
+    "DECIDED",
     "Claim",
     "ClaimError",
     "ControlRow",

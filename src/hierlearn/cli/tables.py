@@ -26,13 +26,15 @@ def claims_table(rows: Iterable[verdicts.Row]) -> str:
     lines = [
         [
             row.id,
-            row.verdict + (" (stale)" if row.stale else ""),
+            row.verdict
+            + (" (stale)" if row.stale else "")
+            + (", prediction excluded" if row.excluded else ""),
             row.expected + ("" if row.as_expected else " (!)"),
-            format_interval(row.estimate, row.interval),
+            format_interval(row.estimate, row.interval, row.side),
             cards.how(row.interval_kind, row.n_seeds) if row.interval else "—",
             row.rule or "—",
             f"{row.control.outcome}: "
-            + format_interval(row.control.estimate, row.control.interval),
+            + format_interval(row.control.estimate, row.control.interval, row.control.side),
             percent(row.false_positive_rate),
         ]
         for row in rows
@@ -90,7 +92,7 @@ def _verdict(row: verdicts.Row | None) -> str:
     if row is None:
         return "—"
     surprise = "" if row.as_expected else ", not as declared"
-    return f"{row.verdict}{surprise}: {format_interval(row.estimate, row.interval)}"
+    return f"{row.verdict}{surprise}: {format_interval(row.estimate, row.interval, row.side)}"
 
 
 def status_table(project: Project, store: RecordStore, profiles: Mapping[str, str]) -> str:
