@@ -6,7 +6,7 @@ figures and notebooks ask for it. The name is not part of what is recorded.
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, replace
 from functools import cache, cached_property
 from typing import Any, ClassVar, NamedTuple, Protocol, overload, runtime_checkable
@@ -316,8 +316,8 @@ PUSHED_SEEDS = 5000
 """What pushing adds to a seed: another start, other data."""
 
 
-def pushed(experiment: Experiment, times: int) -> Experiment:
-    """Return the same experiment at other seeds, with `times` the budget of each run.
+def pushed(experiment: Experiment, times: int, keys: Container[str]) -> Experiment:
+    """Return the experiment's runs of these keys at other seeds, with `times` the budget of each.
 
     A budget that is a tuple (when levels open) grows entry by entry; None and 0 stay.
     """
@@ -343,8 +343,10 @@ def pushed(experiment: Experiment, times: int) -> Experiment:
                     seed=run.seed + PUSHED_SEEDS,
                 )
                 for run in group.runs
+                if run.key in keys
             )
-            found.append(Group(runs, group.weight * (times if names else 1)))
+            if runs:
+                found.append(Group(runs))
         return found
 
     return replace(experiment, groups=groups, arms=arms)

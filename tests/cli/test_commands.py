@@ -13,7 +13,7 @@ pytestmark = pytest.mark.slow
 
 COMMANDS = (
     *("run", "compute", "build", "book", "claims", "status", "replay"),
-    *("freeze", "page"),
+    *("freeze", "page", "push"),
 )
 
 
@@ -75,7 +75,7 @@ def record_files(root: Path) -> dict[str, tuple[bytes, int]]:
         (["run", "--records", "README.md"], "valid: a folder"),
         (["run", "--records", ""], "valid: a folder"),
         (["run", "--records", "a\0b"], "valid: a folder"),
-        (["fly"], "compute, freeze, page, replay, run, status"),
+        (["fly"], "compute, freeze, page, push, replay, run, status"),
         (["freeze"], "--profile"),
         (["compute", "toys"], "valid experiments: toy"),
     ],

@@ -22,6 +22,7 @@ from hierlearn.engine.git import git
 from hierlearn.errors import RunError, UsageError
 from hierlearn.experiment import PROFILES, Experiment
 from hierlearn.records import Provenance, RecordStore, computed
+from hierlearn.sweeps import pushing
 
 # Not pages: the records are large, and caches and earlier products do not belong to a source.
 LEFT_OUT = {"records", "generated", "__pycache__", ".ipynb_checkpoints"}
@@ -149,6 +150,7 @@ def write_fragments(project: Project, experiments: dict[str, Experiment]) -> Non
     rows = verdicts.evaluate_all(every, store, profiles, experiments)
     write_text(target / "verdicts.md", cards.readme_table(rows) + "\n")
     write_text(target / "theorems.json", theorem_lines(rows))
+    write_text(target / "pushed.md", cards.pushed_table(pushing.read(project.pushed)) + "\n")
     is_frozen = store.folder.resolve() == project.frozen_records.resolve()
     frozen = store if is_frozen else RecordStore(project.frozen_records)
     stores = [store] if is_frozen or not project.frozen_records.is_dir() else [store, frozen]

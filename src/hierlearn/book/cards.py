@@ -16,6 +16,7 @@ from hierlearn.claims.resampling import N_RESAMPLES, SEED
 from hierlearn.claims.verdicts import DECIDED, ControlRow, Row
 from hierlearn.experiment import PROFILES
 from hierlearn.formatting import format_interval, format_number, percent
+from hierlearn.sweeps.pushing import Pushed
 
 SHAPES = {
     "supported": "●",
@@ -311,6 +312,27 @@ def _flat(row: Row | ControlRow) -> dict[str, object]:
         values["revised"] = _revised(row)
     values["interval_low"], values["interval_high"] = values.pop("interval") or (None, None)
     return values
+
+
+def pushed_table(found: Sequence[Pushed]) -> str:
+    """Return what pushing gave as a Markdown table: one line a claim, what changed marked."""
+    if not found:
+        return "No claim has been pushed yet."
+    lines = ["| Claim | Budget | Before | After | Why |", "|---|---|---|---|---|"]
+    for one in found:
+        link = f"[{one.id}]({one.chapter}.ipynb#{one.id})"
+        before = f"{SHAPES[one.verdict_before]} {one.verdict_before}: {one.before}"
+        after = f"{SHAPES[one.verdict_after]} {one.verdict_after}: {one.after}"
+        after = after if one.held else f"**{after}**"
+        reason = one.reason or ""
+        lines.append(f"| {link}, {one.profile} | {one.budget} | {before} | {after} | {reason} |")
+    held = sum(one.held for one in found)
+    machines = "; ".join(dict.fromkeys(one.hardware for one in found))
+    last = max(one.finished for one in found)[:10]
+    text = (
+        f"{held} of {len(found)} claims keep their verdict. Computed on {machines}, until {last}."
+    )
+    return "\n".join([text, "", *lines])
 
 
 def readme_table(rows: Iterable[Row]) -> str:

@@ -54,6 +54,11 @@ class Project:
         return self.root / "_build" / "pilots"
 
     @property
+    def pushed(self) -> Path:
+        """What pushing the claims gave, as committed: a JSON list of `Pushed`."""
+        return self.book / "pushed.json"
+
+    @property
     def stage(self) -> Path:
         """What the site is built from: configuration, text and executed notebooks."""
         return self.root / "_build" / "stage"

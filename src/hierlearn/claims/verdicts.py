@@ -15,7 +15,7 @@ read the same runs.
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from scipy import stats
@@ -335,16 +335,24 @@ _DECLARED = (
 
 
 def evaluate(claim: Claim, evidence: Evidence) -> Row:
-    """Return the row of `judged`, by itself: what depends on other claims is left out."""
-    return judged(claim, evidence)[0]
+    """Return the row of `judged`; what depends on other claims is left out."""
+    return judged(claim, evidence).row
 
 
-def judged(claim: Claim, evidence: Evidence) -> tuple[Row, frozenset[Place]]:
+class Judged(NamedTuple):
+    """A claim's row, and the runs that its statistic and its control read."""
+
+    row: Row
+    runs: frozenset[Place]
+    control_runs: frozenset[Place]
+
+
+def judged(claim: Claim, evidence: Evidence) -> Judged:
     """Return the claim's row: its interval, control and verdict at the profile of `evidence`.
 
     A stale row shows its verdict but never counts as expected. Where records are missing the claim
     is not run, and says which; a value that is not finite, or not positive under "log-t", makes it
-    inconclusive. Beside it come the runs that its statistic read.
+    inconclusive. Beside it come the runs that were read.
     """
     profile, rule = evidence.profile, claim.rule_at(evidence.profile)
     main = claim.statistic.experiment
@@ -359,7 +367,7 @@ def judged(claim: Claim, evidence: Evidence) -> tuple[Row, frozenset[Place]]:
         reading, reason = None, str(missing)
     control = _control_row(claim, profile, without)
     if reading is not None:
-        read = reading.runs | (without.runs if without else frozenset())
+        read = reading.runs.union(without.runs if without else ())
         unfinished = evidence.unfinished(read) if claim.needs else 0
         verdict, reason = _decide(reading, control, unfinished)
     names = [main] if reading else []
@@ -387,7 +395,8 @@ def judged(claim: Claim, evidence: Evidence) -> tuple[Row, frozenset[Place]]:
     }
     declared = {name: getattr(claim, name) for name in _DECLARED}
     row = Row.model_validate(declared | found | _provenance(names, evidence))
-    return row, reading.runs if reading else frozenset()
+    runs = [one.runs if one else frozenset() for one in (reading, without)]
+    return Judged(row, *runs)
 
 
 def _excludes(reading: _Reading | None, predicted: float | str) -> bool:
@@ -411,7 +420,7 @@ def evaluate_all(
         profiles = dict.fromkeys((claim.chapter for claim in claims), profiles) or {"": profiles}
     of = {name: Evidence(store, name, experiments) for name in set(profiles.values())}
     found = [judged(claim, of[profiles[claim.chapter]]) for claim in claims]
-    return with_families(with_holm([row for row, _ in found]), [runs for _, runs in found])
+    return with_families(with_holm([one.row for one in found]), [one.runs for one in found])
 
 
 DECIDED = ("supported", "refuted", "inconclusive")

@@ -30,7 +30,7 @@ from hierlearn.experiment import PROFILES
 from hierlearn.formatting import say
 from hierlearn.records import RecordError, RecordStore, finish, freeze
 from hierlearn.registry import EXPERIMENTS
-from hierlearn.sweeps import costs, replay, sweep
+from hierlearn.sweeps import costs, pushing, replay, sweep
 from hierlearn.sweeps.executors import ExecutorError
 
 USAGE = (UsageError, devices.DeviceError)
@@ -292,6 +292,61 @@ def replay_records(
         problems += [f"{one.unit}: {one.problem}" for one in replayed if one.outcome == "agrees"]
     if problems:
         raise RunError("not the same:\n  " + "\n  ".join(problems))
+
+
+@cli.command(name="push")
+@options("names", "profile", "device", "records", *WHERE)
+@click.option("--sample", type=click.IntRange(min=1), help="Claims, at random; default: all.")
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Draws another sample.",
+)
+@click.option(
+    "--times",
+    type=click.IntRange(min=1),
+    default=8,
+    show_default=True,
+    help="What multiplies the budget of each run.",
+)
+@click.option("--below", type=click.FloatRange(min=0), help="Only claims of so few CPU seconds.")
+@click.option("--headline", is_flag=True, help="Only headline claims.")
+@click.option("--publish", is_flag=True, help="Write what came out into book/pushed.json.")
+def push_claims(
+    names: tuple[str, ...],
+    profile: str | None,
+    device: str,
+    records: str | None,
+    sample: int | None,
+    seed: int,
+    times: int,
+    below: float | None,
+    headline: bool,
+    publish: bool,
+    **where: Any,
+) -> None:
+    """Train the runs of decided claims longer, from other starts; exit 1 when a verdict changes.
+
+    The longer runs are kept beside the pilots', in _build/pilots.
+    """
+    project = find_project()
+    store = readable_store(project, records)
+    claims = wanted_claims(project, names, load_claims(project))
+    claims = [claim for claim in claims if claim.headline or not headline]
+    profile = profile or DEFAULT_PROFILE
+    evidence = verdicts.Evidence(store, profile, EXPERIMENTS)
+    chosen = pushing.choose(claims, evidence, store, times=times, n=sample, seed=seed, below=below)
+    say(f"pushing {', '.join(one.claim.id for one in chosen) or 'no claim'}")
+    with executor_for(device, **where) as executor:
+        into = store_at(project, None, pilots=True)
+        found = pushing.push(chosen, evidence, store, into=into, executor=executor)
+    click.echo(tables.pushed_table(found))
+    if publish:
+        pushing.write(project.pushed, found)
+    if changed := [one.id for one in found if not one.held]:
+        raise RunError(f"other verdicts: {', '.join(changed)}")
 
 
 def _update_readme(project: Project) -> None:

@@ -126,13 +126,21 @@ def at_seeds(experiments: Mapping[str, Experiment], seeds: range | None) -> dict
 
 
 def wanted_claims(project: Project, names: Sequence[str], every: Sequence[Claim]) -> list[Claim]:
-    """Return the claims of these chapters, and those that read these experiments; all without."""
+    """Return the claims named by id, of these chapters, or reading these experiments; else all."""
     experiments = {name for name in names if name in EXPERIMENTS}
+    ids = {claim.id for claim in every} & set(names)
     try:
-        chapters = {project.find_notebook(name) for name in names if name not in experiments}
+        chapters = {project.find_notebook(name) for name in set(names) - experiments - ids}
     except UsageError as error:
-        raise UsageError(f"{error}; valid experiments: {', '.join(EXPERIMENTS)}") from error
-    return [c for c in every if not names or c.chapter in chapters or experiments & c.reads]
+        raise UsageError(
+            f"{error}; valid experiments: {', '.join(EXPERIMENTS)}; valid claims: "
+            "those of book/claims"
+        ) from error
+    return [
+        claim
+        for claim in every
+        if not names or claim.id in ids or claim.chapter in chapters or experiments & claim.reads
+    ]
 
 
 def readable_store(project: Project, folder: str | None) -> RecordStore:

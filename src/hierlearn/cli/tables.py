@@ -13,6 +13,7 @@ from hierlearn.formatting import format_interval, percent
 from hierlearn.records import RecordStore
 from hierlearn.registry import EXPERIMENTS
 from hierlearn.sweeps import costs
+from hierlearn.sweeps.pushing import Pushed
 from hierlearn.sweeps.replay import Replayed
 
 ROWS = TypeAdapter(list[verdicts.Row])
@@ -59,6 +60,16 @@ def replay_table(replayed: Sequence[Replayed]) -> str:
     counts = Counter(one.outcome for one in replayed)
     counted = ", ".join(f"{counts[outcome]} {words[outcome]}" for outcome in counts)
     return columns(lines) + f"\n{len(replayed)} groups replayed: {counted or 'none'}"
+
+
+def pushed_table(found: Sequence[Pushed]) -> str:
+    """Return one line a pushed claim: verdict and interval before and after."""
+    lines = [["claim", "budget", "before", "", "after", "", "why"]]
+    for one in found:
+        after = one.verdict_after + ("" if one.held else " (!)")
+        before = [one.verdict_before, one.before]
+        lines.append([one.id, one.budget, *before, after, one.after, one.reason or ""])
+    return columns(lines)
 
 
 def read_rows(text: str) -> list[verdicts.Row]:
