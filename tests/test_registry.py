@@ -49,3 +49,27 @@ def test_every_statistic_is_read_by_a_claim_a_figure_or_a_chapter():
         if (name, statistic) not in read and statistic not in named
     ]
     assert not unread
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_every_experiment_declares_its_budget_or_why_it_has_none(name):
+    one = EXPERIMENTS[name]
+    if isinstance(one.budget, str):
+        assert len(one.budget.split()) > 2, "a reason, not a word"
+        return
+    assert one.budget
+    for profile in PROFILES:
+        for config in every(one.arms(profile)):
+            values = [getattr(config, field) for field in one.budget]
+            assert any(isinstance(v, int) and v > 0 for v in values), (name, config)
+
+
+def test_a_chapter_decides_few_claims_and_the_front_table_fewer():
+    files = sorted((ROOT / "book/claims").glob("*.yml"))
+    headlines = 0
+    for path in files:
+        entries = yaml.safe_load(path.read_text(encoding="utf-8"))
+        decided = [one for one in entries if set(one["rules"].values()) != {"report"}]
+        assert len(decided) <= (14 if path.stem in ("01", "04") else 10), path.name
+        headlines += sum(one.get("headline", False) for one in entries)
+    assert headlines <= 10
