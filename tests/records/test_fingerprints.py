@@ -104,6 +104,24 @@ def test_a_change_of_what_is_reached_counts(book, name, text):
     assert book(**{name: text}) != book()
 
 
+def importing(line, used):
+    return f"{line}\n\ndef measure(group, device):\n    return {used}(group)\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "used", "same"),
+    [
+        ("import math", "math.sin", True),
+        ("from math import sin as act", "act", True),
+        ("from math import cos as act", "act", False),
+        ("import cmath as math", "math.sin", False),
+    ],
+)
+def test_what_another_package_defines_counts_by_its_full_name(book, line, used, same):
+    plain = book(**{"one.py": importing("from math import sin", "sin")})
+    assert (book(**{"one.py": importing(line, used)}) == plain) is same
+
+
 def test_the_definitions_reached_are_those_that_are_named(book):
     book()
     found = {

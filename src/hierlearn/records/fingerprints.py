@@ -2,8 +2,9 @@
 
 It covers the definitions that `measure` reaches by name, wherever they stand: functions, classes
 and module variables, of hierlearn and of the package of `measure`. Names of modules and of the
-definitions themselves, imports, annotations of functions, comments, docstrings and layout do not
-count, so that code may be moved, split and renamed; any other change of what is reached does count.
+definitions themselves, the form of imports, annotations of functions, comments, docstrings and
+layout do not count, so that code may be moved, split and renamed; any other change of what is
+reached does count. What comes from other packages counts by its full name, whatever it is called.
 It is the same for every Python version that reads the code as the same syntax tree.
 """
 
@@ -222,7 +223,10 @@ class _Statement:
         return field == "returns" or (node is self.node and field == "name")
 
     def _named(self, node: ast.Name | ast.Attribute) -> list[Part]:
-        """Return the definition that a name or a chain of attributes begins with, and the rest."""
+        """Return the definition that a name or a chain of attributes begins with, and the rest.
+
+        Of what another package defines that is its full name, with the rest in it.
+        """
         rest: list[str] = []
         base: ast.expr = node
         while isinstance(base, ast.Attribute):
@@ -231,14 +235,15 @@ class _Statement:
         if not isinstance(base, ast.Name) or isinstance(node.ctx, ast.Store):
             return []
         found = self._looked_up(base.id)
+        if found is None:
+            outside = self._outside(base.id)
+            return [".".join([outside, *reversed(rest)])] if outside else []
         while isinstance(found, str) and rest:
             inner = self.module.find(f"{found}.{rest[-1]}")
             if inner is None:
                 break
             found = inner
             rest.pop()
-        if found is None:
-            return []
         what = Definition(found) if isinstance(found, str) else found
         return [what, *(f".{name}" for name in reversed(rest))]
 
@@ -248,6 +253,12 @@ class _Statement:
         if name in self.module.statements:
             return Definition(self.module.name, name)
         return self.module.find(self.imports[name]) if name in self.imports else None
+
+    def _outside(self, name: str) -> str | None:
+        """Return the full name of what an import brings from elsewhere."""
+        if name in self.module.statements or name not in self.names | self.own_imports:
+            return None
+        return self.imports.get(name)
 
 
 @cache
