@@ -3,9 +3,7 @@
 from hierlearn.ball import experiments as ball_indicator
 from hierlearn.cube import experiments as kernel_lower_bounds
 from hierlearn.experiment import Experiment
-from hierlearn.grammar import chaining, rescue
 from hierlearn.grammar import experiments as random_hierarchy
-from hierlearn.grammar import layerwise as hierarchy_layers
 from hierlearn.quadratic.backward_correction import experiments as backward_correction
 from hierlearn.quadratic.backward_correction import labels as classification
 from hierlearn.quadratic.backward_correction import samples as sample_complexity
@@ -17,7 +15,7 @@ _MODULES = (
     *(backward_correction, sample_complexity, classification),
     kernel_lower_bounds,
     *(layerwise, layerwise_limits),
-    *(random_hierarchy, hierarchy_layers, rescue, chaining),
+    random_hierarchy,
     ball_indicator,
     simpler_algorithms,
 )

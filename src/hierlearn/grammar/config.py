@@ -10,8 +10,8 @@ from hierlearn.engine.seeds import stream
 from hierlearn.experiment import Config
 from hierlearn.grammar.dials import DialedHierarchy
 
-LEARNERS = ("cnn", "fcn1", "fcn3", "clustered", "ridge", "kernel")
-CONTROLS = ("none", "shuffled labels", "random lower layers", "parsed tokens", "permuted positions")
+LEARNERS = ("cnn", "fcn1", "fcn3", "clustered", "ridge")
+CONTROLS = ("none", "shuffled labels", "random lower layers", "permuted positions")
 
 
 @dataclass(frozen=True)
@@ -22,18 +22,15 @@ class HierarchyConfig(Config):
         vocab_size, n_classes, n_synonyms, n_levels: v, $n_c$, m, L of the grammar.
         n_samples: P, different training strings.
         learner: "cnn", the deep network matched to the tree; "fcn1", "fcn3", fully connected with
-            one or three hidden layers; "clustered", "ridge", layerwise without gradients; "kernel",
-            ridge regression with the tangent kernel of a two-layer network.
+            one or three hidden layers; "clustered", "ridge", layerwise without gradients.
         dial, t: what is changed about the grammar, see `grammar.dials`.
         control: what is done to the data or the learner.
         width: channels h.
         n_steps: cap on the steps of end-to-end training, or of the last stage.
         lower_steps: cap of each lower stage of layerwise training; 0 trains end to end.
         window: how many of the newest layers a stage trains; 1 is plain layerwise training.
-        last_window: the same for the last stage, 0 for `window`.
         after: what follows layerwise training: "none"; "thaw", all layers with the same head;
             "go on", the last layer only. Both have `after_steps` as their cap.
-        tolerance: smoothed batch loss at which a run stops; 0 never stops it after a thaw.
         n_test: test strings, different from the training strings.
         trace: steps between the points of the curve of the last fit, 0 for no curve.
     """
@@ -51,10 +48,8 @@ class HierarchyConfig(Config):
     n_steps: int = 2000
     lower_steps: int = 0
     window: int = 1
-    last_window: int = 0
     after: str = "none"
     after_steps: int = 0
-    tolerance: float = 1e-3
     n_test: int = 2000
     trace: int = 0
 
@@ -76,9 +71,8 @@ class HierarchyConfig(Config):
         """What the runs of one group must share: network and schedule."""
         return (
             self.vocab_size, self.n_classes, self.n_levels, self.learner, self.width, self.n_steps,
-            self.lower_steps, self.window, self.last_window, self.after, self.after_steps,
-            self.tolerance, self.n_test, self.trace,
-            self.control in ("random lower layers", "parsed tokens"),
+            self.lower_steps, self.window, self.after, self.after_steps, self.n_test, self.trace,
+            self.control == "random lower layers",
         )  # fmt: skip
 
     def seconds(self, n_runs: int) -> float:
@@ -103,33 +97,24 @@ class Problem:
 def draw_problem(config: HierarchyConfig, seed: int) -> Problem:
     """Draw grammar, test and training data of one run; all of them depend on `seed` only.
 
-    Test and training strings are different strings, except with the dial "leak".
+    Test and training strings are different strings.
     """
     law = DialedHierarchy.draw(
         seed, vocab_size=config.vocab_size, n_classes=config.n_classes,
         n_synonyms=config.n_synonyms, n_levels=config.n_levels, dial=config.dial, t=config.t,
     )  # fmt: skip
-    generator = stream("hierarchy data", seed)
     n_test = config.n_test
-    if config.dial == "leak":
-        test, test_labels = law.sample_distinct(n_test, generator, testing=True)
-        train, labels = law.sample_distinct(config.n_samples, generator)
-    else:
-        strings, both = law.sample_distinct(n_test + config.n_samples, generator)
-        test, test_labels, train, labels = (
-            strings[:n_test], both[:n_test], strings[n_test:], both[n_test:],
-        )  # fmt: skip
+    strings, both = law.sample_distinct(
+        n_test + config.n_samples, stream("hierarchy data", seed)
+    )  # fmt: skip
+    test, train, labels = strings[:n_test], strings[n_test:], both[n_test:]
     if config.control == "shuffled labels":
         labels = labels[torch.randperm(len(labels), generator=stream("label order", seed))]
     seen = test
     if config.control == "permuted positions":
         order = torch.randperm(test.shape[1], generator=stream("position order", seed))
         train, seen = train[:, order], test[:, order]
-    elif config.control == "parsed tokens":
-        level = config.n_levels - 1
-        train = law.grammar.symbols_at(train, level=level).to(torch.uint8)
-        seen = law.grammar.symbols_at(test, level=level).to(torch.uint8)
-    return Problem(law, train, labels, seen, test_labels, test)
+    return Problem(law, train, labels, seen, both[:n_test], test)
 
 
 def over_chance(wrong: float, n_classes: int) -> float:

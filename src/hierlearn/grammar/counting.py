@@ -1,15 +1,17 @@
 r"""Layerwise learners without gradient descent: clustering and ridge regression, level by level.
 
-Both use only label counts of patches, in the style of the layerwise learner of Ren et al. (COLT
-2026) and of Cagnetta et al., appendix D; the exact algorithms of the papers were not at hand.
+Both use only label counts of patches. Clustering follows Cagnetta et al., appendix D. Ridge
+regression is in the style of the layerwise learner of Ren et al. (COLT 2026, Eqs. 1-3), from which
+it differs in five points: all positions instead of the first patch; centred targets; unit norm
+instead of normalized sums; a fixed bandwidth and $\lambda=10^{-3}P$ instead of $\sigma\propto\rho$
+and $1/(mV)$; one data set instead of a fresh one at every stage.
 """
 
 import torch
 from jaxtyping import Float, Int64, Integer
 from torch import Tensor
 
-from hierlearn.engine.doors import at_least, check_indices, checked, positive
-from hierlearn.engine.kernels import neural_tangent
+from hierlearn.engine.doors import at_least, check_indices, checked
 from hierlearn.grammar.measures import label_counts
 
 RESTARTS, ITERATIONS = 60, 30
@@ -170,38 +172,3 @@ def _solve(
             weights = torch.linalg.solve(gram, (phi.T @ target).double()).to(phi)
         outputs.append(features @ weights)
     return outputs
-
-
-@checked
-def predict_by_tangent_kernel(
-    train: Integer[Tensor, "n dim"],
-    labels: Int64[Tensor, "n"],
-    test: Integer[Tensor, "test dim"],
-    *,
-    vocab_size: int,
-    n_classes: int,
-    ridge: float = 1e-4,
-) -> Int64[Tensor, "test"]:
-    r"""Predict by ridge regression with the tangent kernel of an infinitely wide two-layer net.
-
-    $u=\langle x,x'\rangle/d$ on one-hot strings, $K=u\kappa_0(u)+\kappa_1(u)$ with
-    $\kappa_0=(\pi-\arccos u)/\pi$ and $\kappa_1=(u(\pi-\arccos u)+\sqrt{1-u^2})/\pi$ (arc-cosine
-    kernels of ReLU); targets are one-hot labels less $1/n_c$.
-    """
-    check_indices(vocab_size, train=train, test=test)
-    check_indices(n_classes, labels=labels)
-    positive(ridge=ridge)
-    one_hot = torch.nn.functional.one_hot(train.long(), vocab_size).flatten(1).float()
-    gram = _tangent_kernel(one_hot, one_hot, train.shape[1])
-    gram.diagonal().add_(ridge)
-    target = torch.nn.functional.one_hot(labels, n_classes).float() - 1 / n_classes
-    weights = torch.cholesky_solve(target, torch.linalg.cholesky(gram))
-    test_hot = torch.nn.functional.one_hot(test.long(), vocab_size).flatten(1).float()
-    return (_tangent_kernel(test_hot, one_hot, train.shape[1]) @ weights).argmax(1)
-
-
-def _tangent_kernel(x: Tensor, z: Tensor, dim: int) -> Tensor:
-    # u takes the values 0, 1/d, ..., 1 only: a table of d + 1 entries holds the whole kernel.
-    u = torch.arange(dim + 1, dtype=torch.float64) / dim
-    table = 2 * neural_tangent(1)(u)
-    return table.float()[(x @ z.T).round().int()]

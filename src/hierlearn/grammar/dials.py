@@ -1,9 +1,10 @@
 r"""Random Hierarchy Models with one condition of the chaining argument taken away by degrees.
 
-Ren et al. (COLT 2026) ask that (i) the label is correlated with the parts of the input, (ii) what
-reaches a part is clean: given its parent symbol it is independent of label and rest, (iii) parts
-are identifiable by their label statistics. Each dial here breaks one of them as t goes from 0,
-which is exactly the Random Hierarchy Model, to 1. The dials are ours; the paper has none.
+Ren et al. (COLT 2026, Informal Principle 2) name three conditions, which are together sufficient:
+(i) the label is correlated with the parts of the input, (ii) what reaches a part is clean: given
+its parent symbol it is independent of label and rest, (iii) parts are identifiable by their label
+statistics. Each dial here breaks one of them as t goes from 0, which is exactly the Random
+Hierarchy Model, to 1. The dials are ours; the paper has none.
 """
 
 from dataclasses import dataclass
@@ -21,16 +22,12 @@ DIALS = {
     "none": "the Random Hierarchy Model",
     "corr": "(i) top rules from a Latin square: y is independent of either half of the input",
     "corrall": "(i) the same at every level",
-    "ident": "(iii) pairs of symbols share their label statistics at level 2",
     "ident4": "(iii) fours of symbols share their label statistics at level 2",
     "hint": "(ii) lowest rule choices lean towards the parity of the label",
     "shared": "null: lowest rule choices lean towards a fair latent bit",
     "skip": "(ii) the first patch's rule shifts the label past the hierarchy",
-    "skipxor": "(ii), (iii) the first two patches' rules shift it together",
-    "leak": "(ii) in training only: lowest rule choices follow the label",
     "xor": "(iii) two top classes differ by a parity that no patch shows",
 }
-_SKIPPED = ("skip", "skipxor")
 
 
 @checked
@@ -42,7 +39,7 @@ class DialedHierarchy:
         grammar: the rules.
         dial: a key of `DIALS`.
         t: how far it is turned, in [0, 1].
-        marks: for "skip" and "skipxor" the marked level-1 rules, `[symbol, synonym]`.
+        marks: for "skip" the marked level-1 rules, `[symbol, synonym]`.
     """
 
     grammar: RandomHierarchy
@@ -51,16 +48,13 @@ class DialedHierarchy:
     marks: Bool[Tensor, "symbol synonym"] | None = None
 
     def __post_init__(self) -> None:
-        if self.dial not in DIALS:
-            raise ValueError(f"unknown dial {self.dial!r}; valid: {', '.join(DIALS)}")
-        if not 0 <= self.t <= 1:
-            raise ValueError(f"t must lie in [0, 1]; got {self.t}")
+        _check_turn(self.dial, self.t)
         wanted = (self.grammar.vocab_size, self.grammar.synonyms[-1])
         marks = None if self.marks is None else tuple(self.marks.shape)
-        if marks != (wanted if self.dial in _SKIPPED else None):
+        if marks != (wanted if self.dial == "skip" else None):
             raise ValueError(
-                f"marks must be {wanted} for {' and '.join(_SKIPPED)} and None for other dials; "
-                f"got {marks} for {self.dial!r}"
+                f"marks must be {wanted} for 'skip' and None for other dials; got {marks} for "
+                f"{self.dial!r}"
             )
 
     @classmethod
@@ -82,50 +76,34 @@ class DialedHierarchy:
             ValueError: for an unknown dial, t outside [0, 1], or parameters that the model or the
                 dial does not allow.
         """
-        if dial not in DIALS:
-            raise ValueError(f"unknown dial {dial!r}; valid: {', '.join(DIALS)}")
-        if not 0 <= t <= 1:
-            raise ValueError(f"t must lie in [0, 1]; got {t}")
+        _check_turn(dial, t)
         v, m = vocab_size, n_synonyms
         check_parameters(v, n_classes, 1 if dial == "corr" else m, n_levels, 2)
         _check_dial(dial, v, n_classes, m, n_levels)
         generator = stream("hierarchy rules", seed)
-        levels = range(n_levels, 0, -1)
         rules = []
-        for level in levels:
+        for level in range(n_levels, 0, -1):
             top = level == n_levels
             parents, own = n_classes if top else v, v if top and dial == "corr" else m
             check_parameters(v, parents, own, 1, 2)
-            table = None
-            if (dial == "corr" and top) or dial == "corrall":
-                table = latin_table(v, parents, generator)
-            elif dial in ("ident", "ident4") and level == 2:
-                table = twin_table(v, parents, own, 2 if dial == "ident" else 4, generator)
-            elif dial == "xor" and top:
-                rules.append(parity_rules(v, n_classes, m, generator))
+            if top and dial == "xor":
+                rules.append(parity_rules(v, parents, own, generator))
                 continue
-            if table is None:
+            if dial == "corrall" or top and dial == "corr":
+                table = latin_table(v, parents, generator)
+            elif dial == "ident4" and level == 2:
+                table = twin_table(v, parents, own, TWINS, generator)
+            else:
                 table = plain_table(v, parents, own, generator)
             rules.append(_rules_of(blur(table, 1 - t, generator), parents, own))
-        marks = _marks(v, m, t, generator) if dial in _SKIPPED else None
+        marks = _marks(v, m, t, generator) if dial == "skip" else None
         return cls(RandomHierarchy(tuple(rules), v), dial, t, marks)
 
     @checked
-    def sample_distinct(
-        self, n: int, generator: torch.Generator, *, testing: bool = False
-    ) -> tuple[Tensor, Tensor]:
-        """Draw n different strings with their labels.
-
-        The dial "leak" counts only where not `testing`; at t = 1 it leaves so few strings that they
-        are drawn with repetition.
-        """
+    def sample_distinct(self, n: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Draw n different strings with their labels."""
         at_least(0, n=n)
-        leaks = self.dial == "leak" and self.t > 0 and not testing
-        if leaks:
-            strings = self._tilted(n, generator)
-            return strings, self.labels(strings)
-        tilted = self.dial in ("hint", "shared") and self.t > 0
-        if not tilted:
+        if self.dial not in ("hint", "shared") or not self.t:
             strings, _ = self.grammar.sample_distinct(n, generator)
             return strings, self.labels(strings)
         strings = torch.empty(0, self.grammar.dim, dtype=torch.uint8)
@@ -143,15 +121,12 @@ class DialedHierarchy:
 
     @checked
     def labels(self, strings: UInt8[Tensor, "n dim"]) -> Int64[Tensor, "n"]:
-        """Return the labels of grammatical strings: the root, shifted by the marks if any."""
+        """Return the labels of grammatical strings: the root, shifted by the first mark if any."""
         root, choices = self.grammar.parse(strings)
         if self.marks is None:
             return root
-        symbols = self.grammar.symbols_at(strings, level=1)[:, :2]
-        mark = self.marks[symbols, choices[-1][:, :2]].long()
-        n = self.grammar.n_classes
-        shift = mark[:, 0] if self.dial == "skip" else n // 2 * (mark[:, 0] ^ mark[:, 1])
-        return (root + shift) % n
+        first = self.grammar.symbols_at(strings, level=1)[:, 0]
+        return (root + self.marks[first, choices[-1][:, 0]].long()) % self.grammar.n_classes
 
     def _tilted(self, n: int, generator: torch.Generator) -> Tensor:
         grammar = self.grammar
@@ -162,33 +137,39 @@ class DialedHierarchy:
         ]
         lowest, m = choices[-1], grammar.synonyms[-1]
         coin = torch.rand(lowest.shape, generator=generator)
-        if self.dial == "leak":
-            followed = (labels[:, None] + torch.arange(lowest.shape[1])) % m
-            choices[-1] = torch.where(coin < self.t, followed, lowest)
-        else:
-            bit = labels % 2
-            if self.dial == "shared":
-                bit = torch.randint(2, (n,), generator=generator)
-            half = torch.where(coin < (1 + self.t) / 2, bit[:, None], 1 - bit[:, None])
-            choices[-1] = half * (m // 2) + lowest % (m // 2)
+        bit = labels % 2
+        if self.dial == "shared":
+            bit = torch.randint(2, (n,), generator=generator)
+        half = torch.where(coin < (1 + self.t) / 2, bit[:, None], 1 - bit[:, None])
+        choices[-1] = half * (m // 2) + lowest % (m // 2)
         return grammar.derive(labels, choices)
 
 
+TWINS = 4
+"""How many symbols share their label statistics in "ident4"."""
+
+
+def _check_turn(dial: str, t: float) -> None:
+    if dial not in DIALS:
+        raise ValueError(f"unknown dial {dial!r}; valid: {', '.join(DIALS)}")
+    if not 0 <= t <= 1:
+        raise ValueError(f"t must lie in [0, 1]; got {t}")
+
+
 def _check_dial(dial: str, v: int, n_classes: int, m: int, n_levels: int) -> None:
-    base = {"ident": 2, "ident4": 4}.get(dial)
+    parents = n_classes if n_levels == 2 else v
     required = {
         "corr": (n_classes <= v, "n_classes <= vocab_size"),
         "corrall": (m == v == n_classes, "n_synonyms == vocab_size == n_classes"),
+        "ident4": (
+            n_levels > 1 and not (m % TWINS or v % TWINS or parents % TWINS),
+            f"symbols, classes and n_synonyms in multiples of {TWINS}, and at least two levels",
+        ),
         "hint": (m % 2 == 0, "an even n_synonyms"),
         "shared": (m % 2 == 0, "an even n_synonyms"),
-        "skipxor": (n_classes % 2 == 0, "an even n_classes"),
         "xor": (v % 2 == m % 2 == n_classes % 2 == 0, "even vocab_size, n_synonyms and n_classes"),
     }
     holds, need = required.get(dial, (True, ""))
-    parents = n_classes if n_levels == 2 else v
-    if base and (m % base or v % base or parents % base or n_levels < 2):
-        need = f"symbols, classes and n_synonyms in multiples of {base}, and at least two levels"
-        holds = False
     if not holds:
         given = (
             f"vocab_size = {v}, n_classes = {n_classes}, n_synonyms = {m}, n_levels = {n_levels}"

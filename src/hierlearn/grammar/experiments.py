@@ -1,28 +1,33 @@
-"""Chapter 4: sample sizes of deep, layerwise and shallow learners on Random Hierarchy Models.
+"""Chapter 4: who learns Random Hierarchy Models, from how many examples, and without what.
 
-A configuration is named by $(v,n_c,m,L)$; sample sizes are multiples of $P_0=n_cm^L$.
+A grammar is named by $(v,n_c,m,L)$; sample sizes are multiples of $P_0=n_cm^L$. The dials are those
+of `grammar.dials`.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from hierlearn.experiment import Arms, Experiment, Group, Runs, every, together
+import numpy as np
+
+from hierlearn.experiment import Arms, Experiment, Group, Runs, every
 from hierlearn.grammar.config import HierarchyConfig
-from hierlearn.grammar.grouping import measure_grouping
-from hierlearn.grammar.signals import measure_detectability, measure_exactness
+from hierlearn.grammar.runs import measure_closed_form, measure_counts, measure_networks
+from hierlearn.intervals import Bound
 from hierlearn.statistics import (
     Arm,
     Statistic,
     Value,
+    at_least,
+    at_most,
+    difference,
     each,
-    exponent,
     geometric_mean,
     mean,
     needed,
     number,
-    runs_of,
+    ratio,
 )
 
 CHAPTER = "04_random_hierarchy"
@@ -30,11 +35,15 @@ Parameters = tuple[int, int, int, int]
 
 SEEDS = {"smoke": range(4), "laptop": range(8), "paper": range(8)}
 FEWER = {"smoke": range(3), "laptop": range(5), "paper": range(8)}
-SMALL, MAIN = (4, 4, 4, 3), (8, 8, 4, 3)
-
+SMALL, MAIN, TALL, THIN = (4, 4, 4, 3), (8, 8, 4, 3), (8, 8, 4, 4), (8, 8, 2, 4)
 
 LEVEL, FLOOR = 0.1, 1e-4
 """The error that a sample size is asked for, and what errors are raised to before."""
+
+N_STEPS = 6000
+"""A cap that hardly any end-to-end run reaches: training ends at its tolerance."""
+TRAINED = ("n_steps", "lower_steps", "after_steps")
+"""The budget of a trained run."""
 
 
 def sized(
@@ -45,20 +54,13 @@ def sized(
     return [replace(base, n_samples=round(f * base.scale)) for f in multiples]
 
 
-def at(multiple: float, configs: Iterable[HierarchyConfig]) -> list[HierarchyConfig]:
-    """Return those at a multiple of P_0."""
-    return [one for one in configs if one.n_samples == round(multiple * one.scale)]
-
-
-def scale_of(config: HierarchyConfig) -> float:
-    """Return P_0."""
-    return float(config.scale)
-
-
-def strings_of(config: HierarchyConfig) -> float:
-    """Return the number of grammatical strings."""
-    _, n_classes, m, depth = config.parameters
-    return float(n_classes * m ** (2**depth - 1))
+def grouped(
+    name: str, arms: Arms, seeds: Mapping[str, Iterable[int]]
+) -> list[Group]:  # fmt: skip
+    """Return a group for each of these arms that the profile has."""
+    return [
+        Group.of(name, every(arms, arm), tuple(own)) for arm, own in seeds.items() if arm in arms
+    ]
 
 
 error = number("error")
@@ -70,133 +72,109 @@ def sensitivity_of(layer: int, level: int, *path: str) -> Value:
     return number(*(path or ("sensitivity",)), layer - 1, level - 1)
 
 
+def floored(value: Value) -> Value:
+    """Raise an error to half a test string, a bound there, so that ratios exist."""
+
+    def floor(config: HierarchyConfig, measurement: dict[str, Any]) -> float:
+        return value(config, measurement) or at_most(0.5 / config.n_test)
+
+    return floor
+
+
 def sample_sizes(runs: Runs, arm: Arm) -> dict[int, dict[Parameters, float]]:
-    """Return P* per seed and $(v,n_c,m,L)$: where the error first falls to a tenth of chance."""
+    """Return P* per seed and grammar: where the error first falls to a tenth of chance."""
     return needed(
         runs, arm, size=lambda c: c.n_samples, by=lambda c: c.parameters, value=error,
         level=LEVEL, floor=FLOOR,
     )  # fmt: skip
 
 
+def scale_of(parameters: Parameters) -> int:
+    """Return $P_0=n_cm^L$."""
+    _, n_classes, m, depth = parameters
+    return int(n_classes * m**depth)
+
+
+def strings_of(parameters: Parameters) -> int:
+    """Return the number of grammatical strings."""
+    _, n_classes, m, depth = parameters
+    return int(n_classes * m ** (2**depth - 1))
+
+
 def sample_size(arm: Arm, unit: Any = scale_of) -> Statistic:
-    """Make the statistic P* over a unit, geometric mean over the configurations of an arm."""
+    """Make the statistic P* over a unit, geometric mean over the grammars of an arm.
 
-    def statistic(runs: Runs) -> dict[int, float]:
-        units = {
-            c.parameters: unit(c) for results in runs_of(runs, arm).values() for c, _ in results
-        }
-        return {
-            seed: geometric_mean([size / units[key] for key, size in found.items()])
-            for seed, found in sample_sizes(runs, arm).items()
-        }
-
-    return statistic
-
-
-def at_least(arm: Arm, unit: Any) -> Statistic:
-    """Make the statistic P* over a unit; the largest size tried where the error does not cross.
-
-    A seed with one size only says nothing about P* and is left out.
+    It is a bound where one of them is.
     """
 
     def statistic(runs: Runs) -> dict[int, float]:
-        largest = {
-            seed: max((c.n_samples, unit(c)) for c, _ in results)
-            for seed, results in runs_of(runs, arm).items()
-            if len(results) > 1
-        }
-        sizes = {seed: list(one.values())[0] for seed, one in sample_sizes(runs, arm).items()}
-        return {
-            seed: (n if math.isnan(sizes[seed]) else sizes[seed]) / one
-            for seed, (n, one) in largest.items()
-        }
+        found = {}
+        for seed, sizes in sample_sizes(runs, arm).items():
+            value = geometric_mean([size / unit(key) for key, size in sizes.items()])
+            sides = {size.side for size in sizes.values() if isinstance(size, Bound)}
+            found[seed] = Bound(value, sides.pop()) if len(sides) == 1 else value
+            if sides:
+                found[seed] = math.nan
+        return found
 
     return statistic
 
 
-def size_slope(arm: Arm) -> Statistic:
-    r"""Make the statistic that fits the exponent of P* in $n_cm^L$ over configurations."""
-    return lambda runs: {
-        seed: exponent([(n * m**depth, size) for (_, n, m, depth), size in found.items()])
-        for seed, found in sample_sizes(runs, arm).items()
-    }
+def exponent_in(factor: int, arm: Arm) -> Statistic:
+    """Make the statistic that fits log P* linearly in log n_c, log m^L and log v, seed by seed.
+
+    Returns the coefficient number `factor`, for the seeds that have all grammars; nan where one is
+    only a bound.
+    """
+
+    def statistic(runs: Runs) -> dict[int, float]:
+        found = sample_sizes(runs, arm)
+        most = max(map(len, found.values()), default=0)
+        fitted = {}
+        for seed, sizes in found.items():
+            if len(sizes) == most:
+                rows = [[n, m**depth, v, math.e] for v, n, m, depth in sizes]
+                bounds = any(isinstance(size, Bound) for size in sizes.values())
+                solved = np.linalg.lstsq(np.log(rows), np.log([*sizes.values()]), rcond=None)
+                fitted[seed] = math.nan if bounds else float(solved[0][factor])
+        return fitted
+
+    return statistic
 
 
-# --- the grammar itself -----------------------------------------------------------------------
+# --- what labels reveal: counting, without training ------------------------------------------
 
-EXACT = {
+SEEN: dict[str, list[Parameters]] = {
     "smoke": [MAIN],
-    "laptop": [MAIN, SMALL, (8, 8, 2, 4), (32, 32, 8, 5)],
-    "paper": [MAIN, SMALL, (8, 8, 2, 4), (6, 6, 6, 3), (32, 32, 8, 5)],
+    "laptop": [MAIN, (16, 16, 8, 3), (6, 6, 6, 3), (32, 32, 16, 2), THIN, TALL],
+    "paper": [MAIN, (16, 16, 8, 3), (6, 6, 6, 3), (32, 32, 16, 2), THIN, TALL, (32, 32, 32, 3)],
 }
+SEEN_GRID = (0.5, 1, 2, 4, 8)
+READ = {"corr": 16, "ident4": 8, "hint": 6, "skip": 6, "shared": 6}
+TURNS = (0.0, 0.25, 0.5, 0.75, 0.9, 1.0)
 
 
-def exactness_arms(profile: str) -> Arms:
-    """Parser, distinct draws and indexing; and the tables of the dials "corr" and "ident"."""
-    grammars = [HierarchyConfig(*p, 2000) for p in EXACT[profile]]
-    turned = {
-        (dial, t): replace(HierarchyConfig(*MAIN, 500), dial=dial, t=t)
-        for dial in ("corr", "ident", "ident4")
-        for t in (0.0, 1.0)
-    }
-    return {
-        "random rules": grammars,
-        "turned": list(turned.values()),
-        "main": grammars[0],
-        **{f"corr at {t:g}": turned["corr", t] for t in (0.0, 1.0)},
-        **{f"ident at {t:g}": [turned["ident", t], turned["ident4", t]] for t in (0.0, 1.0)},
-    }
-
-
-def exactness_groups(profile: str) -> list[Group]:
-    """A group for each grammar, and one for the dials."""
-    arms, seeds = exactness_arms(profile), range(3 if profile == "smoke" else 8)
-    parts = [[one] for one in every(arms, "random rules")] + [every(arms, "turned")]
-    return [Group.of("rhm_exactness", part, seeds) for part in parts]
-
-
-def _exact(config: HierarchyConfig, measurement: dict[str, Any]) -> float:
-    return min(measurement[name] for name in ("parsed", "distinct", "indexed"))
-
-
-EXACT_STATISTICS = {
-    "exact": each(_exact, ("random rules", "turned"), min),
-    "corrupted": each(number("corrupted"), "main"),
-    "latin": each(number("latin"), "corr at 1", min),
-    "latin_at_zero": each(number("latin"), "corr at 0"),
-    "twins": each(number("twins"), "ident at 1", min),
-    "twins_at_zero": each(number("twins"), "ident at 0", max),
-}
-
-# --- detectability ----------------------------------------------------------------------------
-
-SEEN = {
-    "smoke": [MAIN],
-    "laptop": [MAIN, (16, 16, 8, 3), (6, 6, 6, 3), (32, 32, 16, 2)],
-    "paper": [MAIN, (16, 16, 8, 3), (6, 6, 6, 3), (32, 32, 16, 2), (32, 32, 32, 3)],
-}
-SEEN_GRID = (0.25, 0.5, 1, 2, 4, 8)
-
-
-def detectability_arms(profile: str) -> Arms:
-    """R over sample sizes, without any training; the controls at MAIN."""
-    plain = [one for p in SEEN[profile] for one in sized(p, SEEN_GRID, n_test=1)]
-    enough = [one for one in plain if one.n_samples >= one.scale]
-    return {
-        "random rules": plain,
+def count_arms(profile: str) -> Arms:
+    """R over sample sizes with its controls at MAIN and SMALL; S, W and G on every dial."""
+    arms: dict[str, Any] = {str(p): sized(p, SEEN_GRID, n_test=1) for p in SEEN[profile]}
+    arms |= {
         "shuffled labels": sized(MAIN, (1, 4), n_test=1, control="shuffled labels"),
         "no correlation": sized(SMALL, (4, 16), n_test=1, dial="corrall", t=1.0),
-        "from P_0 on": [one for one in enough if one.n_levels >= 3],
-        "from P_0 on, 16 symbols": [one for one in enough if one.vocab_size == 16],
-        **{str(p): sized(p, SEEN_GRID, n_test=1) for p in SEEN[profile]},
     }
+    enough = {p: [c for c in arms[str(p)] if c.n_samples >= c.scale] for p in SEEN[profile]}
+    arms |= {f"{p} from P_0 on": found for p, found in enough.items()}
+    arms["three levels"] = [c for p, found in enough.items() for c in found if p[3] == 3]
+    for dial, multiple in READ.items():
+        found = [sized(MAIN, (multiple,), dial=dial, t=t, n_test=1)[0] for t in TURNS]
+        arms |= {f"{dial}, read": found, f"{dial} at 0": found[0], f"{dial} at 1": found[-1]}
+    return arms
 
 
-def detectability_groups(profile: str) -> list[Group]:
-    """A group for each grammar, and one for each control."""
-    arms, seeds = detectability_arms(profile), range(5) if profile == "smoke" else range(8)
+def count_groups(profile: str) -> list[Group]:
+    """A group for each grammar, control and dial."""
     names = [*map(str, SEEN[profile]), "shuffled labels", "no correlation"]
-    return [Group.of("rhm_detectability", every(arms, name), seeds) for name in names]
+    names += [f"{dial}, read" for dial in READ]
+    return grouped("rhm_counts", count_arms(profile), dict.fromkeys(names, range(8)))
 
 
 def over_law(config: HierarchyConfig, measurement: dict[str, Any]) -> float:
@@ -204,109 +182,278 @@ def over_law(config: HierarchyConfig, measurement: dict[str, Any]) -> float:
     return float(measurement["detectability"] / measurement["law"])
 
 
-DETECTABILITY_STATISTICS = {
-    "over_law": each(over_law, "from P_0 on", mean),
-    "over_law_largest": each(over_law, "from P_0 on, 16 symbols", mean),
+def _kept(dial: str) -> Statistic:
+    return ratio(each(number("signal"), f"{dial} at 1"), each(number("signal"), f"{dial} at 0"))
+
+
+COUNT_STATISTICS = {
+    "over_law": each(over_law, "three levels", mean),
+    "over_law_tall": each(over_law, f"{TALL} from P_0 on", mean),
+    "over_law_thin": each(over_law, f"{THIN} from P_0 on", mean),
     "shuffled_labels": each(number("detectability"), "shuffled labels", mean),
-    "shuffled_parents": each(number("shuffled_parents"), "from P_0 on", mean),
-    "latin": each(number("detectability"), "no correlation", mean),
+    "hint_signal": _kept("hint"),
+    "corr_signal": _kept("corr"),
+    "hint_dirt": each(number("dirt"), "hint at 1"),
+    "ident4_margin": each(number("margin"), "ident4 at 1"),
 }
 
-# --- the deep network, end to end -------------------------------------------------------------
+# --- end to end, and learners that do not know the tree --------------------------------------
 
+LARGE: list[Parameters] = [(6, 6, 6, 3), (8, 8, 8, 3), (10, 10, 10, 3), (12, 12, 12, 3)]
 DEEP: dict[str, list[Parameters]] = {
-    "smoke": [SMALL, (8, 8, 2, 4)],
-    "laptop": [SMALL, (8, 8, 2, 4), MAIN, (6, 6, 6, 3), (8, 8, 4, 4)],
-    "paper": [
-        SMALL, (8, 8, 2, 4), MAIN, (6, 6, 6, 3), (8, 8, 4, 4),
-        (8, 8, 8, 3), (10, 10, 10, 3), (12, 12, 12, 3), (8, 8, 4, 5),
-    ],
-}  # fmt: skip
-DEEP_STEPS = {"smoke": 1500, "laptop": 4000, "paper": 10_000}
+    "smoke": [SMALL, THIN],
+    "laptop": [SMALL, THIN, MAIN, TALL],
+    "paper": [SMALL, THIN, MAIN, TALL, *LARGE, (8, 8, 4, 5)],
+}
+APART: list[Parameters] = [(8, 2, 4, 3), (8, 4, 4, 3), (16, 4, 4, 3)]
+"""Grammars with other than v classes, to tell $n_c$, v and $m^L$ apart."""
 GRIDS = {
     "smoke": (1, 2, 3, 4, 6),
     "laptop": (1, 1.5, 2, 3, 4, 6),
-    "paper": (1, 1.25, 1.5, 1.75, 2, 2.5, 3, 3.5, 4, 6),
+    "paper": (0.5, 1, 1.25, 1.5, 1.75, 2, 2.5, 3, 3.5, 4, 6, 8),
+}
+LATIN = {"smoke": (8,), "laptop": (8, 48, 64), "paper": (8, 16, 32, 40, 48, 64, 96, 120)}
+DENSE = {
+    "laptop": ((6, 16), 20_000, (4, 8, 12, 16, 24)),
+    "paper": ((2, 6, 16, 32, 64, 96, 120), 100_000, (2, 4, 6, 8, 12, 16, 24, 32)),
 }
 
 
-def deep_arms(profile: str) -> dict[str, Any]:
-    """End-to-end training over sample sizes; the controls."""
-    n_steps, grid = DEEP_STEPS[profile], GRIDS[profile]
-    by_size = {f"deep, {p}": sized(p, grid, n_steps=n_steps) for p in DEEP[profile]}
-    arms: dict[str, Any] = {
-        **by_size, "shuffled labels": sized(SMALL, (4,), n_steps=700, control="shuffled labels"),
-    }  # fmt: skip
-    if profile != "smoke":
-        few, much = sized(MAIN, (0.5, 8), n_steps=n_steps)
-        arms |= {
-            "permuted positions": sized(MAIN, (4,), n_steps=n_steps, control="permuted positions"),
-            "no correlation": sized(SMALL, (8, 32, 120), n_steps=2000, dial="corrall", t=1.0),
-            "random rules at these sizes": sized(SMALL, (8, 32), n_steps=2000),
-            "deep, little and much": [few, much],
-            "deep at 4 P_0": at(4, by_size[f"deep, {MAIN}"]),
-        }
-        by_size[f"deep, {MAIN}"] = [few, *by_size[f"deep, {MAIN}"]]
-    arms |= {f"{name}, up to 6 P_0": found for name, found in by_size.items()}
-    more = arms.get("deep, little and much", [])[1:]
+def deep_arms(profile: str) -> Arms:
+    """Networks trained end to end: with the tree, without correlation, without the tree."""
+    grid = GRIDS[profile]
+    apart = APART if profile != "smoke" else []
+    by_size = {p: sized(p, grid, n_steps=N_STEPS) for p in [*DEEP[profile], *apart]}
+    latin = sized(SMALL, LATIN[profile], dial="corrall", t=1.0, n_steps=40_000)
+    arms: dict[str, Any] = {f"deep, {p}": found for p, found in by_size.items()}
     arms |= {
-        f"{name}, all sizes": [*found, *more] if name == f"deep, {MAIN}" else found
-        for name, found in by_size.items()
+        "deep over sizes": [c for p in DEEP[profile] for c in by_size[p]],
+        "no correlation": latin,
+        "no correlation at 8 P_0": latin[0],
     }
-    arms["deep over sizes"] = [one for found in by_size.values() for one in found]
+    if profile == "smoke":
+        return arms
+    multiples, n_steps, generic = DENSE[profile]
+    arms["deep over factors"] = [c for p in [MAIN, SMALL, THIN, TALL, *APART] for c in by_size[p]]
+    arms["no correlation at 48 P_0"] = latin[LATIN[profile].index(48)]
+    arms["no correlation at the top"] = sized(
+        SMALL, (2, 3, 4, 6, 8, 12), dial="corr", t=1.0, n_steps=N_STEPS
+    )
+    arms["one hidden layer"] = sized(SMALL, multiples, n_steps=n_steps, learner="fcn1", width=256)
+    arms["three hidden layers"] = sized(MAIN, generic, n_steps=N_STEPS, learner="fcn3", width=128)
+    arms["permuted positions"] = sized(MAIN, (4,), n_steps=N_STEPS, control="permuted positions")
+    arms["deep at 4 P_0"] = by_size[MAIN][grid.index(4)]
     return arms
 
 
-def deep_groups(profile: str, arms: Arms) -> list[Group]:
-    """A group for each grammar, and one for each control."""
-    seeds = {f"deep, {p}": SEEDS for p in DEEP[profile]}
-    few = ("shuffled labels", "permuted positions", "no correlation", "random rules at these sizes")
-    seeds |= dict.fromkeys((name for name in few if name in arms), FEWER)
-    seeds |= {"deep, little and much": SEEDS} if profile != "smoke" else {}
-    return [Group.of("rhm_deep", every(arms, name), of[profile]) for name, of in seeds.items()]
+def deep_groups(profile: str) -> list[Group]:
+    """A group for each grammar and for each other learner."""
+    arms, few = deep_arms(profile), FEWER[profile]
+    seeds: dict[str, Iterable[int]] = {f"deep, {p}": SEEDS[profile] for p in DEEP[profile]}
+    names = [f"deep, {p}" for p in APART]
+    names += ["no correlation", "no correlation at the top", "one hidden layer"]
+    names += ["three hidden layers", "permuted positions"]
+    return grouped("rhm_deep", arms, seeds | dict.fromkeys(names, few))
 
 
 DEEP_STATISTICS = {
     "size": sample_size("deep over sizes"),
-    "slope": size_slope("deep over sizes"),
-    "shuffled_error": each(error, "shuffled labels", mean),
-    "latin_error": each(error, "no correlation", min),
-    "same_sizes_error": each(error, "random rules at these sizes", max),
+    "exponent_classes": exponent_in(0, "deep over factors"),
+    "exponent_rules": exponent_in(1, "deep over factors"),
+    "exponent_symbols": exponent_in(2, "deep over factors"),
+    "latin_error": each(error, "no correlation at 48 P_0"),
+    "latin_error_below": each(error, "no correlation at 8 P_0"),
+    "top_cost": ratio(
+        sample_size("no correlation at the top"), sample_size(f"deep, {SMALL}")
+    ),
+    "share": sample_size("one hidden layer", strings_of),
+    "deep_share": sample_size(f"deep, {SMALL}", strings_of),
+    "generic_cost": ratio(sample_size("three hidden layers"), sample_size(f"deep, {MAIN}")),
+    "permuted_error": each(error, "permuted positions"),
     "top_sensitivity": each(sensitivity_of(3, 1), "deep at 4 P_0"),
     "second_sensitivity": each(sensitivity_of(2, 1), "deep at 4 P_0"),
     "first_sensitivity": each(sensitivity_of(1, 1), "deep at 4 P_0"),
-    "untrained_top_sensitivity": each(
-        sensitivity_of(3, 1, "sensitivity_at_start"), "deep at 4 P_0"
-    ),
+}  # fmt: skip
+
+# --- layer by layer, on the intact grammar and on XOR ----------------------------------------
+
+LAYERED: dict[str, list[Parameters]] = {
+    "laptop": [SMALL, MAIN], "paper": [SMALL, MAIN, (6, 6, 6, 3), THIN, TALL],
+}  # fmt: skip
+LAYER_GRID = (1, 2, 3, 4, 6, 8)
+
+
+def layer_arms(profile: str) -> Arms:
+    """Layerwise SGD over sample sizes and over random lower layers; both ways on XOR."""
+    if profile not in LAYERED:
+        return {}
+    staged = {"lower_steps": 1000, "n_steps": N_STEPS}
+    return {f"layerwise, {p}": sized(p, LAYER_GRID, **staged) for p in LAYERED[profile]} | {
+        "random lower layers": sized(
+            MAIN, (4,), control="random lower layers", lower_steps=1000, n_steps=20_000
+        ),
+        "xor, layerwise": sized(MAIN, (4,), dial="xor", **staged),
+        "xor, end to end": sized(MAIN, (4,), dial="xor", n_steps=N_STEPS),
+    }
+
+
+def layer_groups(profile: str) -> list[Group]:
+    """A group for each arm."""
+    arms = layer_arms(profile)
+    return grouped("rhm_layerwise", arms, dict.fromkeys(arms, FEWER[profile]))
+
+
+LAYER_STATISTICS = {
+    "size": sample_size(f"layerwise, {MAIN}"),
+    "size_without_spare": sample_size(f"layerwise, {SMALL}"),
+    "random_layers": each(error, "random lower layers"),
+    "xor_error": each(error, "xor, layerwise"),
+    "xor_deep_error": each(error, "xor, end to end"),
 }
 
-# --- grouping ---------------------------------------------------------------------------------
+# --- in closed form --------------------------------------------------------------------------
+
+CLOSED_GRID = (0.5, 0.75, 1, 1.5, 2, 3, 4, 6, 8)
+BROKEN = {
+    "corr": (16, (0.0, 1.0)),
+    "ident4": (8, (1.0,)),
+    "hint": (6, (0.75, 1.0)),
+    "skip": (6, (1.0,)),
+}
+"""What is trained on: a dial's sample size in units of P_0, and its turns."""
 
 
-def grouping_arms(profile: str) -> Arms:
-    """Runs of a group that are also trained one by one, on the CPU."""
-    steps = {"smoke": 200, "laptop": 800, "paper": 800}[profile]
-    found = sized(MAIN, (1, 4), n_steps=steps)
-    return {"grouped": found, "grouped at 4 P_0": found[1]}
+def turned(dial: str, **fields: Any) -> list[HierarchyConfig]:
+    """Return one configuration a turn of a dial, at the dial's own sample size."""
+    multiple, turns = BROKEN[dial]
+    return [sized(MAIN, (multiple,), dial=dial, t=t, **fields)[0] for t in turns]
 
 
-GROUPING_SEEDS = {**FEWER, "smoke": range(2)}
-GROUPING_STATISTICS = {
-    "difference": each(number("difference"), "grouped", max),
-    "by_slot": each(number("by_slot"), "grouped at 4 P_0"),
+def closed_arms(profile: str) -> Arms:
+    """Clustering and ridge regression over sample sizes; clustering on every dial."""
+    if profile == "smoke":
+        return {}
+    arms: dict[str, Any] = {
+        f"clustered, {p}": sized(p, CLOSED_GRID, learner="clustered") for p in DEEP["laptop"]
+    }
+    arms |= {
+        "clustered, m < v": [c for p in (THIN, MAIN, TALL) for c in arms[f"clustered, {p}"]],
+        "clustered over sizes": every(arms),
+        "ridge over sizes": sized(MAIN, CLOSED_GRID, learner="ridge"),
+    }
+    return arms | {f"{dial}, clustering": turned(dial, learner="clustered") for dial in BROKEN}
+
+
+def closed_groups(profile: str) -> list[Group]:
+    """A group for each grammar, for ridge regression, and for each dial."""
+    seeds = {f"clustered, {p}": SEEDS[profile] for p in DEEP["laptop"]}
+    names = ["ridge over sizes", *(f"{dial}, clustering" for dial in BROKEN)]
+    seeds |= dict.fromkeys(names, FEWER[profile])
+    return grouped("rhm_closed_form", closed_arms(profile), seeds)
+
+
+CLOSED_STATISTICS = {
+    "clustered_size": sample_size("clustered, m < v"),
+    "ridge_size": sample_size("ridge over sizes"),
+    "ident4_error": each(error, "ident4, clustering"),
+    "hint_error": each(error, "hint, clustering", min),
+}
+
+# --- what a broken condition costs whom ------------------------------------------------------
+
+LOWER, LAST, TRACE = 800, 3000, 100
+frozen_error = number("frozen", "error")
+"""Read the error of layerwise training, before a thaw."""
+
+
+def chain_arms(profile: str) -> Arms:
+    """Layerwise training, what may follow it, and end-to-end training on the dials.
+
+    On "corr" what follows is a thaw of all layers, or going on with the last one.
+    """
+    staged = {"lower_steps": LOWER, "n_steps": LAST}
+    after = {**staged, "after_steps": LAST, "trace": TRACE}
+    thawed = turned("corr", after="thaw", **after)
+    end = turned("corr", n_steps=N_STEPS, trace=TRACE)[1:]
+    arms: dict[str, Any] = {
+        "corr, thawed": thawed if profile != "smoke" else thawed[1:],
+        "corr at 1, thawed": thawed[1],
+        "corr at 1, last layer": turned("corr", after="go on", **after)[1],
+        "corr, end to end": end,
+    }
+    if profile == "smoke":
+        return arms
+    arms["corr at 0, thawed"] = thawed[0]
+    arms["corr, look-back"] = turned("corr", window=2, lower_steps=LOWER, n_steps=N_STEPS)[1:]
+    for dial in ("ident4", "hint", "skip"):
+        arms[f"{dial}, layerwise"] = turned(dial, lower_steps=LOWER, n_steps=N_STEPS)
+        arms[f"{dial}, end to end"] = turned(dial, n_steps=N_STEPS)
+    return arms
+
+
+def chain_groups(profile: str) -> list[Group]:
+    """A group for each kind on each dial."""
+    arms = chain_arms(profile)
+    most = ("corr, thawed", "corr at 1, last layer", "corr, end to end")
+    names = [*most, *(name for name in arms if " at " not in name and name not in most)]
+    seeds = {name: (SEEDS if name in most else FEWER)[profile] for name in names}
+    return grouped("chain_rescue", arms, seeds)
+
+
+def steps_to_level(arm: str) -> Statistic:
+    """Make the statistic of the steps, of the last fit, to a tenth of the error of guessing."""
+
+    def steps(config: HierarchyConfig, measurement: dict[str, Any]) -> float:
+        curve = measurement["curve"]
+        reached = [s for s, e in zip(curve["step"], curve["error"], strict=True) if e <= LEVEL]
+        return float(reached[0]) if reached else at_least(float(curve["step"][-1]))
+
+    return each(steps, arm)
+
+
+def _changed(arm: str) -> Statistic:
+    """Divide the sensitivity of layer 2 to the lowest synonyms after a thaw by that before."""
+    before = sensitivity_of(2, 1, "frozen", "sensitivity")
+    return ratio(each(sensitivity_of(2, 1), arm), each(before, arm))
+
+
+_THAW = steps_to_level("corr at 1, thawed")
+CHAIN_STATISTICS = {
+    "greedy_error": each(frozen_error, "corr at 1, thawed"),
+    "last_layer_steps": ratio(steps_to_level("corr at 1, last layer"), _THAW),
+    "deep_steps": ratio(steps_to_level("corr, end to end"), _THAW),
+    "correction": _changed("corr at 1, thawed"),
+    "correction_at_zero": _changed("corr at 0, thawed"),
+    "look_back_error": each(error, "corr, look-back"),
+    "ident4_error": each(error, "ident4, end to end"),
+    "ident4_layerwise": each(error, "ident4, layerwise"),
+    "hint_cost": difference(
+        each(error, "hint, layerwise", max), each(error, "hint, end to end", max)
+    ),
+    "skip_cost": ratio(
+        each(floored(error), "skip, layerwise"), each(floored(error), "skip, end to end")
+    ),
 }
 
 EXPERIMENTS = (
     Experiment(
-        "rhm_exactness", CHAPTER, exactness_groups, measure_exactness, EXACT_STATISTICS,
-        exactness_arms,
+        "rhm_counts", CHAPTER, count_groups, measure_counts, COUNT_STATISTICS, count_arms,
+        budget="counted, nothing is trained",
     ),
     Experiment(
-        "rhm_detectability", CHAPTER, detectability_groups, measure_detectability,
-        DETECTABILITY_STATISTICS, detectability_arms,
+        "rhm_deep", CHAPTER, deep_groups, measure_networks, DEEP_STATISTICS, deep_arms,
+        budget=TRAINED,
     ),
     Experiment(
-        "rhm_grouping", CHAPTER, together("rhm_grouping", grouping_arms, GROUPING_SEEDS),
-        measure_grouping, GROUPING_STATISTICS, grouping_arms,
+        "rhm_layerwise", CHAPTER, layer_groups, measure_networks, LAYER_STATISTICS, layer_arms,
+        budget=TRAINED,
+    ),
+    Experiment(
+        "rhm_closed_form", CHAPTER, closed_groups, measure_closed_form, CLOSED_STATISTICS,
+        closed_arms, budget="solved and clustered, no steps are counted",
+    ),
+    Experiment(
+        "chain_rescue", CHAPTER, chain_groups, measure_networks, CHAIN_STATISTICS, chain_arms,
+        budget=TRAINED,
     ),
 )  # fmt: skip

@@ -3,7 +3,7 @@ r"""What the labels say about synonyms, and how far a network's layers have merg
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from hierlearn.engine.doors import at_least, check_indices, checked
@@ -100,14 +100,17 @@ def detectability_law(n_samples: int, *, scale: int, n_strings: int) -> float:
 @checked
 @dataclass(frozen=True)
 class Conditions:
-    r"""The three conditions of chaining as numbers at level 1; each is about 1 or 0 when absent.
+    r"""The three conditions of chaining as numbers at level 1, in units of the sampling noise.
+
+    With $p_{\mu j}$ the label law given type mu at position j, $p_{aj}$ its mean over the types of
+    parent a, and $u_{\mu j}$ the noise of a cell, $E|\hat p_{\mu j}-p_{\mu j}|^2$:
 
     Attributes:
-        signal: S, how far label frequencies of non-synonyms lie apart beyond those of synonyms, in
-            units of the sampling noise. Correlation, condition (i); RHM: $P/P_0$.
-        dirt: W, the same for synonyms. Cleanliness, condition (ii): 1 when clean.
-        margin: G, distance of a parent to its nearest other parent over the noise, averaged.
-            Identifiability, condition (iii): about 1 when two parents cannot be told apart.
+        signal: $S=E_{a\ne b,j}|p_{aj}-p_{bj}|^2/2\bar u$, correlation, condition (i); RHM: $P/P_0$.
+        dirt: $W=E|\hat p_{\mu j}-\hat p_{\nu j}|^2/2\bar u$ over synonyms. Condition (ii): 1 when
+            clean.
+        margin: $G=E_a\min_b\sum_j|\hat p_{aj}-\hat p_{bj}|^2/\sum_j(V_{aj}+V_{bj})$, with V the
+            noise of a parent's mean. Condition (iii): 1 when two parents cannot be told apart.
     """
 
     signal: float
@@ -124,40 +127,35 @@ def conditions(
 ) -> Conditions:
     r"""Compute signal, dirt and margin from label counts, cells with `least` data or more.
 
-    The noise of a cell is $u=(1-\sum_c\hat p_c^2)/(N-1)$, an unbiased estimate of
-    $E|\hat p-p|^2$ for multinomial counts; the floor of a squared distance is twice its mean.
+    $u=(1-\sum_c\hat p_c^2)/(N-1)$ is an unbiased estimate of the noise of a cell of N data, and
+    distances of parents are debiased: $|\hat p_a-\hat p_b|^2-V_a-V_b$. So dirt does not enter S.
     """
-    n_parents = _n_parents(parents)
+    n = _n_parents(parents)
     counts = counts.double()
     total = counts.sum(2)
     kept = total >= least
     p = counts / total.clamp(min=1)[:, :, None]
     noise = (1 - p.square().sum(2)) / (total - 1).clamp(min=1)
     floor = 2 * float(noise[kept].mean())
-    within, n_within, between, n_between = _pair_sums(p, kept, parents, n_parents)
+    within, n_within, _, n_between = _pair_sums(p, kept, parents, n)
     _check_pairs(n_within, n_between, least)
     if not floor > 0:
         raise ValueError("conditions need sampling noise; every cell has data of one label only")
-    inside, outside = within / n_within, between / n_between
-    return Conditions(
-        (outside - inside) / floor,
-        inside / floor,
-        _margin(p, noise, kept, parents, n_parents),
-    )
-
-
-def _margin(p: Tensor, noise: Tensor, kept: Bool[Tensor, "t q"], parents: Tensor, n: int) -> float:
-    """Average over parents a: the least over b of |p_a - p_b|^2 / (V_a + V_b), positions summed."""
     number = torch.zeros(n, kept.shape[1]).double().index_add_(0, parents, kept.double())
     means = torch.zeros(n, *p.shape[1:]).double().index_add_(0, parents, p * kept[:, :, None])
     variance = torch.zeros_like(number).index_add_(0, parents, noise * kept)
     means = means / number.clamp(min=1)[:, :, None]
     variance = variance / number.clamp(min=1).square()
     both = ((number[:, None] > 0) & (number[None, :] > 0)).double()
-    distance = ((means[:, None] - means[None, :]).square().sum(3) * both).sum(2)
-    floor = ((variance[:, None] + variance[None, :]) * both).sum(2)
-    ratio = distance / floor.clamp(min=1e-300)
-    return float(ratio.fill_diagonal_(torch.inf).min(1).values.mean())
+    both *= 1 - torch.eye(n).double()[:, :, None]
+    apart = (means[:, None] - means[None, :]).square().sum(3) * both
+    blur = (variance[:, None] + variance[None, :]) * both
+    ratio = apart.sum(2) / blur.sum(2).clamp(min=1e-300)
+    return Conditions(
+        float((apart - blur).sum() / both.sum()) / floor,
+        within / n_within / floor,
+        float(ratio.fill_diagonal_(torch.inf).min(1).values.mean()),
+    )
 
 
 @checked

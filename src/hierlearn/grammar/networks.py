@@ -23,7 +23,7 @@ from hierlearn.engine.capture import captured
 from hierlearn.engine.doors import at_least, check_indices, checked, plain
 
 MOMENTUM, BATCH, RATE, BIAS_SCALE = 0.9, 128, 0.1, 0.1
-CHECK_EVERY, SMOOTHING = 50, 0.95
+CHECK_EVERY, SMOOTHING, TOLERANCE = 50, 0.95, 1e-3
 
 
 @checked
@@ -229,29 +229,19 @@ class PatchNetworks:
         *,
         lowest: int,
         n_steps: int,
-        tolerance: float | None = 1e-3,
+        tolerance: float = TOLERANCE,
         observe: Callable[[int], None] | None = None,
         every: int = CHECK_EVERY,
     ) -> list[dict[str, float]]:
         r"""Train layers `lowest`..head.stage (from 1) and the head by SGD on the cross-entropy.
 
         Learning rate $0.1hq_l$, momentum 0.9, batches of 128. A run whose smoothed batch loss falls
-        below `tolerance` is dropped from the group at the next multiple of 50 steps; `None` never
-        stops. Every `every` steps (a multiple of 50) `observe` sees the networks as they are, those
-        of dropped runs as they ended. Returns steps and last smoothed loss of every run.
+        below `tolerance` is dropped from the group at the next multiple of 50 steps. Every `every`
+        steps (a multiple of 50) `observe` sees the networks as they are, those of dropped runs as
+        they ended. Returns steps and last smoothed loss of every run.
         """
-        if not len(sets.sizes) == len(sets.generators) == len(head.weights) == self.n_runs:
-            raise ValueError(
-                f"training sets, their generators and the head must be of {self.n_runs} runs; got "
-                f"{len(sets.sizes)}, {len(sets.generators)} and {len(head.weights)}"
-            )
-        if not 1 <= lowest <= head.stage:
-            raise ValueError(f"lowest must lie in 1..{head.stage}, the head's stage; got {lowest}")
-        if every < 1 or every % CHECK_EVERY:
-            raise ValueError(f"every must be a multiple of {CHECK_EVERY}; got {every}")
+        self._check_fit(sets, head, lowest, every)
         at_least(0, n_steps=n_steps)
-        check_indices(self.shape.n_classes, labels=sets.labels)
-        check_indices(self.shape.vocab_size, inputs=sets.inputs)
         job = _Fit(self, sets, head, lowest)
         found: list[dict[str, float]] = [{} for _ in range(self.n_runs)]
         done = 0
@@ -261,18 +251,28 @@ class PatchNetworks:
             job.advance(orders.to(self.device))
             done += chunk
             losses = job.loss.tolist()
-            finished = [
-                tolerance is not None and loss < tolerance or done >= n_steps for loss in losses
-            ]
-            for run, loss, over in zip(job.runs, losses, finished, strict=True):
-                if over:
-                    found[run] = {"steps": done, "loss": loss}
+            for run, loss in zip(job.runs, losses, strict=True):
+                found[run] = {"steps": done, "loss": loss}
+            finished = [loss < tolerance or done >= n_steps for loss in losses]
             if any(finished):
                 job.drop(finished)
             if observe is not None and done % every == 0:
                 job.write_back()
                 observe(done)
         return found
+
+    def _check_fit(self, sets: TrainingSets, head: Head, lowest: int, every: int) -> None:
+        if not len(sets.sizes) == len(sets.generators) == len(head.weights) == self.n_runs:
+            raise ValueError(
+                f"training sets, their generators and the head must be of {self.n_runs} runs; got "
+                f"{len(sets.sizes)}, {len(sets.generators)} and {len(head.weights)}"
+            )
+        if not 1 <= lowest <= head.stage:
+            raise ValueError(f"lowest must lie in 1..{head.stage}, the head's stage; got {lowest}")
+        if every < 1 or every % CHECK_EVERY:
+            raise ValueError(f"every must be a multiple of {CHECK_EVERY}; got {every}")
+        check_indices(self.shape.n_classes, labels=sets.labels)
+        check_indices(self.shape.vocab_size, inputs=sets.inputs)
 
 
 @checked
