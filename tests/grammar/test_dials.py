@@ -18,7 +18,7 @@ def draw(dial, t, seed=0):
 @pytest.mark.parametrize("dial", DIALS)
 def test_every_dial_keeps_the_grammar_unambiguous_and_its_strings_different(dial, t):
     law = draw(dial, t)
-    strings, labels = law.sample_distinct(1000, stream("test", 0), testing=True)
+    strings, labels = law.sample_distinct(1000, stream("test", 0))
     assert len(torch.unique(strings, dim=0)) == 1000
     assert int(law.grammar.parse(strings)[0].min()) >= 0
     assert torch.equal(labels, law.labels(strings))
@@ -50,7 +50,7 @@ def test_without_correlation_at_the_top_the_label_is_independent_of_either_half(
 
 
 def test_twins_cannot_be_told_apart_by_label_statistics():
-    grammar = draw("ident", 1.0).grammar
+    grammar = draw("ident4", 1.0).grammar
     strings, labels = grammar.data_at(torch.arange(grammar.n_strings))
     symbols = grammar.symbols_at(strings, level=1)
     counts = torch.zeros(8, symbols.shape[1], 8)
@@ -58,7 +58,7 @@ def test_twins_cannot_be_told_apart_by_label_statistics():
         counts[:, j] = torch.bincount(symbols[:, j] * 8 + labels, minlength=64).view(8, 8)
     signature = counts.flatten(1)
     for row in signature:
-        assert int((signature == row).all(1).sum()) == 2
+        assert int((signature == row).all(1).sum()) == 4
 
 
 def test_xor_hides_the_parity_from_single_patches():
@@ -86,15 +86,6 @@ def test_hint_tilts_the_lowest_choices_towards_the_parity_of_the_label():
     _, choices = law.grammar.parse(strings)
     agrees = (choices[-1] // 2 == labels[:, None] % 2).double().mean()
     assert abs(float(agrees) - 0.75) < 0.02
-
-
-def test_leak_changes_training_strings_only():
-    law = draw("leak", 1.0)
-    for testing, expected in ((False, 1.0), (True, 0.25)):
-        strings, labels = law.sample_distinct(3000, stream("test", 3), testing=testing)
-        _, choices = law.grammar.parse(strings)
-        followed = (labels[:, None] + torch.arange(4)) % 4 == choices[-1]
-        assert abs(float(followed.double().mean()) - expected) < 0.03
 
 
 @pytest.mark.parametrize(

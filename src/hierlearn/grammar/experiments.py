@@ -212,7 +212,7 @@ GRIDS = {
     "laptop": (1, 1.5, 2, 3, 4, 6),
     "paper": (0.5, 1, 1.25, 1.5, 1.75, 2, 2.5, 3, 3.5, 4, 6, 8),
 }
-LATIN = {"smoke": (8,), "laptop": (8, 48, 64), "paper": (8, 16, 32, 40, 48, 64, 96, 120)}
+LATIN = {"smoke": (8,), "laptop": (8, 48), "paper": (8, 16, 32, 40, 48, 64, 96, 120)}
 DENSE = {
     "laptop": ((6, 16), 20_000, (4, 8, 12, 16, 24)),
     "paper": ((2, 6, 16, 32, 64, 96, 120), 100_000, (2, 4, 6, 8, 12, 16, 24, 32)),
@@ -249,9 +249,8 @@ def deep_arms(profile: str) -> Arms:
 def deep_groups(profile: str) -> list[Group]:
     """A group for each grammar and for each other learner."""
     arms, few = deep_arms(profile), FEWER[profile]
-    seeds: dict[str, Iterable[int]] = {f"deep, {p}": SEEDS[profile] for p in DEEP[profile]}
-    names = [f"deep, {p}" for p in APART]
-    names += ["no correlation", "no correlation at the top", "one hidden layer"]
+    seeds = {f"deep, {p}": SEEDS[profile] for p in [*DEEP[profile], *APART]}
+    names = ["no correlation", "no correlation at the top", "one hidden layer"]
     names += ["three hidden layers", "permuted positions"]
     return grouped("rhm_deep", arms, seeds | dict.fromkeys(names, few))
 
@@ -281,6 +280,7 @@ LAYERED: dict[str, list[Parameters]] = {
     "laptop": [SMALL, MAIN], "paper": [SMALL, MAIN, (6, 6, 6, 3), THIN, TALL],
 }  # fmt: skip
 LAYER_GRID = (1, 2, 3, 4, 6, 8)
+XOR_LOWER = 4000
 
 
 def layer_arms(profile: str) -> Arms:
@@ -292,7 +292,7 @@ def layer_arms(profile: str) -> Arms:
         "random lower layers": sized(
             MAIN, (4,), control="random lower layers", lower_steps=1000, n_steps=20_000
         ),
-        "xor, layerwise": sized(MAIN, (4,), dial="xor", **staged),
+        "xor, layerwise": sized(MAIN, (4,), dial="xor", **{**staged, "lower_steps": XOR_LOWER}),
         "xor, end to end": sized(MAIN, (4,), dial="xor", n_steps=N_STEPS),
     }
 
@@ -362,6 +362,7 @@ CLOSED_STATISTICS = {
 # --- what a broken condition costs whom ------------------------------------------------------
 
 LOWER, LAST, TRACE = 800, 3000, 100
+AFTER = {"smoke": 3000, "laptop": 6000, "paper": 6000}
 frozen_error = number("frozen", "error")
 """Read the error of layerwise training, before a thaw."""
 
@@ -372,7 +373,7 @@ def chain_arms(profile: str) -> Arms:
     On "corr" what follows is a thaw of all layers, or going on with the last one.
     """
     staged = {"lower_steps": LOWER, "n_steps": LAST}
-    after = {**staged, "after_steps": LAST, "trace": TRACE}
+    after = {**staged, "after_steps": AFTER[profile], "trace": TRACE}
     thawed = turned("corr", after="thaw", **after)
     end = turned("corr", n_steps=N_STEPS, trace=TRACE)[1:]
     arms: dict[str, Any] = {
@@ -384,7 +385,7 @@ def chain_arms(profile: str) -> Arms:
     if profile == "smoke":
         return arms
     arms["corr at 0, thawed"] = thawed[0]
-    arms["corr, look-back"] = turned("corr", window=2, lower_steps=LOWER, n_steps=N_STEPS)[1:]
+    arms["corr, look-back"] = turned("corr", window=2, lower_steps=LOWER, n_steps=LAST)[1:]
     for dial in ("ident4", "hint", "skip"):
         arms[f"{dial}, layerwise"] = turned(dial, lower_steps=LOWER, n_steps=N_STEPS)
         arms[f"{dial}, end to end"] = turned(dial, n_steps=N_STEPS)
@@ -396,7 +397,8 @@ def chain_groups(profile: str) -> list[Group]:
     arms = chain_arms(profile)
     most = ("corr, thawed", "corr at 1, last layer", "corr, end to end")
     names = [*most, *(name for name in arms if " at " not in name and name not in most)]
-    seeds = {name: (SEEDS if name in most else FEWER)[profile] for name in names}
+    many = most if profile != "smoke" else ()
+    seeds = {name: (SEEDS if name in many else FEWER)[profile] for name in names}
     return grouped("chain_rescue", arms, seeds)
 
 
@@ -411,6 +413,16 @@ def steps_to_level(arm: str) -> Statistic:
     return each(steps, arm)
 
 
+def falling(arm: str) -> Statistic:
+    """Make the statistic of the rate at which a curve's error falls: per 1000 steps."""
+
+    def rate(config: HierarchyConfig, measurement: dict[str, Any]) -> float:
+        error, step = measurement["curve"]["error"], measurement["curve"]["step"]
+        return float(1000 * (error[0] - error[-1]) / step[-1])
+
+    return each(rate, arm)
+
+
 def _changed(arm: str) -> Statistic:
     """Divide the sensitivity of layer 2 to the lowest synonyms after a thaw by that before."""
     before = sensitivity_of(2, 1, "frozen", "sensitivity")
@@ -421,6 +433,7 @@ _THAW = steps_to_level("corr at 1, thawed")
 CHAIN_STATISTICS = {
     "greedy_error": each(frozen_error, "corr at 1, thawed"),
     "last_layer_steps": ratio(steps_to_level("corr at 1, last layer"), _THAW),
+    "last_layer_rate": falling("corr at 1, last layer"),
     "deep_steps": ratio(steps_to_level("corr, end to end"), _THAW),
     "correction": _changed("corr at 1, thawed"),
     "correction_at_zero": _changed("corr at 0, thawed"),

@@ -27,33 +27,33 @@ from hierlearn.engine.seeds import stream
 from hierlearn.experiment import Result, Runs
 from hierlearn.formatting import format_interval
 from hierlearn.grammar.experiments import (
+    APART,
+    BROKEN,
+    DEEP,
     MAIN,
+    READ,
+    SEEN,
     SEEN_GRID,
     SMALL,
     Parameters,
     error,
+    frozen_error,
     sample_sizes,
+    scale_of,
     sensitivity_of,
+    strings_of,
 )
-from hierlearn.grammar.rescue import MULTIPLE, READ, frozen_error
 from hierlearn.grammar.target import RandomHierarchy
-from hierlearn.intervals import interval
+from hierlearn.intervals import Bound, interval
 from hierlearn.statistics import Value, number
 
 UNIT = r"$P/n_cm^L$"
 CHANCE = "test error over chance"
-_UP_TO = ", up to 6 P_0"
 
 
 def short(parameters: Parameters) -> str:
     """Write a grammar as "(8,8,4,3)"."""
     return str(parameters).replace(" ", "")
-
-
-def scale(parameters: Parameters) -> int:
-    """Return $n_cm^L$."""
-    _, n_classes, m, depth = parameters
-    return n_classes * m**depth
 
 
 def whole(
@@ -78,10 +78,13 @@ def draw_mean(ax: Axes, line: Series, *, color: str | None = None) -> None:
     replace(line, low=(), high=()).draw(ax, color=color)
 
 
-def grammars_of(runs: Runs, start: str = "deep, ", end: str = _UP_TO) -> list[Parameters]:
-    """Return the grammars of which a profile has runs, in the order of the arms."""
-    names = [n for n in runs.arms if n.startswith(start) and n.endswith(end) and runs.of(n)]
-    return [runs.arms[name][0].parameters for name in names]
+def run_at(runs: Runs, arms: Mapping[Any, str]) -> list[Any]:
+    """Return the keys of those arms that the profile has runs of."""
+    return [key for key, arm in arms.items() if arm in runs.arms and runs.of(arm)]
+
+
+def _deep_at(runs: Runs) -> list[Parameters]:
+    return run_at(runs, {p: f"deep, {p}" for p in DEEP["paper"]})
 
 
 def tree() -> Drawing:
@@ -136,12 +139,12 @@ def _symbols(
         ax.text(place, height, text, ha="center", va="center")
 
 
-def detectability(rhm_detectability: Runs) -> Drawing:
+def detectability(rhm_counts: Runs) -> Drawing:
     """Draw the detectability of synonyms over sample sizes, beside the law."""
-    runs, said = rhm_detectability, []
+    runs, said = rhm_counts, []
     fig, ax = plt.subplots(figsize=(WIDTH, 3.8))
     seen, law = number("detectability"), number("law")
-    for index, parameters in enumerate(grammars_of(runs, "(", ")")):
+    for index, parameters in enumerate(run_at(runs, {p: str(p) for p in SEEN["paper"]})):
         arm, unit = str(parameters), lambda c: c.n_samples / c.scale
         line = over_seeds(short(parameters), runs.points(unit, seen, arm), index=index)
         line.draw(ax)
@@ -173,12 +176,11 @@ def collapse(rhm_deep: Runs) -> Drawing:
     """Draw the error of the deep network against the sample size, plain and in units of P_0."""
     fig, axes = plt.subplots(1, 2, sharey=True, figsize=(WIDTH, 3.4))
     said = []
-    for index, parameters in enumerate(grammars_of(rhm_deep)):
-        line = over_sizes(short(parameters), rhm_deep, f"deep, {parameters}{_UP_TO}", index=index)
-        plain = replace(line, x=tuple(x * scale(parameters) for x in line.x))
-        draw_mean(axes[0], plain)
+    for index, parameters in enumerate(_deep_at(rhm_deep)[: len(COLORS)]):
+        line = over_sizes(short(parameters), rhm_deep, f"deep, {parameters}", index=index)
+        draw_mean(axes[0], replace(line, x=tuple(x * scale_of(parameters) for x in line.x)))
         draw_mean(axes[1], line)
-        two, four = (line.at(line.x.index(x)) for x in (2, 4))
+        two, four = (f"{line.y[line.x.index(x)]:.3f}" for x in (2, 4))
         said.append(f"{parameters} {two} at 2 P_0 and {four} at 4 P_0")
     for ax in axes:
         log_axes(ax, "x")
@@ -197,26 +199,28 @@ def collapse(rhm_deep: Runs) -> Drawing:
     )
 
 
-def _sizes(runs: Runs | None, arm: str) -> dict[Parameters, dict[int, float]]:
-    """Return P* of an arm by grammar and seed, where two seeds or more cross within the grid."""
+def _sizes(runs: Runs | None, arms: Mapping[Parameters, str]) -> dict[Parameters, dict[int, float]]:
+    """Return P* by grammar and seed, where two seeds or more cross within the grid."""
     points: dict[Parameters, dict[int, float]] = {}
-    for seed, by_grammar in sample_sizes(runs, arm).items() if runs else ():
-        for grammar, size in by_grammar.items():
-            if np.isfinite(size):
-                points.setdefault(grammar, {})[seed] = size
+    if runs is not None:
+        for key in run_at(runs, arms):
+            sizes = {seed: found[key] for seed, found in sample_sizes(runs, arms[key]).items()}
+            points[key] = {s: size for s, size in sizes.items() if not isinstance(size, Bound)}
     return {grammar: found for grammar, found in points.items() if len(found) > 1}
 
 
 @gives("gain", "gain-seeds")
-def sizes(rhm_deep: Runs, rhm_closed_form: Runs, rhm_layerwise: Runs | None = None) -> Drawing:
+def sizes(
+    rhm_deep: Runs, rhm_closed_form: Runs | None = None, rhm_layerwise: Runs | None = None
+) -> Drawing:
     """Draw the sample size P* of every learner against P_0."""
+    named = {p: str(p) for p in [*DEEP["paper"], *APART]}
     found = {
-        "deep, end to end": _sizes(rhm_deep, "deep over sizes"),
-        "layerwise SGD": _sizes(rhm_layerwise, "layerwise"),
-        "clustering": _sizes(rhm_closed_form, "clustered over sizes"),
-        "ridge": _sizes(rhm_closed_form, "ridge over sizes"),
-        "three hidden layers": _sizes(rhm_deep, "three hidden layers"),
-        "one hidden layer": _sizes(rhm_deep, "one hidden layer"),
+        "deep, end to end": _sizes(rhm_deep, {p: f"deep, {p}" for p in named}),
+        "layerwise SGD": _sizes(rhm_layerwise, {p: f"layerwise, {p}" for p in named}),
+        "clustering": _sizes(rhm_closed_form, {p: f"clustered, {p}" for p in named}),
+        "ridge": _sizes(rhm_closed_form, {MAIN: "ridge over sizes"}),
+        "three hidden layers": _sizes(rhm_deep, {MAIN: "three hidden layers"}),
     }
     fig, ax = plt.subplots(figsize=(WIDTH, 4))
     said = []
@@ -249,8 +253,8 @@ def _sizes_of(
     ax: Axes, name: str, points: Mapping[Parameters, Mapping[int, float]], index: int
 ) -> str:
     """Draw one learner's sizes with error bars, and say them."""
-    grammars = sorted(points, key=scale)
-    x = np.array([scale(one) for one in grammars]) * 1.03 ** (index - 2)
+    grammars = sorted(points, key=scale_of)
+    x = np.array([scale_of(one) for one in grammars]) * 1.03 ** (index - 2)
     found = [interval(points[one].values(), "log-t") for one in grammars]
     ends = np.array([[one.estimate - one.low, one.high - one.estimate] for one in found]).T
     ax.errorbar(
@@ -261,48 +265,49 @@ def _sizes_of(
     return ", ".join(f"{one.estimate:.0f} at {grammar}" for one, grammar in pairs)
 
 
-def shallow(rhm_deep: Runs, rhm_kernel: Runs | None = None) -> Drawing:
-    """Draw learners that do not know the tree beside the deep network, over sample sizes."""
-    panels: dict[Parameters, list[tuple[int, str, Runs | None, str]]] = {
-        SMALL: [
-            (0, "deep", rhm_deep, f"deep, {SMALL}{_UP_TO}"),
-            (1, "one hidden layer", rhm_deep, "one hidden layer"),
-        ],
-        MAIN: [
-            (0, "deep", rhm_deep, f"deep, {MAIN}{_UP_TO}"),
-            (2, "three hidden layers", rhm_deep, "three hidden layers"),
-            (3, "tangent kernel", rhm_kernel, "kernel"),
-        ],
+def shallow(rhm_deep: Runs) -> Drawing:
+    """Draw what correlation and knowing the tree are worth, over sample sizes."""
+    panels: dict[Parameters, dict[str, str]] = {
+        SMALL: {
+            "random rules": f"deep, {SMALL}",
+            "Latin square at the top": "no correlation at the top",
+            "Latin squares everywhere": "no correlation",
+            "one hidden layer": "one hidden layer",
+        },
+        MAIN: {"deep": f"deep, {MAIN}", "three hidden layers": "three hidden layers"},
     }
-    fig, axes = plt.subplots(1, 2, sharey=True, figsize=(WIDTH, 3.3))
+    fig, axes = plt.subplots(1, 2, sharey=True, figsize=(WIDTH, 3.5))
     said = []
-    for ax, (parameters, learners) in zip(axes, panels.items(), strict=True):
-        for index, name, runs, arm in learners:
-            if runs and arm in runs.arms and runs.of(arm):
-                line = over_sizes(name, runs, arm, index=index)
+    for ax, (parameters, learners), shift in zip(axes, panels.items(), (0, 4), strict=True):
+        for index, name in enumerate(learners):
+            if name in run_at(rhm_deep, learners):
+                line = over_sizes(name, rhm_deep, learners[name], index=index and index + shift)
                 draw_mean(ax, line)
-                said.append(f"{parameters} {name}: {line.at()} at {line.x[-1]:g} P_0")
-        log_axes(ax, "x")
-        every = parameters[1] * parameters[2] ** 7 / scale(parameters)
-        ax.axvline(every, color=NEUTRAL, linewidth=0.9, linestyle="--")
+                said.append(f"{parameters} {name}: {line.y[-1]:.3f} at {line.x[-1]:g} P_0")
+        log_axes(ax, "x", x_ticks=(1, 4, 16, 64, 256) if ax is axes[0] else (1, 2, 4, 8, 16))
         ax.set_title(short(parameters))
         ax.set_xlabel(UNIT)
         if ax.get_legend_handles_labels()[0]:
-            ax.legend()
+            ax.legend(fontsize=7.5)
         else:
             ax.set_visible(False)
+    axes[0].axvline(strings_of(SMALL) / scale_of(SMALL), color=NEUTRAL, lw=0.9, linestyle="--")
     axes[0].set_ylabel(CHANCE)
     return Drawing(
         fig,
-        alt="Test error against sample size, means over seeds: " + "; ".join(said) + ".",
-        caption="Learners that do not know the tree, beside the deep network: every seed that has "
-        "all sizes, and the mean. Dashed line: all strings of the grammar.",
+        alt="Test error over chance against sample size, means over seeds: "
+        + "; ".join(said)
+        + ".",
+        caption="Left: the deep network on random rules, with a Latin square at the top, with "
+        "Latin squares at every level, and a network with one hidden layer. Dashed: all strings of "
+        "the grammar. Right: with the tree and without. Every seed that has all sizes, and the "
+        "mean.",
     )
 
 
 def _pictured(runs: Runs) -> Parameters:
     """Return the grammar of the figures on sensitivity: the main one where it was run."""
-    found = grammars_of(runs)
+    found = _deep_at(runs)
     return MAIN if MAIN in found else found[0]
 
 
@@ -313,12 +318,12 @@ def sensitivity(rhm_deep: Runs) -> Drawing:
     for ax, level in zip(axes, (1, 2), strict=True):
         for layer in (1, 2, 3):
             line = over_sizes(
-                f"layer {layer}", rhm_deep, f"deep, {picture}, all sizes",
-                sensitivity_of(layer, level), index=layer - 1,
+                f"layer {layer}", rhm_deep, f"deep, {picture}", sensitivity_of(layer, level),
+                index=layer - 1,
             )  # fmt: skip
             draw_mean(ax, line)
             said.append(f"layer {layer}, level {level}: {line.at(0)} to {line.at()}")
-        log_axes(ax, "x", x_ticks=[0.5, 1, 2, 4, 8])
+        log_axes(ax, "x", x_ticks=[1, 2, 4])
         ax.set_title(f"synonyms of level {level}")
         ax.set_xlabel(UNIT)
     axes[0].set_ylabel("sensitivity")
@@ -335,7 +340,7 @@ def sensitivity(rhm_deep: Runs) -> Drawing:
 
 def steer_level(rhm_deep: Runs) -> Steered:
     """Let the reader choose examples, the level of the synonyms, and the grammar."""
-    grammars = [short(one) for one in grammars_of(rhm_deep)]
+    grammars = [short(one) for one in _deep_at(rhm_deep)]
     found: dict[tuple[float, str], list[Result]] = {}
     for results in rhm_deep.of("deep over sizes").values():
         for one in results:
@@ -397,22 +402,23 @@ def _layers(grammar: str, multiple: float, level: int, runs: Sequence[Result]) -
     )
 
 
-def conditions(chain_conditions: Runs) -> Drawing:
+@gives("hint-dirt", "ident4-margin")
+def conditions(rhm_counts: Runs) -> Drawing:
     """Draw signal, dirt and margin as the dials are turned."""
-    runs, said = chain_conditions, []
+    runs, said, numbers = rhm_counts, [], {}
     fig, axes = plt.subplots(3, 1, figsize=(WIDTH, 6.4), sharex=True)
-    dials = [dial for dial in READ if f"{dial}, read" in runs.arms and runs.of(f"{dial}, read")]
-    for index, dial in enumerate(dials):
+    for index, dial in enumerate(READ):
         for ax, name in zip(axes, ("signal", "dirt", "margin"), strict=True):
             points = runs.points(lambda c: c.t, number(name), f"{dial}, read")
             label = f"{dial}, {READ[dial]} $P_0$"
             line = over_seeds(label, points, index=index, geometric=False)
             replace(line, low=(), high=()).draw(ax, every_seed=False)
             said.append(f"{dial} {name} {line.y[0]:z.1f} to {line.y[-1]:z.1f}")
+            numbers[f"{dial}-{name}"] = line.at()
     t = np.linspace(0, 1, 40)
     axes[0].plot(
-        t, 16 * (1 - t**2), color=INK, linewidth=1, linestyle=":",
-        label=r"law for corr, $16(1-t^2)$",
+        t, READ["corr"] * (1 - t**2), color=INK, linewidth=1, linestyle=":",
+        label=rf"law for corr, ${READ['corr']}(1-t^2)$",
     )  # fmt: skip
     axes[0].set_title("signal $S$: correlation (i)")
     axes[1].set_title("dirt $W$: clean is 1 (ii)")
@@ -420,111 +426,109 @@ def conditions(chain_conditions: Runs) -> Drawing:
     for ax in axes[1:]:
         log_axes(ax, "y")
     axes[2].set_xlabel("turn of the dial $t$")
-    fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
+    fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     return Drawing(
         fig,
         alt=f"Signal, dirt and margin from t = 0 to 1, mean of {len(line.seeds)} seeds: "
         + "; ".join(said)
         + ".",
         caption="The three conditions, read off the data of (8,8,4,3) without training, mean over "
-        "seeds. Read them jointly: corr takes the signal to 0 while the dirt stays at 1, and the "
-        "margin with it; ident takes the margin to 1 while the signal stays; hint and skip raise "
-        "the dirt and lower the signal; the null dial, shared, moves none by much.",
+        "seeds: corr takes the signal to 0, and the margin with it, while the dirt stays at 1; "
+        "ident4 takes the margin to 1 while the signal stays; hint and skip raise the dirt; the "
+        "null dial, shared, moves none by much.",
+        numbers={key: numbers[key] for key in ("hint-dirt", "ident4-margin")},
     )
 
 
 def _curve(runs: Runs, arm: str, label: str, index: int, layer: int | None = None) -> Series:
-    """Return the error, or the sensitivity of a layer, over the steps of a thaw."""
+    """Return the error, or the sensitivity of a layer, over the steps of the last fit."""
     curves = [m["curve"] for results in runs.of(arm).values() for _, m in results]
-    steps = curves[0]["step"]
+    steps = max((c["step"] for c in curves), key=len)
     values = [
         c["error"] if layer is None else [one[layer] for one in c["sensitivity"]] for c in curves
     ]
-    points = {step: [one[i] for one in values] for i, step in enumerate(steps)}
+    # A group goes on until its slowest run has ended; the others stay as they were.
+    points = {step: [one[min(i, len(one) - 1)] for one in values] for i, step in enumerate(steps)}
     return over_seeds(label, points, index=index, geometric=False)
 
 
 def thaw(chain_rescue: Runs) -> Drawing:
     """Draw what a thaw does to the error and to the sensitivities of the layers."""
-    kinds = {
-        "thawed": "thaw of all layers",
-        "over random layers": "thaw over random lower layers",
-        "last layer": "last layer goes on alone",
+    arms = {
+        "thaw of all layers": "corr at 1, thawed",
+        "last layer goes on alone": "corr at 1, last layer",
+        "end to end, from scratch": "corr, end to end",
     }
-    arms = {f"corr at 1, {kind}": label for kind, label in kinds.items()}
-    runs = {arm: label for arm, label in arms.items() if arm in chain_rescue.arms}
     fig, axes = plt.subplots(2, 1, figsize=(WIDTH, 5.6), sharex=True)
     said = []
-    for index, (arm, label) in enumerate(runs.items()):
-        if chain_rescue.of(arm):
-            line = _curve(chain_rescue, arm, label, index)
-            replace(line, low=(), high=()).draw(axes[0], marker=False)
-            said.append(
-                f"{label}: error {line.at(0)} to {line.at()} over {line.x[-1]} steps, "
-                f"{len(line.seeds)} seeds"
-            )
+    for index, (label, arm) in enumerate(arms.items()):
+        line = _curve(chain_rescue, arm, label, index)
+        replace(line, low=(), high=()).draw(axes[0], marker=False)
+        said.append(
+            f"{label}: error {line.y[0]:.3f} to {line.y[-1]:.3f} over {line.x[-1]} steps, "
+            f"{len(line.seeds)} seeds"
+        )
     for layer in range(3):
         label = f"layer {layer + 1}"
         line = _curve(chain_rescue, "corr at 1, thawed", label, layer, layer)
-        color = COLORS[layer + 3]
-        replace(line, low=(), high=()).draw(axes[1], marker=False, color=color)
+        replace(line, low=(), high=()).draw(axes[1], marker=False, color=COLORS[layer + 3])
         said.append(f"sensitivity of {line.label} {line.at(0)} to {line.at()}")
     axes[0].set_title(CHANCE)
-    axes[1].set_title("sensitivity to synonyms of level 1")
-    axes[1].set_xlabel("steps after layerwise training ended")
+    axes[1].set_title("sensitivity to synonyms of level 1, during the thaw")
+    axes[1].set_xlabel("steps")
     axes[0].legend()
     axes[1].legend()
     axes[1].set_ylim(0, 1.2)
     return Drawing(
         fig,
-        alt="After layerwise training on corr at t = 1: " + "; ".join(said) + ".",
-        caption="What the thaw does. Layerwise training has ended near chance; at step 0 all "
-        "layers begin to train, with the head that is there. Top: test error. Bottom, during the "
-        "thaw of all layers: the lower layers, which had learned nothing of synonymy, learn it "
-        "now. Every seed and the mean.",
+        alt="On corr at t = 1: " + "; ".join(said) + ".",
+        caption="Without correlation at the top. Layerwise training has ended near chance; at step "
+        "0 all layers begin to train with the head that is there, or the last layer goes on alone. "
+        "Bottom: the lower layers, which had learned nothing of synonymy, learn it in the thaw. "
+        "Every seed and the mean.",
     )
 
 
-PROTOCOLS: dict[str, tuple[str, Value]] = {
-    "layerwise": ("thawed", frozen_error),
-    "layerwise, then thawed": ("thawed", error),
-    "end to end": ("deep", error),
-    "look-back 2": ("look-back", error),
-    "clustering": ("clustered", error),
-    "ridge": ("ridge", error),
+PROTOCOLS = {
+    "layerwise": "layerwise",
+    "end to end": "end to end",
+    "clustering": "clustering",
+    "look-back 2": "look-back",
 }
 
 
-def dials(chain_rescue: Runs, chain_closed_form: Runs | None = None) -> Drawing:
-    """Draw who still learns as a dial is turned."""
-    known = {
-        (dial, kind): runs
-        for dial in ("corr", "ident4", "hint", "skip")
-        for runs in (chain_rescue, chain_closed_form)
-        for kind in {kind for kind, _ in PROTOCOLS.values()}
-        if runs and f"{dial}, {kind}" in runs.arms and runs.of(f"{dial}, {kind}")
-    }
-    drawn = list(dict.fromkeys(dial for dial, kind in known if kind == "thawed"))
-    n_rows = (len(drawn) + 1) // 2
-    fig, axes = plt.subplots(
-        n_rows, min(len(drawn), 2), figsize=(WIDTH, 2.9 * n_rows), sharey=True, squeeze=False
-    )
+def dials(
+    chain_rescue: Runs, rhm_layerwise: Runs | None = None, rhm_closed_form: Runs | None = None
+) -> Drawing:
+    """Draw who still learns where a condition is broken."""
+    rows = {dial: f"{dial}, {multiple} $P_0$" for dial, (multiple, _) in BROKEN.items()}
+    rows["xor"] = "xor, 4 $P_0$"
+    stores = [runs for runs in (chain_rescue, rhm_layerwise, rhm_closed_form) if runs]
+    fig, ax = plt.subplots(figsize=(WIDTH, 3.4))
     said = []
-    for ax, dial in zip(axes.flat, drawn, strict=False):
-        for index, (protocol, (kind, value)) in enumerate(PROTOCOLS.items()):
-            if runs := known.get((dial, kind)):
-                points = runs.points(lambda c: c.t, value, f"{dial}, {kind}")
-                line = over_seeds(protocol, points, index=index, geometric=False)
-                draw_mean(ax, line)
-                said.append(f"{dial} {protocol} {line.at()}")
-        ax.set_title(f"{dial}, {MULTIPLE[dial]} $P_0$")
-        ax.set_xlabel("turn of the dial $t$")
-    axes[0, 0].set_ylabel(CHANCE)
-    axes[0, 0].legend(fontsize=7.5, loc="center left")
+    for index, (protocol, kind) in enumerate(PROTOCOLS.items()):
+        for place, dial in enumerate(rows):
+            arm, read = f"{dial}, {kind}", error
+            if arm == "corr, layerwise":
+                arm, read = "corr at 1, thawed", frozen_error
+            runs = next((one for one in stores if arm in one.arms), None)
+            results = runs.of(arm).values() if runs else ()
+            found = [read(*max(own, key=lambda one: one.config.t)) for own in results]
+            if found:
+                height = -place - 0.16 * (index - 1.5)
+                ax.plot(
+                    found, [height] * len(found), color=COLORS[index], marker=MARKERS[index],
+                    linestyle="", alpha=0.6, label=protocol,
+                )  # fmt: skip
+                said.append(f"{dial} {protocol} {np.mean(found):.3f}")
+    ax.set_yticks([-place for place in range(len(rows))], list(rows.values()))
+    ax.set_xlabel(CHANCE)
+    handles, names = ax.get_legend_handles_labels()
+    once = dict(zip(names, handles, strict=True))
+    fig.legend(once.values(), once, loc="outside lower center", ncols=4)
     return Drawing(
         fig,
         alt="Test error over chance at t = 1, means over seeds: " + "; ".join(said) + ".",
-        caption="Who still learns as a dial is turned: test error over chance, mean and every "
-        "seed, (8,8,4,3). Look-back 2 trains the newest layer together with the one below it. "
-        "Where marks cover each other at the bottom, all of these learn.",
+        caption="Who still learns where a condition is broken, $t=1$: test error over chance of "
+        "every seed, (8,8,4,3). Look-back 2 trains the newest layer together with the one below.",
     )

@@ -71,12 +71,9 @@ def detectability(
     over ordered pairs of types at equal position, positions pooled, with $\hat p_{\mu j}$ the label
     frequencies of type mu at position j. Cells with fewer than `least` data are left out.
     """
-    n_parents = _n_parents(parents)
-    counts = counts.double()
-    total = counts.sum(2)
-    frequencies = counts / total.clamp(min=1)[:, :, None]
+    frequencies, _, kept = _frequencies(counts.double(), least)
     within, n_within, between, n_between = _pair_sums(
-        frequencies, total >= least, parents, n_parents
+        frequencies, kept, parents, _n_parents(parents)
     )
     _check_pairs(n_within, n_between, least)
     if not within:
@@ -102,15 +99,16 @@ def detectability_law(n_samples: int, *, scale: int, n_strings: int) -> float:
 class Conditions:
     r"""The three conditions of chaining as numbers at level 1, in units of the sampling noise.
 
-    With $p_{\mu j}$ the label law given type mu at position j, $p_{aj}$ its mean over the types of
-    parent a, and $u_{\mu j}$ the noise of a cell, $E|\hat p_{\mu j}-p_{\mu j}|^2$:
+    With $p_{\mu j}$ the label law given type mu at position j, $p_{aj}$ that given parent a, and
+    $\bar u$ the mean noise of a type's frequencies, $E|\hat p_{\mu j}-p_{\mu j}|^2$:
 
     Attributes:
         signal: $S=E_{a\ne b,j}|p_{aj}-p_{bj}|^2/2\bar u$, correlation, condition (i); RHM: $P/P_0$.
         dirt: $W=E|\hat p_{\mu j}-\hat p_{\nu j}|^2/2\bar u$ over synonyms. Condition (ii): 1 when
             clean.
-        margin: $G=E_a\min_b\sum_j|\hat p_{aj}-\hat p_{bj}|^2/\sum_j(V_{aj}+V_{bj})$, with V the
-            noise of a parent's mean. Condition (iii): 1 when two parents cannot be told apart.
+        margin: $G=E_a\min_b\sum_j|\hat p_{aj}-\hat p_{bj}|^2/\sum_j(u_{aj}+u_{bj})$, with u the
+            noise of a parent's frequencies. Condition (iii): about 1 when two parents cannot be
+            told apart.
     """
 
     signal: float
@@ -128,34 +126,35 @@ def conditions(
     r"""Compute signal, dirt and margin from label counts, cells with `least` data or more.
 
     $u=(1-\sum_c\hat p_c^2)/(N-1)$ is an unbiased estimate of the noise of a cell of N data, and
-    distances of parents are debiased: $|\hat p_a-\hat p_b|^2-V_a-V_b$. So dirt does not enter S.
+    the distance of parents is debiased: $|\hat p_a-\hat p_b|^2-u_a-u_b$. Dirt does not enter S.
     """
     n = _n_parents(parents)
     counts = counts.double()
-    total = counts.sum(2)
-    kept = total >= least
-    p = counts / total.clamp(min=1)[:, :, None]
-    noise = (1 - p.square().sum(2)) / (total - 1).clamp(min=1)
-    floor = 2 * float(noise[kept].mean())
+    p, noise, kept = _frequencies(counts, least)
     within, n_within, _, n_between = _pair_sums(p, kept, parents, n)
     _check_pairs(n_within, n_between, least)
+    floor = 2 * float(noise[kept].mean())
     if not floor > 0:
         raise ValueError("conditions need sampling noise; every cell has data of one label only")
-    number = torch.zeros(n, kept.shape[1]).double().index_add_(0, parents, kept.double())
-    means = torch.zeros(n, *p.shape[1:]).double().index_add_(0, parents, p * kept[:, :, None])
-    variance = torch.zeros_like(number).index_add_(0, parents, noise * kept)
-    means = means / number.clamp(min=1)[:, :, None]
-    variance = variance / number.clamp(min=1).square()
-    both = ((number[:, None] > 0) & (number[None, :] > 0)).double()
-    both *= 1 - torch.eye(n).double()[:, :, None]
-    apart = (means[:, None] - means[None, :]).square().sum(3) * both
-    blur = (variance[:, None] + variance[None, :]) * both
-    ratio = apart.sum(2) / blur.sum(2).clamp(min=1e-300)
+    law, blur, known = _frequencies(
+        torch.zeros(n, *counts.shape[1:]).double().index_add_(0, parents, counts), least
+    )
+    both = (known[:, None] & known[None, :]).double() * (1 - torch.eye(n).double())[:, :, None]
+    apart = (law[:, None] - law[None, :]).square().sum(3) * both
+    chance = (blur[:, None] + blur[None, :]) * both
+    ratio = apart.sum(2) / chance.sum(2).clamp(min=1e-300)
     return Conditions(
-        float((apart - blur).sum() / both.sum()) / floor,
+        float((apart - chance).sum() / both.sum()) / floor,
         within / n_within / floor,
         float(ratio.fill_diagonal_(torch.inf).min(1).values.mean()),
     )
+
+
+def _frequencies(counts: Tensor, least: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the frequencies of cells, their noise, and which have `least` data or more."""
+    total = counts.sum(2)
+    p = counts / total.clamp(min=1)[:, :, None]
+    return p, (1 - p.square().sum(2)) / (total - 1).clamp(min=1), total >= least
 
 
 @checked
