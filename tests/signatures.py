@@ -249,13 +249,10 @@ def special_arguments(name: str) -> dict[str, Any]:
     return {
         "ball/target.RadialDistribution.__init__": {"title": "t", "end": 2.0, "draw": len,
                                               "density": len},
-        "grammar/derivations.Block.digits_of": {"choices": choices},
         "grammar/derivations.best_cut": {"rules": grammar.rules},
-        "grammar/derivations.unpeel": {"digits": torch.ones(3, 2, dtype=torch.int64)},
         "grammar/derivations.Block.__init__": {"table": grammar.blocks[0].table},
         "grammar/target.RandomHierarchy.derive": {"labels": labels, "choices": choices},
         "grammar/target.RandomHierarchy.data_at": {"indices": torch.arange(3)},
-        "grammar/target.RandomHierarchy.indices_of": {"strings": strings},
         "grammar/target.RandomHierarchy.parse": {"strings": strings},
         "grammar/target.RandomHierarchy.symbols_at": {"strings": strings},
         "grammar/target.RandomHierarchy.swap_synonyms": {"strings": strings},

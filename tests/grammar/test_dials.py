@@ -80,6 +80,13 @@ def test_skip_labels_differ_from_the_root_exactly_by_the_marks():
     assert torch.equal(labels, (root + mark) % 8)
 
 
+@pytest.mark.parametrize("dial", ["hint", "shared", "skip"])
+def test_a_dial_that_leaves_rules_alone_has_those_of_the_model_at_any_turn(dial):
+    for t in (0.0, 0.5, 1.0):
+        pairs = zip(draw(dial, t).grammar.rules, draw("none", 0.0).grammar.rules, strict=True)
+        assert all(torch.equal(one, other) for one, other in pairs)
+
+
 def test_hint_tilts_the_lowest_choices_towards_the_parity_of_the_label():
     law = draw("hint", 0.5)
     strings, labels = law.sample_distinct(4000, stream("test", 2))

@@ -18,7 +18,7 @@ from hierlearn.engine.doors import at_least, check_indices, checked
 
 MAX_ROWS = 1 << 17  # of a merged table: 2 MiB at 16 symbols a row
 MAX_VOCAB = 256  # symbols are stored as uint8
-MAX_INTEGER = 1 << 62  # below it indices are int64, above it Python integers
+MAX_INTEGER = 1 << 62  # data are indexed below it
 PERMUTED = 1 << 22  # below this bound distinct integers are the head of one permutation
 _WORDS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
@@ -68,14 +68,6 @@ class Block:
         else:
             taken = self.table.view(word).flatten().take(rows.flatten()).view(torch.uint8)
         return taken.view(len(rows), rows.shape[1] * length)
-
-    @checked
-    def digits_of(self, choices: Sequence[Int64[Tensor, "n _"]]) -> Tensor:
-        """Join rule choices, one tensor a level of the grammar, to one number a block node."""
-        own = choices[self.top : self.top + self.n_levels]
-        levels = [choice.view(len(choice), self.n_nodes, -1) for choice in own]
-        joined = torch.cat(levels, 2)
-        return unpeel(joined.flatten(0, 1), self.radices).view(-1, self.n_nodes)
 
 
 @checked
@@ -147,20 +139,6 @@ def peel(numbers: Int64[Tensor, "n"], radices: Sequence[int]) -> Int64[Tensor, "
     if radices:
         digits[:, 0] = rest
     return digits
-
-
-@checked
-def unpeel(digits: Int64[Tensor, "n digits"], radices: Sequence[int]) -> Int64[Tensor, "n"]:
-    """Read digits `[n, digits]` in a mixed radix, the inverse of `peel`."""
-    _check_radices(radices)
-    if digits.shape[1] != len(radices):
-        raise ValueError(f"give {len(radices)} digits, one a radix; got {digits.shape[1]}")
-    if not bool(((digits >= 0) & (digits < torch.tensor(radices))).all()):
-        raise ValueError(f"every digit must lie in 0..radix - 1, for the radices {list(radices)}")
-    number = torch.zeros(len(digits), dtype=torch.int64)
-    for place, radix in enumerate(radices):
-        number = number * radix + digits[:, place]
-    return number
 
 
 def _check_radices(radices: Sequence[int]) -> None:
@@ -246,32 +224,3 @@ def first_occurrences(strings: Shaped[Tensor, "n dim"]) -> Tensor:
     first = torch.full((int(group.max()) + 1,), len(group))
     first.scatter_reduce_(0, group, torch.arange(len(group)), "amin")
     return first.sort().values
-
-
-@checked
-def digits_of_integer(index: int, radices: Sequence[int]) -> list[int]:
-    """Write one Python integer of any size in a mixed radix, the counterpart of `peel`."""
-    _check_radices(radices)
-    if not 0 <= index < prod(radices):
-        raise ValueError(f"index must lie in 0..{prod(radices) - 1}; got {index}")
-    digits = []
-    for radix in reversed(radices):
-        index, digit = divmod(index, radix)
-        digits.append(digit)
-    return digits[::-1]
-
-
-@checked
-def integer_of_digits(digits: Sequence[int], radices: Sequence[int]) -> int:
-    """Read one number of any size in a mixed radix, the counterpart of `unpeel`."""
-    if len(digits) != len(radices) or any(
-        not 0 <= d < r for d, r in zip(digits, radices, strict=True)
-    ):
-        raise ValueError(
-            f"give one digit in 0..radix - 1 for each of the radices {list(radices)}; "
-            f"got {list(digits)}"
-        )
-    index = 0
-    for digit, radix in zip(digits, radices, strict=True):
-        index = index * radix + digit
-    return index

@@ -72,6 +72,8 @@ class DialedHierarchy:
     ) -> "DialedHierarchy":
         """Draw the rules of `seed`, branching 2.
 
+        A dial that leaves the rules alone has those of "none", at any t.
+
         Raises:
             ValueError: for an unknown dial, t outside [0, 1], or parameters that the model or the
                 dial does not allow.
@@ -89,13 +91,14 @@ class DialedHierarchy:
             if top and dial == "xor":
                 rules.append(parity_rules(v, parents, own, generator))
                 continue
+            turn = t
             if dial == "corrall" or top and dial == "corr":
                 table = latin_table(v, parents, generator)
             elif dial == "ident4" and level == 2:
                 table = twin_table(v, parents, own, TWINS, generator)
             else:
-                table = plain_table(v, parents, own, generator)
-            rules.append(_rules_of(blur(table, 1 - t, generator), parents, own))
+                table, turn = plain_table(v, parents, own, generator), 0.0
+            rules.append(_rules_of(blur(table, 1 - turn, generator), parents, own))
         marks = _marks(v, m, t, generator) if dial == "skip" else None
         return cls(RandomHierarchy(tuple(rules), v), dial, t, marks)
 

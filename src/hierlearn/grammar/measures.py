@@ -99,16 +99,17 @@ def detectability_law(n_samples: int, *, scale: int, n_strings: int) -> float:
 class Conditions:
     r"""The three conditions of chaining as numbers at level 1, in units of the sampling noise.
 
-    With $p_{\mu j}$ the label law given type mu at position j, $p_{aj}$ that given parent a, and
-    $\bar u$ the mean noise of a type's frequencies, $E|\hat p_{\mu j}-p_{\mu j}|^2$:
+    With $\hat p_{\mu j}$ the label frequencies given type mu at position j, $\hat p_{aj}$ those
+    given its parent a, and u the noise of either, an estimate of $E|\hat p-p|^2$:
 
     Attributes:
-        signal: $S=E_{a\ne b,j}|p_{aj}-p_{bj}|^2/2\bar u$, correlation, condition (i); RHM: $P/P_0$.
-        dirt: $W=E|\hat p_{\mu j}-\hat p_{\nu j}|^2/2\bar u$ over synonyms. Condition (ii): 1 when
-            clean.
-        margin: $G=E_a\min_b\sum_j|\hat p_{aj}-\hat p_{bj}|^2/\sum_j(u_{aj}+u_{bj})$, with u the
-            noise of a parent's frequencies. Condition (iii): about 1 when two parents cannot be
-            told apart.
+        signal: $S=\frac1m\left(E_{a\ne b,j}|\hat p_{aj}-\hat p_{bj}|^2/E(u_{aj}+u_{bj})-1\right)$,
+            how far apart the label laws of parents lie, debiased. Correlation, condition (i):
+            $P/P_0$ for random rules, 0 without. What synonyms do does not enter.
+        dirt: $W=E|\hat p_{\mu j}-\hat p_{\nu j}|^2/2E(u_{\mu j})$ over synonyms. Clean signal,
+            condition (ii): 1 when clean.
+        margin: $G=E_a\min_b\sum_j|\hat p_{aj}-\hat p_{bj}|^2/\sum_j(u_{aj}+u_{bj})$.
+            Identifiability, condition (iii): 1 or less when two parents cannot be told apart.
     """
 
     signal: float
@@ -125,8 +126,7 @@ def conditions(
 ) -> Conditions:
     r"""Compute signal, dirt and margin from label counts, cells with `least` data or more.
 
-    $u=(1-\sum_c\hat p_c^2)/(N-1)$ is an unbiased estimate of the noise of a cell of N data, and
-    the distance of parents is debiased: $|\hat p_a-\hat p_b|^2-u_a-u_b$. Dirt does not enter S.
+    $u=(1-\sum_c\hat p_c^2)/(N-1)$ is an unbiased estimate of the noise of a cell of N data.
     """
     n = _n_parents(parents)
     counts = counts.double()
@@ -144,7 +144,7 @@ def conditions(
     chance = (blur[:, None] + blur[None, :]) * both
     ratio = apart.sum(2) / chance.sum(2).clamp(min=1e-300)
     return Conditions(
-        float((apart - chance).sum() / both.sum()) / floor,
+        float(apart.sum() / chance.sum() - 1) * n / len(parents),
         within / n_within / floor,
         float(ratio.fill_diagonal_(torch.inf).min(1).values.mean()),
     )

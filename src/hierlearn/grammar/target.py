@@ -23,13 +23,10 @@ from hierlearn.grammar.derivations import (
     best_cut,
     check_parameters,
     codes_of,
-    digits_of_integer,
     distinct_integers,
     first_occurrences,
-    integer_of_digits,
     peel,
     tuples_of,
-    unpeel,
 )
 
 
@@ -238,49 +235,20 @@ class RandomHierarchy:
 
     @checked
     def data_at(
-        self, indices: Int64[Tensor, "n"] | Sequence[int]
+        self, indices: Int64[Tensor, "n"]
     ) -> tuple[UInt8[Tensor, "n dim"], Int64[Tensor, "n"]]:
-        r"""Return strings and labels of the data with these indices in $[0,P_{\max})$.
-
-        A tensor holds indices below $2^{63}$; a sequence of Python integers has no such bound.
+        r"""Return strings and labels of the data with these indices in $[0,P_{\max})$: a bijection.
 
         Raises:
-            ValueError: for an index outside $[0,P_{\max})$.
+            ValueError: for an index outside $[0,P_{\max})$, or $P_{\max}\ge2^{62}$.
         """
-        if isinstance(indices, Tensor):
-            low, high = (int(end) for end in indices.aminmax()) if len(indices) else (0, 0)
-        else:
-            low, high = min(indices, default=0), max(indices, default=0)
-        if low < 0 or high >= self.n_strings:
-            raise ValueError(f"indices must lie in [0, {self.n_strings}); got {low}..{high}")
-        if self.n_strings < MAX_INTEGER:
-            digits = peel(torch.as_tensor(indices, dtype=torch.int64), self.radices)
-        else:
-            digits = torch.tensor([digits_of_integer(int(i), self.radices) for i in indices])
-            digits = digits.view(-1, len(self.radices))
+        if self.n_strings >= MAX_INTEGER:
+            raise ValueError(f"indices need fewer than 2**62 strings; got {self.n_strings}")
+        check_indices(self.n_strings, indices=indices)
+        digits = peel(indices, self.radices)
         first, *rest = self.blocks
         rows, draws = digits[:, 0], digits[:, 1:].split([b.n_nodes for b in rest], 1)
         return self._look_up(rows, list(draws)), rows // first.n_choices
-
-    @checked
-    def indices_of(self, strings: UInt8[Tensor, "n dim"]) -> list[int]:
-        """Return the indices of grammatical strings, as Python integers of any size.
-
-        Raises:
-            ValueError: for a string that the grammar does not write.
-        """
-        labels, choices = self.parse(strings)
-        if len(labels) and int(labels.min()) < 0:
-            bad = int((labels < 0).nonzero()[0])
-            raise ValueError(
-                f"string {bad} is not written by this grammar: {strings[bad].tolist()}"
-            )
-        digits = [labels[:, None]] + [block.digits_of(choices) for block in self.blocks]
-        radices = [self.n_classes, *(b.n_choices for b in self.blocks for _ in range(b.n_nodes))]
-        columns = torch.cat(digits, 1)
-        if self.n_strings < MAX_INTEGER:
-            return unpeel(columns, radices).tolist()
-        return [integer_of_digits(row, radices) for row in columns.tolist()]
 
     @checked
     def swap_synonyms(
