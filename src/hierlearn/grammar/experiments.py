@@ -151,7 +151,6 @@ SEEN: dict[str, list[Parameters]] = {
 }
 SEEN_GRID = (0.5, 1, 2, 4, 8)
 READ = {"corr": 16, "ident4": 8, "hint": 6, "skip": 6, "shared": 6}
-TURNS = (0.0, 0.25, 0.5, 0.75, 0.9, 1.0)
 
 
 def count_arms(profile: str) -> Arms:
@@ -164,8 +163,9 @@ def count_arms(profile: str) -> Arms:
     enough = {p: [c for c in arms[str(p)] if c.n_samples >= c.scale] for p in SEEN[profile]}
     arms |= {f"{p} from P_0 on": found for p, found in enough.items()}
     arms["three levels"] = [c for p, found in enough.items() for c in found if p[3] == 3]
+    turns = (0.0, 0.5, 1.0) if profile == "smoke" else (0.0, 0.25, 0.5, 0.75, 0.9, 1.0)
     for dial, multiple in READ.items():
-        found = [sized(MAIN, (multiple,), dial=dial, t=t, n_test=1)[0] for t in TURNS]
+        found = [sized(MAIN, (multiple,), dial=dial, t=t, n_test=1)[0] for t in turns]
         arms |= {f"{dial}, read": found, f"{dial} at 0": found[0], f"{dial} at 1": found[-1]}
     return arms
 
@@ -208,7 +208,7 @@ DEEP: dict[str, list[Parameters]] = {
 APART: list[Parameters] = [(8, 2, 4, 3), (8, 4, 4, 3), (16, 4, 4, 3)]
 """Grammars with other than v classes, to tell $n_c$, v and $m^L$ apart."""
 GRIDS = {
-    "smoke": (1, 2, 3, 4, 6),
+    "smoke": (1, 2, 4, 6),
     "laptop": (1, 1.5, 2, 3, 4, 6),
     "paper": (0.5, 1, 1.25, 1.5, 1.75, 2, 2.5, 3, 3.5, 4, 6, 8),
 }
@@ -361,7 +361,8 @@ CLOSED_STATISTICS = {
 
 # --- what a broken condition costs whom ------------------------------------------------------
 
-LOWER, LAST, TRACE = 800, 3000, 100
+LOWER, TRACE = 800, 100
+LAST = {"smoke": 2000, "laptop": 3000, "paper": 3000}
 AFTER = {"smoke": 3000, "laptop": 6000, "paper": 6000}
 frozen_error = number("frozen", "error")
 """Read the error of layerwise training, before a thaw."""
@@ -372,7 +373,7 @@ def chain_arms(profile: str) -> Arms:
 
     On "corr" what follows is a thaw of all layers, or going on with the last one.
     """
-    staged = {"lower_steps": LOWER, "n_steps": LAST}
+    staged = {"lower_steps": LOWER, "n_steps": LAST[profile]}
     after = {**staged, "after_steps": AFTER[profile], "trace": TRACE}
     thawed = turned("corr", after="thaw", **after)
     end = turned("corr", n_steps=N_STEPS, trace=TRACE)[1:]
@@ -385,7 +386,7 @@ def chain_arms(profile: str) -> Arms:
     if profile == "smoke":
         return arms
     arms["corr at 0, thawed"] = thawed[0]
-    arms["corr, look-back"] = turned("corr", window=2, lower_steps=LOWER, n_steps=LAST)[1:]
+    arms["corr, look-back"] = turned("corr", window=2, lower_steps=LOWER, n_steps=LAST[profile])[1:]
     for dial in ("ident4", "hint", "skip"):
         arms[f"{dial}, layerwise"] = turned(dial, lower_steps=LOWER, n_steps=N_STEPS)
         arms[f"{dial}, end to end"] = turned(dial, n_steps=N_STEPS)

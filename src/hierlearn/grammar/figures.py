@@ -10,7 +10,6 @@ from matplotlib.axes import Axes
 
 from hierlearn.drawing.figures import (
     COLORS,
-    DASHES,
     INK,
     MARKERS,
     NEUTRAL,
@@ -27,7 +26,6 @@ from hierlearn.engine.seeds import stream
 from hierlearn.experiment import Result, Runs
 from hierlearn.formatting import format_interval
 from hierlearn.grammar.experiments import (
-    APART,
     BROKEN,
     DEEP,
     MAIN,
@@ -202,10 +200,11 @@ def collapse(rhm_deep: Runs) -> Drawing:
 def _sizes(runs: Runs | None, arms: Mapping[Parameters, str]) -> dict[Parameters, dict[int, float]]:
     """Return P* by grammar and seed, where two seeds or more cross within the grid."""
     points: dict[Parameters, dict[int, float]] = {}
-    if runs is not None:
-        for key in run_at(runs, arms):
-            sizes = {seed: found[key] for seed, found in sample_sizes(runs, arms[key]).items()}
-            points[key] = {s: size for s, size in sizes.items() if not isinstance(size, Bound)}
+    if runs is None:
+        return points
+    for key in run_at(runs, arms):
+        sizes = {s: found[key] for s, found in sample_sizes(runs, arms[key]).items()}
+        points[key] = {s: size for s, size in sizes.items() if not isinstance(size, Bound)}
     return {grammar: found for grammar, found in points.items() if len(found) > 1}
 
 
@@ -214,7 +213,7 @@ def sizes(
     rhm_deep: Runs, rhm_closed_form: Runs | None = None, rhm_layerwise: Runs | None = None
 ) -> Drawing:
     """Draw the sample size P* of every learner against P_0."""
-    named = {p: str(p) for p in [*DEEP["paper"], *APART]}
+    named = DEEP["paper"]
     found = {
         "deep, end to end": _sizes(rhm_deep, {p: f"deep, {p}" for p in named}),
         "layerwise SGD": _sizes(rhm_layerwise, {p: f"layerwise, {p}" for p in named}),
@@ -226,7 +225,11 @@ def sizes(
     said = []
     for index, (name, points) in enumerate(found.items()):
         if points:
-            said.append(f"{name} {_sizes_of(ax, name, points, index)}")
+            # Marks are moved sideways a little, so that none hides another.
+            places = {scale_of(p) * 1.03 ** (index - 2): [*points[p].values()] for p in points}
+            over_seeds(name, places, index=index, kind="points").draw(ax)
+            each = [f"{np.exp(np.mean(np.log([*points[p].values()]))):.0f} at {p}" for p in points]
+            said.append(f"{name} {', '.join(each)}")
     grid = np.array([100, 3000])
     ax.plot(grid, grid, color=INK, linestyle=":", linewidth=1, label="$n_cm^L$")
     log_axes(ax, "xy")
@@ -240,29 +243,12 @@ def sizes(
         fig,
         alt="Sample sizes that reach a tenth of the error of guessing: " + "; ".join(said) + ".",
         caption="Sample size $P^*$ of every learner against $n_cm^L$; geometric mean and 95 % "
-        "interval over seeds. Marks are moved sideways a little, so that none hides another. Seeds "
-        "that do not cross within the grid are left out here.",
+        "interval over seeds. Seeds that do not cross within the grid are left out here.",
         numbers={
             "gain": format_interval(gain.estimate, (gain.low, gain.high)) if gain else "—",
             "gain-seeds": str(len(paired)) if paired else "no",
         },
     )
-
-
-def _sizes_of(
-    ax: Axes, name: str, points: Mapping[Parameters, Mapping[int, float]], index: int
-) -> str:
-    """Draw one learner's sizes with error bars, and say them."""
-    grammars = sorted(points, key=scale_of)
-    x = np.array([scale_of(one) for one in grammars]) * 1.03 ** (index - 2)
-    found = [interval(points[one].values(), "log-t") for one in grammars]
-    ends = np.array([[one.estimate - one.low, one.high - one.estimate] for one in found]).T
-    ax.errorbar(
-        x, [one.estimate for one in found], ends, color=COLORS[index], marker=MARKERS[index],
-        linestyle=DASHES[index], linewidth=1.1, elinewidth=1.2, label=name,
-    )  # fmt: skip
-    pairs = zip(found, grammars, strict=True)
-    return ", ".join(f"{one.estimate:.0f} at {grammar}" for one, grammar in pairs)
 
 
 def shallow(rhm_deep: Runs) -> Drawing:
@@ -309,33 +295,6 @@ def _pictured(runs: Runs) -> Parameters:
     """Return the grammar of the figures on sensitivity: the main one where it was run."""
     found = _deep_at(runs)
     return MAIN if MAIN in found else found[0]
-
-
-def sensitivity(rhm_deep: Runs) -> Drawing:
-    """Draw the sensitivity of each layer to synonyms of two levels, over sample sizes."""
-    fig, axes = plt.subplots(1, 2, sharey=True, figsize=(WIDTH, 3.3))
-    picture, said = _pictured(rhm_deep), []
-    for ax, level in zip(axes, (1, 2), strict=True):
-        for layer in (1, 2, 3):
-            line = over_sizes(
-                f"layer {layer}", rhm_deep, f"deep, {picture}", sensitivity_of(layer, level),
-                index=layer - 1,
-            )  # fmt: skip
-            draw_mean(ax, line)
-            said.append(f"layer {layer}, level {level}: {line.at(0)} to {line.at()}")
-        log_axes(ax, "x", x_ticks=[1, 2, 4])
-        ax.set_title(f"synonyms of level {level}")
-        ax.set_xlabel(UNIT)
-    axes[0].set_ylabel("sensitivity")
-    axes[0].legend()
-    axes[0].set_ylim(0, 1.15)
-    return Drawing(
-        fig,
-        alt=f"Sensitivity of the layers of the trained network on {picture}, {line.x[0]:g} to "
-        f"{line.x[-1]:g} P_0: " + "; ".join(said) + ".",
-        caption="Sensitivity of each layer to synonyms of level 1, the lowest, and of level 2, "
-        "after training on $P$ examples. Layer $l+1$ is the first that can merge level $l$.",
-    )
 
 
 def steer_level(rhm_deep: Runs) -> Steered:
@@ -391,14 +350,13 @@ def _layers(grammar: str, multiple: float, level: int, runs: Sequence[Result]) -
         )
         for index, (label, path) in enumerate(when.items())
     )
-    errors = interval([error(*one) for one in runs], "t")
+    wrong = np.mean([error(*one) for one in runs])
     layers = ", ".join(f"{after.at(k)} in layer {k + 1}" for k in range(n_layers))
     return State(
         [after, before],
         f"{grammar}, {config.n_samples} examples ({multiple:g} P₀), synonyms of level {level}: "
         f"sensitivity {layers}; before training {before.at(0)} in layer 1 and {before.at()} in "
-        f"layer {n_layers}. Test error over chance: "
-        f"{format_interval(errors.estimate, (errors.low, errors.high))}.",
+        f"layer {n_layers}. Mean test error over chance: {wrong:.3f}.",
     )
 
 
