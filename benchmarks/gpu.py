@@ -58,7 +58,7 @@ def _parities(seeds: Sequence[int], n_arms: int, small: bool) -> Group:
 
 def _strings(seeds: Sequence[int], n_arms: int, small: bool) -> Group:
     base = hierarchy.HierarchyConfig(
-        8, 8, 4, 3, 512, n_steps=STEPS, n_test=50, width=8 if small else 64, tolerance=0.0
+        8, 8, 4, 3, 512, n_steps=STEPS, n_test=50, width=8 if small else 64
     )
     arms = [replace(base, n_samples=512 + arm) for arm in range(n_arms)]
     return Group.of("benchmark", arms, seeds)

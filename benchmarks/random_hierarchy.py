@@ -176,7 +176,7 @@ def our_run(
     head = net.new_head(grammar.n_levels)
     if not test:
         start = time.process_time()
-    net.fit(sets, head, lowest=1, n_steps=n_steps, tolerance=None)
+    net.fit(sets, head, lowest=1, n_steps=n_steps, tolerance=0.0)
     if test:
         x, y = grammar.sample(N_TEST, torch.Generator().manual_seed(99))
         net.errors(x.int().expand(n_runs, -1, -1), y.expand(n_runs, -1), head)

@@ -79,7 +79,7 @@ CASES = {
     "quadratic, classification": lambda: quadratic_group(CLASSIFIER, replace(CLASSIFIER, flips=0)),
     "parity, deep": parity_group,
     "parity, two-layer": lambda: parity_group(network="two-layer"),
-    "strings, runs that end early": lambda: string_group(n_steps=200, tolerance=0.5),
+    "strings, runs that end early": lambda: string_group(n_steps=1500),
     "strings, layer by layer": lambda: string_group(n_steps=50, lower_steps=100, window=1),
     "strings, dense": lambda: string_group(n_steps=50, learner="fcn3"),
     "ball, relu": lambda: ball_group("relu"),

@@ -193,8 +193,6 @@ COUNT_STATISTICS = {
     "shuffled_labels": each(number("detectability"), "shuffled labels", mean),
     "hint_signal": _kept("hint"),
     "corr_signal": _kept("corr"),
-    "hint_dirt": each(number("dirt"), "hint at 1"),
-    "ident4_margin": each(number("margin"), "ident4 at 1"),
 }
 
 # --- end to end, and learners that do not know the tree --------------------------------------
@@ -269,7 +267,6 @@ DEEP_STATISTICS = {
     "deep_share": sample_size(f"deep, {SMALL}", strings_of),
     "generic_cost": ratio(sample_size("three hidden layers"), sample_size(f"deep, {MAIN}")),
     "permuted_error": each(error, "permuted positions"),
-    "top_sensitivity": each(sensitivity_of(3, 1), "deep at 4 P_0"),
     "second_sensitivity": each(sensitivity_of(2, 1), "deep at 4 P_0"),
     "first_sensitivity": each(sensitivity_of(1, 1), "deep at 4 P_0"),
 }  # fmt: skip

@@ -18,7 +18,14 @@ from hierlearn.grammar.measures import (
     label_counts,
     sensitivity,
 )
-from hierlearn.grammar.networks import TOLERANCE, Head, PatchNetworks, Shape, TrainingSets
+from hierlearn.grammar.networks import (
+    CHECK_EVERY,
+    TOLERANCE,
+    Head,
+    PatchNetworks,
+    Shape,
+    TrainingSets,
+)
 
 N_SWAPPED = 1000
 FITTED, SETTLED, NOTHING = 0.05, 0.05, 0.005
@@ -176,12 +183,13 @@ class _Batch:
 
     def _fit(self, head: Head, lowest: int, n_steps: int, *, traced: bool) -> None:
         """Train and test; the last fit of a run may trace its curve."""
-        every = self.first.trace if traced and self.first.trace else n_steps // 2
+        half = n_steps // (2 * CHECK_EVERY) * CHECK_EVERY
+        every = (self.first.trace if traced else 0) or half or CHECK_EVERY
         halfway = [math.nan] * len(self.results)
 
         def observe(step: int) -> None:
             errors = self.net.errors(self.test, self.labels, head)
-            if step == n_steps // 2:
+            if step == half:
                 halfway[:] = errors
             if traced and self.first.trace:
                 self._trace(step, errors)
@@ -192,14 +200,14 @@ class _Batch:
             self.sets, head, lowest=lowest, n_steps=n_steps, observe=observe, every=every
         )
         errors = self.net.errors(self.test, self.labels, head)
-        for result, one, error, half in zip(self.results, found, errors, halfway, strict=True):
+        for result, one, error, before in zip(self.results, found, errors, halfway, strict=True):
             loss = one["loss"]
             result["steps"], result["error"] = one["steps"], error
             result["loss"] = loss if math.isfinite(loss) else None
-            settled = abs(error - half) <= max(SETTLED * half, NOTHING)
+            settled = abs(error - before) <= max(SETTLED * before, NOTHING)
             fitted = loss < FITTED or head.stage < self.net.shape.n_layers
-            before = result["converged"] or lowest == 1
-            result["converged"] = before and (loss < TOLERANCE or (fitted and settled))
+            below = result["converged"] or lowest == 1
+            result["converged"] = below and (loss < TOLERANCE or (fitted and settled))
 
     def _trace(self, step: int, errors: list[float]) -> None:
         for result, error, matrix in zip(self.results, errors, self._sensitivities(), strict=True):
