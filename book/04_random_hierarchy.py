@@ -170,14 +170,8 @@ chapter.show(figures.collapse)
 # $P^*/P_0$ is {glue:text}`rhm.R3`. Where $n_c\ne v$ as well, the factors can be told apart: $P^*$ grows with exponent
 # {glue:text}`rhm.R3s` in $m^L$, {glue:text}`rhm.R3n` in $n_c$, and {glue:text}`rhm.R3s.control` in $v$, where $n_cm^L$ says 1, 1 and 0.
 # So at these sizes $P^*$ grows more slowly than the law; whether it catches up in larger grammars they cannot tell.
-
-# %%
-chapter.show(figures.sizes)
-
-# %% [markdown]
+#
 # Clustering pairs by label statistics, with no network at all, needs {glue:text}`rhm.R6` times $P_0$ where $m<v$.
-# {cite:t}`cagnetta2024` report that it gains about $\sqrt{n_c}$ over the deep network, which is 2.8 at $(8,8,4,3)$; there our
-# network needs {glue:text}`gain` times the examples of clustering, over {glue:text}`gain-seeds` seeds in which both cross.
 #
 # ### Without correlation, and without the tree
 

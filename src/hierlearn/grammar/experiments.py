@@ -335,7 +335,6 @@ def closed_arms(profile: str) -> Arms:
     }
     arms |= {
         "clustered, m < v": [c for p in (THIN, MAIN, TALL) for c in arms[f"clustered, {p}"]],
-        "clustered over sizes": every(arms),
         "ridge over sizes": sized(MAIN, CLOSED_GRID, learner="ridge"),
     }
     return arms | {f"{dial}, clustering": turned(dial, learner="clustered") for dial in BROKEN}

@@ -24,7 +24,6 @@ from hierlearn.drawing.figures import (
 from hierlearn.drawing.steered import Axis, State, Steered
 from hierlearn.engine.seeds import stream
 from hierlearn.experiment import Result, Runs
-from hierlearn.formatting import format_interval
 from hierlearn.grammar.experiments import (
     BROKEN,
     DEEP,
@@ -36,13 +35,11 @@ from hierlearn.grammar.experiments import (
     Parameters,
     error,
     frozen_error,
-    sample_sizes,
     scale_of,
     sensitivity_of,
     strings_of,
 )
 from hierlearn.grammar.target import RandomHierarchy
-from hierlearn.intervals import Bound, interval
 from hierlearn.statistics import Value, number
 
 UNIT = r"$P/n_cm^L$"
@@ -194,60 +191,6 @@ def collapse(rhm_deep: Runs) -> Drawing:
         f"{len(line.seeds)} seeds: " + "; ".join(said) + ".",
         caption="Test error of the deep network, every seed and the mean, against the number of "
         "examples and in units of $n_cm^L$.",
-    )
-
-
-def _sizes(runs: Runs | None, arms: Mapping[Parameters, str]) -> dict[Parameters, dict[int, float]]:
-    """Return P* by grammar and seed, where two seeds or more cross within the grid."""
-    points: dict[Parameters, dict[int, float]] = {}
-    if runs is None:
-        return points
-    for key in run_at(runs, arms):
-        sizes = {s: found[key] for s, found in sample_sizes(runs, arms[key]).items()}
-        points[key] = {s: size for s, size in sizes.items() if not isinstance(size, Bound)}
-    return {grammar: found for grammar, found in points.items() if len(found) > 1}
-
-
-@gives("gain", "gain-seeds")
-def sizes(
-    rhm_deep: Runs, rhm_closed_form: Runs | None = None, rhm_layerwise: Runs | None = None
-) -> Drawing:
-    """Draw the sample size P* of every learner against P_0."""
-    named = DEEP["paper"]
-    found = {
-        "deep, end to end": _sizes(rhm_deep, {p: f"deep, {p}" for p in named}),
-        "layerwise SGD": _sizes(rhm_layerwise, {p: f"layerwise, {p}" for p in named}),
-        "clustering": _sizes(rhm_closed_form, {p: f"clustered, {p}" for p in named}),
-        "ridge": _sizes(rhm_closed_form, {MAIN: "ridge over sizes"}),
-        "three hidden layers": _sizes(rhm_deep, {MAIN: "three hidden layers"}),
-    }
-    fig, ax = plt.subplots(figsize=(WIDTH, 4))
-    said = []
-    for index, (name, points) in enumerate(found.items()):
-        if points:
-            # Marks are moved sideways a little, so that none hides another.
-            places = {scale_of(p) * 1.03 ** (index - 2): [*points[p].values()] for p in points}
-            over_seeds(name, places, index=index, kind="points").draw(ax)
-            each = [f"{np.exp(np.mean(np.log([*points[p].values()]))):.0f} at {p}" for p in points]
-            said.append(f"{name} {', '.join(each)}")
-    grid = np.array([100, 3000])
-    ax.plot(grid, grid, color=INK, linestyle=":", linewidth=1, label="$n_cm^L$")
-    log_axes(ax, "xy")
-    ax.set_xlabel("$n_cm^L$")
-    ax.set_ylabel("sample size $P^*$")
-    ax.legend(ncols=2, loc="lower right")
-    deep, clustered = (found[name].get(MAIN, {}) for name in ("deep, end to end", "clustering"))
-    paired = [size / clustered[seed] for seed, size in deep.items() if seed in clustered]
-    gain = interval(paired, "log-t") if len(paired) > 1 else None
-    return Drawing(
-        fig,
-        alt="Sample sizes that reach a tenth of the error of guessing: " + "; ".join(said) + ".",
-        caption="Sample size $P^*$ of every learner against $n_cm^L$; geometric mean and 95 % "
-        "interval over seeds. Seeds that do not cross within the grid are left out here.",
-        numbers={
-            "gain": format_interval(gain.estimate, (gain.low, gain.high)) if gain else "—",
-            "gain-seeds": str(len(paired)) if paired else "no",
-        },
     )
 
 
