@@ -179,10 +179,10 @@ chapter.show(figures.collapse)
 chapter.show(figures.shallow)
 
 # %% [markdown]
-# *Without correlation* (rules from Latin squares at every level: no part says anything of the label) the deep network learns all the same, once it is trained
-# until it has fitted its examples. Its error is {glue:text}`rhm.R11.control` at $8P_0$, a thirty-second of all strings, and {glue:text}`rhm.R11` at $48P_0$, three
-# sixteenths. So $P^*/P_{\max}$ lies between those two, a share of all strings, as {cite:t}`cagnetta2024` say of networks
-# that cannot use correlations. A Latin square at the top alone costs a factor {glue:text}`rhm.C6`.
+# *Without correlation* (rules from Latin squares at every level: no part says anything of the label) the deep network learns all the same, once it is
+# trained until it has fitted its examples. Its error is {glue:text}`rhm.R11.control` at $8P_0$, a thirty-second of all strings,
+# {glue:text}`rhm.R11e` at $48P_0$, three sixteenths, and {glue:text}`rhm.R11` at $64P_0$, a quarter. So $P^*/P_{\max}$ lies between a thirty-second
+# and a quarter: a share of all strings, as {cite:t}`cagnetta2024` say of networks that cannot use correlations. A Latin square at the top alone costs a factor {glue:text}`rhm.C6`.
 #
 # *Without the tree*, one hidden layer needs a share of {glue:text}`rhm.R7` of all strings of $(4,4,4,3)$, the deep network
 # {glue:text}`rhm.R7.control`. Three hidden layers, fully connected, need {glue:text}`rhm.R9` times the examples of the

@@ -210,7 +210,7 @@ GRIDS = {
     "laptop": (1, 1.5, 2, 3, 4, 6),
     "paper": (0.5, 1, 1.25, 1.5, 1.75, 2, 2.5, 3, 3.5, 4, 6, 8),
 }
-LATIN = {"smoke": (8,), "laptop": (8, 48), "paper": (8, 16, 32, 40, 48, 64, 96, 120)}
+LATIN = {"smoke": (8,), "laptop": (8, 48, 64), "paper": (8, 16, 32, 40, 48, 64, 96, 120)}
 DENSE = {
     "laptop": ((6, 16), 20_000, (4, 8, 12, 16, 24)),
     "paper": ((2, 6, 16, 32, 64, 96, 120), 100_000, (2, 4, 6, 8, 12, 16, 24, 32)),
@@ -233,7 +233,7 @@ def deep_arms(profile: str) -> Arms:
         return arms
     multiples, n_steps, generic = DENSE[profile]
     arms["deep over factors"] = [c for p in [MAIN, SMALL, THIN, TALL, *APART] for c in by_size[p]]
-    arms["no correlation at 48 P_0"] = latin[LATIN[profile].index(48)]
+    arms |= {f"no correlation at {k} P_0": latin[LATIN[profile].index(k)] for k in (48, 64)}
     arms["no correlation at the top"] = sized(
         SMALL, (2, 3, 4, 6, 8, 12), dial="corr", t=1.0, n_steps=N_STEPS
     )
@@ -258,7 +258,8 @@ DEEP_STATISTICS = {
     "exponent_classes": exponent_in(0, "deep over factors"),
     "exponent_rules": exponent_in(1, "deep over factors"),
     "exponent_symbols": exponent_in(2, "deep over factors"),
-    "latin_error": each(error, "no correlation at 48 P_0"),
+    "latin_error": each(error, "no correlation at 64 P_0"),
+    "latin_error_earlier": each(error, "no correlation at 48 P_0"),
     "latin_error_below": each(error, "no correlation at 8 P_0"),
     "top_cost": ratio(
         sample_size("no correlation at the top"), sample_size(f"deep, {SMALL}")
