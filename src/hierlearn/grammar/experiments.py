@@ -358,9 +358,11 @@ CLOSED_STATISTICS = {
 
 # --- what a broken condition costs whom ------------------------------------------------------
 
-LOWER, TRACE = 800, 100
-LAST = {"smoke": 2000, "laptop": 3000, "paper": 3000}
-AFTER = {"smoke": 3000, "laptop": 6000, "paper": 6000}
+SCHEDULE = {
+    "smoke": (400, 3000, 3000, 200), "laptop": (800, 3000, 6000, 100),
+    "paper": (800, 3000, 6000, 100),
+}  # fmt: skip
+"""Steps of a lower stage, of the last one, of what follows, and between points of its curve."""
 frozen_error = number("frozen", "error")
 """Read the error of layerwise training, before a thaw."""
 
@@ -370,10 +372,10 @@ def chain_arms(profile: str) -> Arms:
 
     On "corr" what follows is a thaw of all layers, or going on with the last one.
     """
-    staged = {"lower_steps": LOWER, "n_steps": LAST[profile]}
-    after = {**staged, "after_steps": AFTER[profile], "trace": TRACE}
+    lower, last, more, trace = SCHEDULE[profile]
+    after = {"lower_steps": lower, "n_steps": last, "after_steps": more, "trace": trace}
     thawed = turned("corr", after="thaw", **after)
-    end = turned("corr", n_steps=N_STEPS, trace=TRACE)[1:]
+    end = turned("corr", n_steps=N_STEPS, trace=trace)[1:]
     arms: dict[str, Any] = {
         "corr, thawed": thawed if profile != "smoke" else thawed[1:],
         "corr at 1, thawed": thawed[1],
@@ -383,9 +385,9 @@ def chain_arms(profile: str) -> Arms:
     if profile == "smoke":
         return arms
     arms["corr at 0, thawed"] = thawed[0]
-    arms["corr, look-back"] = turned("corr", window=2, lower_steps=LOWER, n_steps=LAST[profile])[1:]
+    arms["corr, look-back"] = turned("corr", window=2, lower_steps=lower, n_steps=last)[1:]
     for dial in ("ident4", "hint", "skip"):
-        arms[f"{dial}, layerwise"] = turned(dial, lower_steps=LOWER, n_steps=N_STEPS)
+        arms[f"{dial}, layerwise"] = turned(dial, lower_steps=lower, n_steps=N_STEPS)
         arms[f"{dial}, end to end"] = turned(dial, n_steps=N_STEPS)
     return arms
 
