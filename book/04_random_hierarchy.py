@@ -155,8 +155,8 @@ chapter.show(figures.detectability)
 
 # %% [markdown]
 # From $P_0$ on, measured $R$ over the law is {glue:text}`rhm.R2` with three levels; with shuffled labels $R$ is
-# {glue:text}`rhm.R2.control`. With four levels the law is off: the ratio is {glue:text}`rhm.R2d` on $(8,8,4,4)$, and
-# {glue:text}`rhm.R2t` on $(8,8,2,4)$.
+# {glue:text}`rhm.R2.control`. With four levels it holds no longer: on $(8,8,4,4)$ the ratio is {glue:text}`rhm.R2d`. On
+# $(8,8,2,4)$ draws scatter around it, {glue:text}`rhm.R2t`.
 #
 # ### End to end
 #
@@ -246,11 +246,13 @@ chapter.show(stages)
 # Each condition can be read off the label counts of pairs as a number. Let $\hat p_{aj}$ be the label frequencies given parent
 # $a$ of pair $j$, over all its synonyms, and $u=(1-\sum_c\hat p_c^2)/(N-1)$ the sampling noise of a cell with $N$ data. Then
 #
-# $$S=\frac1m\Big(\frac{E_{a\ne b,\,j}\,|\hat p_{aj}-\hat p_{bj}|^2}{E(u_{aj}+u_{bj})}-1\Big),\qquad
-# W=\frac{E_{\mu\sim\nu,\,j}\,|\hat p_{\mu j}-\hat p_{\nu j}|^2}{2E\,u_{\mu j}},\qquad
-# G=E_a\min_{b\ne a}\frac{\sum_j|\hat p_{aj}-\hat p_{bj}|^2}{\sum_j(u_{aj}+u_{bj})}:$$
+# $$\begin{aligned}
+# S&=\frac1m\Big(\frac{E_{a\ne b,\,j}\,|\hat p_{aj}-\hat p_{bj}|^2}{E(u_{aj}+u_{bj})}-1\Big),\\
+# W&=\frac{E_{\mu\sim\nu,\,j}\,|\hat p_{\mu j}-\hat p_{\nu j}|^2}{2E\,u_{\mu j}},\\
+# G&=E_a\min_{b\ne a}\frac{\sum_j|\hat p_{aj}-\hat p_{bj}|^2}{\sum_j(u_{aj}+u_{bj})}.
+# \end{aligned}$$
 #
-# the **signal** $S$ of (i), debiased, is $P/P_0$ for random rules and 0 without correlation; the **dirt** $W$ of (ii), over synonyms, is 1 when clean; the
+# The **signal** $S$ of (i), debiased, is $P/P_0$ for random rules and 0 without correlation; the **dirt** $W$ of (ii), over synonyms, is 1 when clean; the
 # **margin** $G$ of (iii), to the nearest other parent, is 1 or less when there is none. A dial $t$ goes from the intact grammar, $t=0$, to the broken condition. The dials are
 # ours; no paper has them, and on all of them the string determines the label.
 #
@@ -280,7 +282,7 @@ chapter.show(figures.thaw)
 
 # %% [markdown]
 # Layerwise SGD has come to {glue:text}`rhm.C4g`, and is still moving: going on with the last layer alone lowers the error
-# by {glue:text}`rhm.C4r` in 1000 steps. **Thawing the network**, all layers with the head that is there, takes it below a tenth at once: the last layer alone would need
+# by {glue:text}`rhm.C4r` in 1000 steps. **Thawing the network**, all layers with the head that is there, takes it below a tenth; the last layer alone would need
 # {glue:text}`rhm.C4` times as many steps. End-to-end training from scratch needs {glue:text}`rhm.C4.control` times as many, and look-back,
 # which trains two layers at a time, ends at {glue:text}`rhm.C4b`.
 #
