@@ -40,7 +40,7 @@
 # *Learner.* From the bottom up. The tokens of a tuple, at first one-hot, pass fixed random Fourier features of a Gaussian
 # kernel; one matrix per level, shared by all positions, is trained from 0 by full-batch gradient descent on the squared
 # loss to the *label*, from the *first* tuple alone, with weight decay $1/(mv)$; its output, divided by its sum, is the token of
-# the next level. Every stage has fresh examples, $C\kappa v^2m^2sL\log^2(vm\kappa/\delta)\,K_\rho^{-2}\,m^{L+1-l}$ of them with an absolute constant $C$, so that the
+# the next level. Every stage has fresh examples, in the proof $C\kappa v^2m^2sL\log^2(vm\kappa/\delta)\,K_\rho^{-2}\,m^{L+1-l}$ of them with an absolute constant $C$, so that the
 # lowest stage needs most.
 # ```
 #

@@ -359,7 +359,7 @@ CLOSED_STATISTICS = {
 # --- what a broken condition costs whom ------------------------------------------------------
 
 SCHEDULE = {
-    "smoke": (400, 3000, 3000, 200), "laptop": (800, 3000, 6000, 100),
+    "smoke": (400, 3000, 3600, 100), "laptop": (800, 3000, 6000, 100),
     "paper": (800, 3000, 6000, 100),
 }  # fmt: skip
 """Steps of a lower stage, of the last one, of what follows, and between points of its curve."""
