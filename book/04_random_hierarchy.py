@@ -215,22 +215,20 @@ def stages(rhm_layerwise):
     fig, ax = plt.subplots(figsize=(7.2, 3.4))
     said = []
     for stage in (0, 1, 2):
-        error = number("stages", stage)
         line = figures.over_sizes(
-            f"after stage {stage + 1}", rhm_layerwise, "layerwise, (8, 8, 4, 3)", error, index=stage
-        )
+            f"after stage {stage + 1}", rhm_layerwise, "layerwise, (8, 8, 4, 3)",
+            number("stages", stage), index=stage,
+        )  # fmt: skip
         figures.draw_mean(ax, line)
-        said.append(
-            f"{line.label} {line.y[0]:.3f} at {line.x[0]:g} and {line.y[-1]:.4f} at {line.x[-1]:g} P_0"
-        )
+        said.append(f"{line.label} {line.y[0]:.3f} and {line.y[-1]:.4f}")
     log_axes(ax, "x", x_ticks=line.x)
     ax.set(xlabel=figures.UNIT, ylabel=figures.CHANCE)
     ax.legend()
     return Drawing(
         fig,
-        alt=f"Layerwise SGD on (8,8,4,3), mean of {len(line.seeds)} seeds: {'; '.join(said)}.",
-        caption="Layerwise SGD on (8,8,4,3): test error of each stage's own head. Lower stages "
-        "help and cannot finish.",
+        alt=f"Layerwise SGD on (8,8,4,3), mean of {len(line.seeds)} seeds, at {line.x[0]:g} "
+        f"and {line.x[-1]:g} P_0: {'; '.join(said)}.",
+        caption="Layerwise SGD on (8,8,4,3): test error of each stage's own head.",
     )
 
 
@@ -302,7 +300,7 @@ chapter.show(figures.dials)
 # features tell symbols apart.
 #
 # **(ii) A clean signal is not necessary,** as the paper's own wording allows. `hint` misleads clustering ({glue:text}`rhm.C9.control`), yet the largest errors of layerwise SGD and
-# of end-to-end training differ by {glue:text}`rhm.C9`. Nor is it harmless: on `skip` layerwise training errs {glue:text}`rhm.C11` times as often as
+# of end-to-end training differ by {glue:text}`rhm.C9`. Nor is its loss harmless: on `skip`, which lowers the signal too, layerwise training errs {glue:text}`rhm.C11` times as often as
 # end-to-end training.
 #
 # ## Verdicts

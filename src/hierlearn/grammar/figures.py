@@ -335,8 +335,8 @@ def conditions(rhm_counts: Runs) -> Drawing:
         + ".",
         caption="The three conditions, read off the data of (8,8,4,3) without training, mean over "
         "seeds: corr takes the signal to 0, and the margin with it, while the dirt stays at 1; "
-        "ident4 takes the margin to 1 while the signal stays; hint and skip raise the dirt; the "
-        "null dial, shared, moves none by much.",
+        "ident4 takes the margin below 1; hint raises the dirt and nothing else; skip raises it "
+        "and lowers the signal; the null dial, shared, moves none by much.",
         numbers={key: numbers[key] for key in ("hint-dirt", "ident4-margin")},
     )
 
@@ -375,7 +375,7 @@ def thaw(chain_rescue: Runs) -> Drawing:
         replace(line, low=(), high=()).draw(axes[1], marker=False, color=COLORS[layer + 3])
         said.append(f"sensitivity of {line.label} {line.at(0)} to {line.at()}")
     axes[0].set_title(CHANCE)
-    axes[1].set_title("sensitivity to synonyms of level 1, during the thaw")
+    axes[1].set_title("sensitivity to level 1 in the thaw")
     axes[1].set_xlabel("steps")
     axes[0].legend()
     axes[1].legend()
