@@ -214,22 +214,17 @@ from hierlearn.statistics import number
 def stages(rhm_layerwise):
     fig, ax = plt.subplots(figsize=(7.2, 3.4))
     said = []
-    for stage in (0, 1, 2):
-        line = figures.over_sizes(
-            f"after stage {stage + 1}", rhm_layerwise, "layerwise, (8, 8, 4, 3)",
-            number("stages", stage), index=stage,
-        )  # fmt: skip
+    for k in (1, 2, 3):
+        arm, error = "layerwise, (8, 8, 4, 3)", number("stages", k - 1)
+        line = figures.over_sizes(f"after stage {k}", rhm_layerwise, arm, error, index=k - 1)
         figures.draw_mean(ax, line)
         said.append(f"{line.label} {line.y[0]:.3f} and {line.y[-1]:.4f}")
     log_axes(ax, "x", x_ticks=line.x)
     ax.set(xlabel=figures.UNIT, ylabel=figures.CHANCE)
     ax.legend()
-    return Drawing(
-        fig,
-        alt=f"Layerwise SGD on (8,8,4,3), mean of {len(line.seeds)} seeds, at {line.x[0]:g} "
-        f"and {line.x[-1]:g} P_0: {'; '.join(said)}.",
-        caption="Layerwise SGD on (8,8,4,3): test error of each stage's own head.",
-    )
+    words = f"Layerwise SGD on (8,8,4,3), mean of {len(line.seeds)} seeds, at {line.x[0]:g} and "
+    alt = words + f"{line.x[-1]:g} P_0: {'; '.join(said)}."
+    return Drawing(fig, alt=alt, caption="Layerwise SGD: test error of each stage's own head.")
 
 
 chapter.show(stages)

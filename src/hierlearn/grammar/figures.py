@@ -269,37 +269,32 @@ def steer_level(rhm_deep: Runs) -> Steered:
             Axis("layer", ticks=range(1, max(depths) + 1)),
             Axis("sensitivity S", ticks=(0, 0.25, 0.5, 0.75, 1)),
         ),
-        caption="Sensitivity of the layers to synonyms of a level, after training and before: mean "
-        "over seeds with 95 % interval. Grammars are $(v,n_c,m,L)$ and $P_0=n_cm^L$.",
+        caption="Sensitivity of the layers to synonyms of a level, after training and before, "
+        "geometric mean with 95 % interval over seeds. Grammars are $(v,n_c,m,L)$ and $P_0=n_cm^L$.",
     )
 
 
 def _layers(grammar: str, multiple: float, level: int, runs: Sequence[Result]) -> State:
     """Return the sensitivities of all layers after and before training."""
     config = runs[0].config
-    n_layers = config.n_levels
     when: dict[str, tuple[str, ...]] = {
         "after training": (), "before training": ("sensitivity_at_start",),
     }  # fmt: skip
+    layers = range(1, config.n_levels + 1)
     after, before = (
         over_seeds(
-            label,
-            {
-                k: [sensitivity_of(k, level, *path)(*one) for one in runs]
-                for k in range(1, n_layers + 1)
-            },
-            index=index,
-            geometric=False,
+            label, {k: [sensitivity_of(k, level, *path)(*one) for one in runs] for k in layers},
+            index=index, floor=1e-4,
         )
         for index, (label, path) in enumerate(when.items())
-    )
-    wrong = np.mean([error(*one) for one in runs])
-    layers = ", ".join(f"{after.at(k)} in layer {k + 1}" for k in range(n_layers))
+    )  # fmt: skip
+    said = ", ".join(f"{after.at(k - 1)} in layer {k}" for k in layers)
     return State(
         [after, before],
         f"{grammar}, {config.n_samples} examples ({multiple:g} P₀), synonyms of level {level}: "
-        f"sensitivity {layers}; before training {before.at(0)} in layer 1 and {before.at()} in "
-        f"layer {n_layers}. Mean test error over chance: {wrong:.3f}.",
+        f"sensitivity {said}; before training {before.at(0)} in layer 1 and {before.at()} in "
+        f"layer {config.n_levels}. Mean test error over chance: "
+        f"{np.mean([error(*one) for one in runs]):.3f}.",
     )
 
 
