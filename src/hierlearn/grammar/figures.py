@@ -227,9 +227,9 @@ def shallow(rhm_deep: Runs) -> Drawing:
         alt="Test error over chance against sample size, means over seeds: "
         + "; ".join(said)
         + ".",
-        caption="Left: the deep network on random rules, with a Latin square at the top, with "
-        "Latin squares at every level, and a network with one hidden layer. Dashed: all strings of "
-        "the grammar. Right: with the tree and without. Every seed that has all sizes, and the "
+        caption="(4,4,4,3): the deep network on random rules, with a Latin square at the top, with "
+        "Latin squares at every level, and a network with one hidden layer; dashed, all strings of "
+        "the grammar. (8,8,4,3): with the tree and without. Every seed that has all sizes, and the "
         "mean.",
     )
 
@@ -270,7 +270,7 @@ def steer_level(rhm_deep: Runs) -> Steered:
             Axis("sensitivity S", ticks=(0, 0.25, 0.5, 0.75, 1)),
         ),
         caption="Sensitivity of the layers to synonyms of a level, after training and before, "
-        "geometric mean with 95 % interval over seeds. Grammars are $(v,n_c,m,L)$ and $P_0=n_cm^L$.",
+        "geometric mean with 95 % interval over seeds. Grammars are $(v,n_c,m,L)$.",
     )
 
 
