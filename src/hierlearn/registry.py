@@ -11,10 +11,11 @@ from hierlearn.quadratic.backward_correction import labels as classification
 from hierlearn.quadratic.backward_correction import samples as sample_complexity
 from hierlearn.quadratic.layerwise import experiments as layerwise
 from hierlearn.quadratic.layerwise import limits as layerwise_limits
+from hierlearn.quadratic.original import experiments as original
 from hierlearn.quadratic.simpler import experiments as simpler_algorithms
 
 _MODULES = (
-    *(backward_correction, sample_complexity, classification),
+    *(original, backward_correction, sample_complexity, classification),
     kernel_lower_bounds,
     *(layerwise, layerwise_limits),
     *(random_hierarchy, hierarchy_layers, rescue, chaining),

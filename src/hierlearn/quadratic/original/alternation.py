@@ -31,7 +31,7 @@ class Level:
 
 @dataclass
 class Learner:
-    """Features of the open levels: `first` is $K_2$, `upper` those above, `fit` level 2's output."""
+    """The open levels: `first` is $K_2$, `upper` those above, `fit` the form that level 2 adds."""
 
     first: Tensor
     upper: list[Level]
@@ -46,13 +46,13 @@ class Learner:
 
 
 def pairs(k: int) -> Tensor:
-    """List the pairs $a\\le b$ below k, `[pair, 2]`."""
+    r"""List the pairs $a\le b$ below k, `[pair, 2]`."""
     return torch.triu_indices(k, k).T
 
 
 @checked
 def products(s: Float[Tensor, "n k"]) -> Float[Tensor, "n m"]:
-    """Return the products $s_as_b$, $a\\le b$."""
+    r"""Return the products $s_as_b$, $a\le b$."""
     a, b = pairs(s.shape[1]).T
     return s[:, a] * s[:, b]
 
@@ -94,7 +94,7 @@ def least_squares(a: Float[Tensor, "n p"], y: Float[Tensor, "n"]) -> Float[Tenso
     return solution / norms
 
 
-def _symmetric(coefficients: Tensor, k: int) -> Tensor:
+def symmetric(coefficients: Tensor, k: int) -> Tensor:
     """Return the symmetric matrix of a quadratic form from its coefficients on products."""
     a, b = pairs(k).T
     form = torch.zeros(k, k, dtype=coefficients.dtype)
@@ -137,9 +137,9 @@ def upper_level(coefficients: Tensor, below: int, dim: int, k: int) -> Level:
         1,
     )
     solved = torch.linalg.lstsq(design, coefficients[: len(monomials), None]).solution[:, 0]
-    form = _symmetric(solved * (1 + (pairs(k)[:, 0] != pairs(k)[:, 1])), k)
+    form = symmetric(solved * (1 + (pairs(k)[:, 0] != pairs(k)[:, 1])), k)
     values, vectors = torch.linalg.eigh(form)
-    root = values.clamp_min(1e-300).sqrt()
+    root = values.clamp_min(1e-12 * float(values.max().clamp_min(1e-12))).sqrt()
     return Level(
         vectors @ (root[:, None] * (vectors.T @ a)), vectors @ ((vectors.T @ b) / root[:, None])
     )
@@ -166,17 +166,19 @@ def refit(
     widths: list[int],
     alphas: list[float],
     residual: bool = False,
-    frozen: bool = False,
+    kept: int = 0,
 ) -> tuple[Learner, Float[Tensor, "p"]]:
     r"""One back-and-forth: fit all open levels, then read new features off the fit.
 
     Args:
         learner: the features so far; `learner.fit` is level 2's own output, from the round before.
-        x, y: the sample.
-        widths, alphas: $k_l$ and $\alpha_l$ of the open levels, from level 2 on.
+        x: inputs of the sample.
+        y: their values.
+        widths: $k_l$ of the open levels, from level 2 on.
+        alphas: $\alpha_l$ of the same levels.
         residual: fit the upper levels to what level 2 leaves, then level 2 to what they leave,
             instead of all together.
-        frozen: keep the features; only the fit is new.
+        kept: how many levels, from level 2 on, keep their features; their readouts are refitted.
 
     Returns:
         The new learner, and the coefficients of the columns.
@@ -191,12 +193,15 @@ def refit(
     else:
         fit = least_squares(torch.cat(blocks, 1), y)
     parts = fit.split([block.shape[1] for block in blocks])
-    if frozen:
-        return Learner(learner.first, learner.upper, parts[0]), fit
-    new = Learner(first_level(_symmetric(parts[0], dim), widths[0]), [], parts[0])
-    new.first = turned(new.features(x)[0], features[0]).T @ new.first
+    new = Learner(learner.first, [], parts[0])
+    if not kept:
+        new.first = first_level(symmetric(parts[0], dim), widths[0])
+        new.first = turned(new.features(x)[0], features[0]).T @ new.first
     old = learner.features(x)
     for i, (part, k, alpha) in enumerate(zip(parts[2:], widths[1:], alphas[1:], strict=True)):
+        if i + 1 < kept:
+            new.upper.append(learner.upper[i])
+            continue
         level = upper_level(part / alpha, widths[i], dim, k)
         s = Learner(new.first, [*new.upper, level], new.fit).features(x)[-1]
         if len(old) > i + 1:

@@ -80,7 +80,7 @@ class OriginalTarget:
 
     @checked
     def features(self, x: Float[Tensor, "n dim"]) -> list[Float[Tensor, "n _"]]:
-        """Return $S^*_2(x),\\dots,S^*_L(x)$."""
+        r"""Return $S^*_2(x),\dots,S^*_L(x)$."""
         found = [(x**2 - 1) @ self.first.T]
         for u, v in zip(self.mixing, self.skips, strict=True):
             found.append(found[-1].square() @ u.T + x @ v.T)
