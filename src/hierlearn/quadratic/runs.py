@@ -23,6 +23,7 @@ from hierlearn.statistics import Value, number
 __all__ = ["QuadraticConfig", "before", "final", "measure"]
 
 CURVE_POINTS = 56
+TOLERANCE = 1e-6
 
 
 def measure(work: Group, device: torch.device) -> list[dict[str, Any]]:
@@ -30,6 +31,8 @@ def measure(work: Group, device: torch.device) -> list[dict[str, Any]]:
 
     A measurement holds `before` (one entry a stage that the run begins: the errors just before its
     step), `final` and, where the run asks for it, `curve`, plus the closed-form `plateau`.
+    `converged`: the test error (of labels: the share of wrong ones) ends below `TOLERANCE`, or the
+    second half of the steps has changed it by less than a fifth.
     """
     return _Batch(work, device).run()
 
@@ -105,6 +108,7 @@ class _Batch:
 
     def run(self) -> list[dict[str, Any]]:
         self.results: list[dict[str, Any]] = [{"before": {}} for _ in self.configs]
+        self.half_way: list[dict[str, float | None]] = []
         n_steps = self.first.n_steps
         curve = set(_curve_steps(n_steps)) if any(c.curve for c in self.configs) else set()
         starts = [s for s in self.plan.starts if s > 0]
@@ -120,7 +124,7 @@ class _Batch:
             at_start=self._install_oracles if any(c.oracle for c in self.configs) else None,
         )  # fmt: skip
         watched = {s for c in self.configs if c.watch for s in range(0, n_steps, c.watch)}
-        loop.run(self._observe, sorted({*starts, *curve, *watched, n_steps}))
+        loop.run(self._observe, sorted({*starts, *curve, *watched, n_steps // 2, n_steps}))
         self._closed_form()
         return self.results
 
@@ -143,8 +147,11 @@ class _Batch:
             entry = {n: c[r] if math.isfinite(c[r]) else None for n, c in values.items()}
             if step in self.begun[r]:
                 result["before"][str(step)] = entry
+            if step == self.first.n_steps // 2:
+                self.half_way.append(entry)
             if step == self.first.n_steps:
                 result["final"] = entry
+                result["converged"] = _settled(self.half_way[r], entry)
             if self.configs[r].watch:
                 self._watch(result, entry, step)
             if self.configs[r].curve and step in self.curve_steps:
@@ -203,6 +210,14 @@ class _Batch:
                 "shape2": float(errors.shape[r]),
                 "sin2": float(errors.rotation[r]),
             }
+
+
+def _settled(half_way: dict[str, float | None], end: dict[str, float | None]) -> bool:
+    """Say whether the test error is small, or hardly moved in the second half of the steps."""
+    before, after = (one.get("err", one["rel"]) for one in (half_way, end))
+    if before is None or after is None:
+        return False
+    return after < TOLERANCE or 0.8 < after / max(before, TOLERANCE) < 1.25
 
 
 def _curve_steps(n_steps: int) -> list[int]:
