@@ -85,7 +85,8 @@ def least_squares(a: Float[Tensor, "n p"], y: Float[Tensor, "n"]) -> Float[Tenso
     norms = a.norm(dim=0).clamp_min(torch.finfo(a.dtype).tiny)
     a = a / norms
     if len(a) < a.shape[1]:
-        return torch.linalg.lstsq(a, y[:, None], driver="gelsd").solution[:, 0] / norms
+        q, r = torch.linalg.qr(a.T)
+        return q @ torch.linalg.solve_triangular(r.T, y[:, None], upper=False)[:, 0] / norms
     q, r = torch.linalg.qr(a)
     solution = torch.zeros_like(norms)
     for _ in range(2):
