@@ -119,12 +119,6 @@ def path_arms(profile: str) -> Arms:
 PATH_STATISTICS = {
     "own_output_only": each(final("rel"), "own output only"),
     "no_path": each(final("rel"), "neither (greedy)"),
-    "thaw_gain": ratio(
-        each(before(4, "rel"), "greedy, then thawed"), each(final("rel"), "greedy, then thawed")
-    ),
-    "frozen_gain": ratio(
-        each(before(4, "rel"), "greedy, then thawed"), each(final("rel"), "neither (greedy)")
-    ),
 }
 
 

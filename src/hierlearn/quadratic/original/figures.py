@@ -1,5 +1,7 @@
 """The figures of chapter 1's first part. Parameters are named after the experiments drawn."""
 
+from functools import partial
+
 import matplotlib.pyplot as plt
 
 from hierlearn.drawing.figures import (
@@ -7,15 +9,17 @@ from hierlearn.drawing.figures import (
     WIDTH,
     Drawing,
     Series,
+    gives,
     log_axes,
     mark_steps,
     over_seeds,
 )
+from hierlearn.drawing.steered import Axis, State, Steered
 from hierlearn.experiment import Runs
 from hierlearn.formatting import format_number
 from hierlearn.quadratic.original.experiments import DEPTHS, ROUNDS, SHARES, gap, order
-from hierlearn.quadratic.original.runs import error
-from hierlearn.statistics import mean
+from hierlearn.quadratic.original.runs import error, relative
+from hierlearn.statistics import mean, number, slope
 
 LEAST = 1e-15  # where round-off sets in
 
@@ -24,38 +28,39 @@ def rounds(back_and_forth: Runs, arm: str) -> list[Series]:
     r"""Return $e_2$ over $\alpha_3$ after each round of an arm, labelled with its exponent."""
     found = []
     for n in range(ROUNDS + 1):
-        slope = mean([*order(arm, n)(back_and_forth).values()])
+        found_slope = mean([*order(arm, n)(back_and_forth).values()])
         points = back_and_forth.points(gap, error(2, n), arm)
-        label = f"round {n}: exponent {format_number(slope)}"
+        label = f"round {n}: exponent {format_number(found_slope)}"
         found.append(over_seeds(label, points, index=n, floor=LEAST))
     return found
 
 
-def back_and_forth(back_and_forth: Runs) -> Drawing:
-    """Draw the error of level 2 over the gap, round by round: joint fits, and the residual form."""
-    fig, axes = plt.subplots(1, 2, sharey=True, figsize=(WIDTH, 4.2))
-    said = []
-    for ax, (arm, title) in zip(
-        axes, {"joint": "fitted together", "residual": "fitted to residuals"}.items(), strict=True
-    ):
-        lines = rounds(back_and_forth, arm)
-        for line in lines:
-            line.draw(ax, every_seed=False)
-        log_axes(ax, "xy", x_ticks=lines[0].x)
-        ax.set_title(title)
-        ax.set_xlabel(r"gap $\alpha_3$")
-        ax.legend(loc="lower right", fontsize=7.5)
-        said.append(f"{title}: {'; '.join(line.label for line in lines)}")
-    axes[0].set_ylabel(r"error of level 2, $e_2$")
-    return Drawing(
-        fig,
-        alt=f"Exponent of the gap in the error of level 2, means of {len(lines[0].seeds)} seeds. "
-        + ". ".join(said)
-        + ".",
-        caption="The error of level 2 against the gap after each back-and-forth, geometric means "
-        "with 95 % intervals. Left: levels 2 and 3 are fitted together, and each round gains one "
-        "power of the gap. Right: level 3 is fitted to what level 2 leaves, level 2 to what level "
-        "3 leaves; the power stays at one.",
+def steer_rounds(back_and_forth: Runs) -> Steered:
+    """Let the reader choose the gap, and what is followed over the rounds."""
+    forms = {"joint": "together", "residual": "to residuals", "frozen": "features frozen"}
+    gaps = sorted({config.gaps[1] for config in back_and_forth.arms["joint"]})
+    values = {"error of level 2": partial(error, 2), "relative error of the output": relative}
+    states = {}
+    for alpha in gaps:
+        for what, value in values.items():
+            lines = []
+            for index, (form, label) in enumerate(forms.items()):
+                points = {
+                    n: back_and_forth.points(gap, value(n), form)[alpha] for n in range(ROUNDS + 1)
+                }
+                lines.append(over_seeds(label, points, index=index, floor=1e-30))
+            text = ", ".join(f"{line.label} {line.at()}" for line in lines)
+            states[alpha, what] = State(lines, f"Gap {alpha:g}, {what}, last round: {text}.")
+    return Steered(
+        controls={
+            "gap α₃": {alpha: f"{alpha:g}" for alpha in gaps},
+            "followed": {what: what for what in values},
+        },
+        states=states,
+        start=(0.1, "error of level 2"),
+        axes=(Axis("round"), Axis("error", log=True)),
+        caption="Back-and-forth at one gap, in three forms: geometric mean of "
+        f"{len(lines[0].seeds)} seeds with 95 % interval.",
     )
 
 
@@ -151,4 +156,29 @@ def samples(exact_samples: Runs) -> Drawing:
         f"samples to columns. {'; '.join(said)}.",
         caption="As many samples as there are columns, about the square of the dimension, are "
         "enough at three and at four levels.",
+    )
+
+
+@gives("label-share")
+def labels(exact_labels: Runs) -> Drawing:
+    """Draw the error of level 2 from labels over the gap, alone and fitted with level 3."""
+    fig, axes = plt.subplots(1, 2, figsize=(WIDTH, 3.4))
+    said = []
+    panels = {"error": "error of level 2", "wrong": "share of wrong labels"}
+    for ax, (key, title) in zip(axes, panels.items(), strict=True):
+        for index, arm in enumerate(("level 2 alone", "both levels")):
+            points = exact_labels.points(lambda c: c.gap, number(key), arm)
+            line = over_seeds(arm, points, index=index, floor=1e-5)
+            line.draw(ax, every_seed=False)
+            said.append(f"{title}, {arm}: {line.at()} at gap {line.x[-1]:g}")
+        log_axes(ax, "xy", x_ticks=line.x)
+        ax.set_title(title)
+        ax.set_xlabel(r"gap $\alpha_3$")
+    axes[0].legend()
+    share = slope(lambda c: c.gap, number("needs_3"), "level 2 alone")(exact_labels)
+    return Drawing(
+        fig,
+        alt=f"Geometric means of {len(line.seeds)} seeds. {'; '.join(said)}.",
+        caption="From labels alone, after the last v. Geometric means with 95 % intervals.",
+        numbers={"label-share": format_number(mean([*share.values()]))},
     )
