@@ -214,7 +214,7 @@ TRUE, MOVING = [True] * 5, [True, True, False, True, True]
     [
         ({"effect": TRUE, "ablation": TRUE}, "supported"),
         ({"effect": MOVING, "ablation": TRUE}, "inconclusive"),
-        ({"effect": TRUE, "ablation": MOVING}, "inconclusive"),
+        ({"effect": TRUE, "ablation": MOVING}, "supported"),
     ],
 )
 def test_a_run_that_was_still_moving_decides_nothing(said, verdict) -> None:
@@ -222,6 +222,13 @@ def test_a_run_that_was_still_moving_decides_nothing(said, verdict) -> None:
     assert row.verdict == verdict
     assert (row.reason or "").startswith("budget" if verdict == "inconclusive" else "")
     assert row_of(Said(said, effect=ONES, ablation=ZEROS)).verdict == "supported"
+
+
+def test_a_control_may_need_converged_runs_as_well() -> None:
+    control = ENTRY["control"] | {"needs": "converged"}
+    for said, verdict in ((TRUE, "supported"), (MOVING, "inconclusive")):
+        store = Said({"ablation": said}, effect=ONES, ablation=ZEROS)
+        assert row_of(store, control=control).verdict == verdict
 
 
 def test_convergence_is_asked_of_runs_that_say_it_or_have_no_budget() -> None:

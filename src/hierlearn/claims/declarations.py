@@ -138,11 +138,13 @@ class Control(Reference):
     `same_quantity` says whether its statistic is the claim's quantity, in the same unit, without
     the effect (an error ratio with and without the mechanism): then its seeds say what the claim's
     rule would meet in a world without the effect. In doubt it is false. `exact` is the reason why
-    its value is the same at every seed; without one, a constant control is none.
+    its value is the same at every seed; without one, a constant control is none. `needs` is as for
+    the claim: a control that must fail at something may ask for it, one that must succeed need not.
     """
 
     description: Text
     exact: Text | None = None
+    needs: Literal["converged"] | None = None
     same_quantity: Annotated[bool, Field(strict=True)]
     rule: Annotated[Rule | None, BeforeValidator(parse_rule)] = None
     rules: Rules = {}

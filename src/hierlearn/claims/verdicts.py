@@ -367,8 +367,10 @@ def judged(claim: Claim, evidence: Evidence) -> Judged:
         reading, reason = None, str(missing)
     control = _control_row(claim, profile, without)
     if reading is not None:
-        read = reading.runs.union(without.runs if without else ())
-        unfinished = evidence.unfinished(read) if claim.needs else 0
+        read = reading.runs if claim.needs else frozenset()
+        if claim.control and claim.control.needs and without:
+            read |= without.runs
+        unfinished = evidence.unfinished(read)
         verdict, reason = _decide(reading, control, unfinished)
     names = [main] if reading else []
     if claim.control and control.outcome != "not run" and claim.control.experiment != main:
