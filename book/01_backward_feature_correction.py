@@ -27,8 +27,8 @@
 # section 5) and $z=x^2-1$ in each coordinate,
 #
 # \begin{align*}
-# S^*_2&=W_2z, & S^*_l&=\sum_{j\in J_l}W_{l,j}G^*_j\quad(l\ge3), & G^*_l&=(S^*_l)^2\in\mathbb R^{k_l},
-# & y&=\sum_{l=2}^L\alpha_l\,\mathrm{Sum}(G^*_l).
+# S^*_2&=W_2z, & S^*_l&=\sum_{j\in J_l}W_{l,j}G^*_j\quad(l\ge3),\\
+# G^*_l&=(S^*_l)^2\in\mathbb R^{k_l}, & y&=\sum_{l=2}^L\alpha_l\,\mathrm{Sum}(G^*_l).
 # \end{align*}
 #
 # The connections $J_l$ hold $l-1$, not $l-2$, and from level 3 on at least one level further down,
@@ -124,7 +124,8 @@ import torch
 from hierlearn.quadratic.original.target import OriginalTarget
 
 target = OriginalTarget.draw(0, dim=10, widths=(3, 2))
-x = torch.randn(4000, 10, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+generator = torch.Generator().manual_seed(0)
+x = torch.randn(4000, 10, generator=generator, dtype=torch.float64)
 z = x**2 - 1
 level_2, level_3 = (features.square().sum(1) for features in target.features(x))
 y = level_2 + 0.1 * level_3

@@ -131,7 +131,7 @@ def denominator_arms(profile: str) -> Arms:
     """A target of four levels, and a learner of three, over both gaps; and without level 4."""
     cells = [
         AlternationConfig(
-            dim=DIM[profile], widths=(2, 2, 1), gaps=(1, *gaps), rounds=(6,),
+            dim=DIM[profile], widths=(2, 2, 1), gaps=(1, *gaps), rounds=(10,),
             n_samples=N_SAMPLES[profile],
         )
         for gaps in UPPER_GAPS[profile]
@@ -276,8 +276,8 @@ SAMPLE_STATISTICS = {
 
 # --- labels (Theorem 4) -----------------------------------------------------------------------
 
-LABEL_GAPS = {"smoke": (0.4,), "laptop": (0.4, 0.2, 0.1), "paper": (0.4, 0.2, 0.1, 0.05)}
-N_LABELS = {"smoke": (8000, 64), "laptop": (20_000, 256), "paper": (80_000, 256)}
+LABEL_GAPS = {"smoke": (0.4, 0.2), "laptop": (0.4, 0.2, 0.1), "paper": (0.4, 0.2, 0.1, 0.05)}
+N_LABELS = {"smoke": (6000, 64), "laptop": (20_000, 256), "paper": (80_000, 256)}
 
 
 def label_arms(profile: str) -> Arms:

@@ -1,5 +1,6 @@
 """The figures of chapter 1's first part. Parameters are named after the experiments drawn."""
 
+from collections.abc import Callable
 from functools import partial
 
 import matplotlib.pyplot as plt
@@ -19,7 +20,7 @@ from hierlearn.experiment import Runs
 from hierlearn.formatting import format_number
 from hierlearn.quadratic.original.experiments import DEPTHS, ROUNDS, SHARES, gap, order
 from hierlearn.quadratic.original.runs import error, relative
-from hierlearn.statistics import mean, number, slope
+from hierlearn.statistics import Value, mean, number, slope
 
 LEAST = 1e-15  # where round-off sets in
 
@@ -39,7 +40,10 @@ def steer_rounds(back_and_forth: Runs) -> Steered:
     """Let the reader choose the gap, and what is followed over the rounds."""
     forms = {"joint": "together", "residual": "to residuals", "frozen": "features frozen"}
     gaps = sorted({config.gaps[1] for config in back_and_forth.arms["joint"]})
-    values = {"error of level 2": partial(error, 2), "relative error of the output": relative}
+    values: dict[str, Callable[[int], Value]] = {
+        "error of level 2": partial(error, 2),
+        "relative error of the output": relative,
+    }
     states = {}
     for alpha in gaps:
         for what, value in values.items():
@@ -48,7 +52,7 @@ def steer_rounds(back_and_forth: Runs) -> Steered:
                 points = {
                     n: back_and_forth.points(gap, value(n), form)[alpha] for n in range(ROUNDS + 1)
                 }
-                lines.append(over_seeds(label, points, index=index, floor=1e-30))
+                lines.append(over_seeds(label, points, index=index, floor=1e-16))
             text = ", ".join(f"{line.label} {line.at()}" for line in lines)
             states[alpha, what] = State(lines, f"Gap {alpha:g}, {what}, last round: {text}.")
     return Steered(
@@ -57,7 +61,7 @@ def steer_rounds(back_and_forth: Runs) -> Steered:
             "followed": {what: what for what in values},
         },
         states=states,
-        start=(0.1, "error of level 2"),
+        start=(gaps[len(gaps) // 2], "error of level 2"),
         axes=(Axis("round"), Axis("error", log=True)),
         caption="Back-and-forth at one gap, in three forms: geometric mean of "
         f"{len(lines[0].seeds)} seeds with 95 % interval.",
