@@ -5,14 +5,13 @@ from hierlearn.cube import experiments as kernel_lower_bounds
 from hierlearn.experiment import Experiment
 from hierlearn.grammar import experiments as random_hierarchy
 from hierlearn.quadratic.backward_correction import experiments as backward_correction
-from hierlearn.quadratic.backward_correction import labels as classification
-from hierlearn.quadratic.backward_correction import samples as sample_complexity
 from hierlearn.quadratic.layerwise import experiments as layerwise
 from hierlearn.quadratic.layerwise import limits as layerwise_limits
+from hierlearn.quadratic.original import experiments as original
 from hierlearn.quadratic.simpler import experiments as simpler_algorithms
 
 _MODULES = (
-    *(backward_correction, sample_complexity, classification),
+    *(original, backward_correction),
     kernel_lower_bounds,
     *(layerwise, layerwise_limits),
     random_hierarchy,

@@ -37,7 +37,7 @@ def test_the_readme_shows_what_the_frozen_records_say(tmp_path):
     text = (ROOT / "README.md").read_text()
     assert readme.with_table(text, rows) == text
     assert all(row.as_expected for row in rows)
-    one = EXPERIMENTS["depth_sweep"]
+    one = EXPERIMENTS["exact_depth"]
     readme.draw(
         one.runs(profiles[one.chapter], store.read(one, profiles[one.chapter])),
         tmp_path / "figure.svg",

@@ -90,7 +90,7 @@ def test_experiments_are_named_by_their_own_name_or_by_their_chapter():
 
 @pytest.mark.parametrize("name", ["", "9", "a", "../width", "gap_swep"])
 def test_a_name_of_no_experiment_lists_the_valid_ones(name):
-    with pytest.raises(UsageError, match="valid chapters: 01_.*valid experiments: gap_sweep"):
+    with pytest.raises(UsageError, match="valid chapters: 01_.*valid experiments: back_and_forth"):
         find_experiments([name], EXPERIMENTS)
 
 

@@ -32,7 +32,6 @@ ENGINES = (
 SMALL = QuadraticConfig(
     dim=8, widths=(3, 2), gaps=(1, 0.2), opens=(0, 8), n_steps=24, n_test=50, batch=32
 )
-CLASSIFIER = replace(SMALL, loss="logistic", flips=0.1)
 STRINGS = hierarchy.HierarchyConfig(4, 4, 4, 3, 64, width=8, n_test=50)
 
 
@@ -76,7 +75,6 @@ CASES = {
     ),
     "quadratic, readout": lambda: quadratic_group(replace(SMALL, readout=True)),
     "quadratic, oracle": lambda: quadratic_group(replace(SMALL, oracle=True)),
-    "quadratic, classification": lambda: quadratic_group(CLASSIFIER, replace(CLASSIFIER, flips=0)),
     "parity, deep": parity_group,
     "parity, two-layer": lambda: parity_group(network="two-layer"),
     "strings, runs that end early": lambda: string_group(n_steps=1500),

@@ -92,6 +92,5 @@ def test_owners_name_the_run_and_level_of_every_parameter():
     net.theta.copy_(marked)
     for run in range(net.n_runs):
         for level in range(2):
-            assert (net.level_rows(level)[run] == run * 3 + level).all()
-        assert (net.quadratic[0][run] == run * 3 + 1).all()
-        assert (net.extra[run] == run * 3 + 2).all()
+            assert (net.level_rows(level)[run] == run * 2 + level).all()
+        assert (net.quadratic[0][run] == run * 2 + 1).all()

@@ -34,7 +34,6 @@ def test_rates_are_zero_where_frozen_and_annealed_to_a_thousandth_elsewhere():
     assert rates[:10, 0, 1:3].abs().max() == 0
     assert rates[10, 0, 0] == pytest.approx(0.2 * 1e-2)
     assert rates[10:, 1, 0].abs().max() == 0
-    assert (rates[:, 0, 3] > 0).all()
     assert rates[29, 0, 2] < 0.05 * rates[20, 0, 2]
 
 

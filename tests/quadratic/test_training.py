@@ -128,29 +128,12 @@ def test_freezing_at_a_stage_overrides_the_protocol():
         if stage == 0:
             return None
         net.level_rows(0).fill_(0.5)
-        return torch.tensor([[True, False, False]])
+        return torch.tensor([[True, False]])
 
     Loop(net, task, plan, 16, at_start=at_start).run(
         lambda step: seen.update({step: net.level_rows(0).clone()}), [30]
     )
     assert (seen[30] == 0.5).all()
-
-
-def test_the_logistic_slopes_agree_with_autograd():
-    net, task, plan = setting([Protocol(opens=(0, 0))], 5)
-    task.thresholds = torch.full((1, 1), 0.1, dtype=torch.float64)
-    loop = Loop(net, task, plan, 16)
-    loop.run(lambda step: None, [])
-    net.extra[:] = torch.tensor([[0.3, -0.2]])
-    generator = torch.Generator().manual_seed(0)
-    raw, y = torch.randn(2, 1, 16, generator=generator, dtype=torch.float64)
-    leaf, extra = raw.clone().requires_grad_(), net.extra.clone().requires_grad_()
-    labels = torch.where(y > 0.1, 1.0, -1.0)
-    logit = (leaf - extra[:, 1:]) * extra[:, :1].exp()
-    torch.nn.functional.softplus(-labels * logit).mean().backward()
-    slope = loop._logistic_slope(raw, y[None], None, first=False)
-    assert torch.allclose(slope, leaf.grad)
-    assert torch.allclose(net.grad_extra, extra.grad)
 
 
 def test_the_basis_ends_with_an_independent_copy_of_the_levels():
@@ -161,16 +144,6 @@ def test_the_basis_ends_with_an_independent_copy_of_the_levels():
     assert correlation[:2, 3:].abs().max() < 0.03
     assert torch.allclose(functions[:2].mean(1), functions[3:].mean(1))
     assert correlation[1, 2] > 0.1  # the bias form is the part of level 3 that level 2 sees
-
-
-def test_flips_hit_the_stated_share_and_are_shared_by_the_arms():
-    _, task, _ = setting([Protocol(opens=(0, 10))] * 2, 20)
-    task.thresholds, task.flips = torch.zeros(1, 2), torch.tensor([0.1, 0.3])
-    batches = Batches(task, 40_000, torch.zeros(1, dtype=torch.float64))
-    _, noise = batches.draw()
-    flipped = batches.flipped(noise, task.flips)
-    assert flipped.double().mean(2).flatten().tolist() == pytest.approx([0.1, 0.3], abs=0.01)
-    assert (flipped[0, 0] & ~flipped[0, 1]).sum() == 0
 
 
 def test_a_pool_is_drawn_from_again_and_again():

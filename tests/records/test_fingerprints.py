@@ -156,7 +156,7 @@ def test_a_measure_without_a_source_file_is_an_error(module):
 def test_a_fingerprint_takes_less_than_a_blink():
     forget()
     start = time.process_time()
-    code_fingerprint(EXPERIMENTS["gap_sweep"].measure)
+    code_fingerprint(EXPERIMENTS["back_and_forth"].measure)
     assert time.process_time() - start < 1
 
 

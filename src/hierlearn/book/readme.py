@@ -13,7 +13,7 @@ from hierlearn.claims import verdicts
 from hierlearn.drawing import figures
 from hierlearn.errors import RunError
 from hierlearn.experiment import Runs
-from hierlearn.quadratic.backward_correction.figures import curve, level_2
+from hierlearn.quadratic.original.figures import depth
 from hierlearn.records import RecordStore
 from hierlearn.registry import EXPERIMENTS
 
@@ -30,7 +30,7 @@ def update(project: Project) -> None:
     rows = verdicts.evaluate_all(every, store, profiles, EXPERIMENTS)
     page = project.root / "README.md"
     write_text(page, with_table(page.read_text(encoding="utf-8"), rows))
-    if one := EXPERIMENTS.get("depth_sweep"):
+    if one := EXPERIMENTS.get("exact_depth"):
         records = store.read(one, profiles[one.chapter])
         draw(
             one.runs(profiles[one.chapter], records),
@@ -48,13 +48,13 @@ def with_table(text: str, rows: Sequence[verdicts.Row]) -> str:
 
 
 def draw(runs: Runs, path: Path) -> None:
-    """Draw the level-2 error of staged four-level training, every seed, from `depth_sweep`.
+    """Draw how each level that opens corrects level 2, from `exact_depth`.
 
-    Does nothing where the records hold no such curves.
+    Does nothing where there are no records.
     """
-    if not curve(runs, "reference", "gram2"):
+    if not runs:
         return
     with figures.style():
-        drawing = level_2(runs)
+        drawing = depth(runs)
         figures.save(drawing.fig, path, name="readme", alt=drawing.alt)
         plt.close(drawing.fig)

@@ -7,7 +7,7 @@ from typing import Any
 from hierlearn.experiment import Config
 from hierlearn.quadratic.protocols import Protocol
 
-TARGETS = ("full", "debiased", "debiased, then full", "permuted", "independent level 3")
+TARGETS = ("full", "debiased, then full", "permuted")
 
 
 @dataclass(frozen=True)
@@ -21,11 +21,8 @@ class QuadraticConfig(Config):
         skip: $\rho$.
         opens, look_back, thaw, rate, lower_rate, level_rate: see `Protocol`.
         n_steps, batch, optimizer: of the training loop.
-        target: what is fitted: "full" y; "debiased" $y-a_3x^\top B_3x$; "debiased, then full",
-            which switches when level 3 opens; "permuted" y of another input; "independent level
-            3", where $h_3$ belongs to another input. Errors are always measured against the full y.
-        loss: "squared", or "logistic" on the label $\mathrm{sign}(y-\mathrm{med}\,y)$.
-        flips: probability of a flipped training label.
+        target: what is fitted: "full" y; "debiased, then full", which is $y-a_3x^\top B_3x$ until
+            level 3 opens; "permuted" y of another input. Errors are measured against the full y.
         n_samples: size of the training pool, `None` for fresh batches.
         feature_flow: factor on the gradient that reaches level 2 through the features of level 3.
         output_flow: the same for level 2's own output, from the opening of level 3 on.
@@ -37,7 +34,6 @@ class QuadraticConfig(Config):
         learner_widths: widths of the network, `None` for those of the target.
         n_test: number of test points.
         curve: whether the run keeps its error curves.
-        watch: every how many steps the run looks which levels are half learned; 0 for never.
     """
 
     dim: int
@@ -54,8 +50,6 @@ class QuadraticConfig(Config):
     batch: int = 256
     optimizer: str = "adam"
     target: str = "full"
-    loss: str = "squared"
-    flips: float = 0.0
     n_samples: int | None = None
     feature_flow: float = 1.0
     output_flow: float = 1.0
@@ -66,11 +60,8 @@ class QuadraticConfig(Config):
     learner_widths: Sequence[int] | None = None
     n_test: int = 2000
     curve: bool = False
-    watch: int = 0
 
-    CHOICES = {
-        "target": TARGETS, "loss": ("squared", "logistic"), "optimizer": ("adam", "sgd"),
-    }  # fmt: skip
+    CHOICES = {"target": TARGETS, "optimizer": ("adam", "sgd")}
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -91,7 +82,7 @@ class QuadraticConfig(Config):
         """What the runs of one group must share."""
         return (
             self.dim, self.widths, self.skip, self.n_steps, self.batch, self.optimizer,
-            self.loss, self.n_samples, self.learner_widths, self.n_test, self.readout,
+            self.n_samples, self.learner_widths, self.n_test, self.readout,
         )  # fmt: skip
 
     def seconds(self, n_runs: int) -> float:

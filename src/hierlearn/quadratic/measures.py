@@ -121,14 +121,3 @@ def unexplained(
     f = (prediction - prediction.mean(1, keepdim=True)).double()
     g = (target - target.mean(1, keepdim=True)).double()
     return (f - g).square().mean(1) / g.square().mean(1)
-
-
-@checked
-def uncorrelated(
-    prediction: Float[Tensor, "run batch"], target: Float[Tensor, "run batch"]
-) -> Float[Tensor, "run"]:
-    r"""Compute $1-\mathrm{corr}^2(F,G)$, the part of G that no rescaling of F explains."""
-    f = (prediction - prediction.mean(1, keepdim=True)).double()
-    g = (target - target.mean(1, keepdim=True)).double()
-    product = f.square().sum(1) * g.square().sum(1)
-    return 1 - (f * g).sum(1).square() / product.clamp(min=1e-300)

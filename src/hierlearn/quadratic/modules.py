@@ -72,7 +72,7 @@ def train(
     `net(x)` must return the outputs of its levels, `[batch, level]`, from level 2 up; the
     prediction is the sum $\hat y$ of those that are open. `net.levels` must be an
     `nn.ModuleList` whose entries own the parameters of the levels, in the same order. Parameters
-    that belong to no level, an offset for example, always move. A parameter with
+    that belong to no level, an offset for example, move like the newest level. A parameter with
     `requires_grad=False` never does.
 
     - joint training: `Protocol(opens=(0, 0))`
@@ -103,6 +103,7 @@ def train(
     for step in range(n_steps):
         gate = torch.tensor(protocol.open_levels(step), dtype=torch.float32)
         rates = plan.rates[step, 0].tolist()
+        rates.append(max(rates))  # what belongs to no level moves like the newest
         x, y = _next(batches, step, n_steps)
         optimizer.zero_grad(set_to_none=True)
         prediction = _sum(net(x), gate)

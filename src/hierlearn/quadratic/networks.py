@@ -26,14 +26,13 @@ class QuadraticNetworks:
     r"""`n_seeds * n_arms` networks of one shape; run `seed * n_arms + arm` is arm `arm` of a seed.
 
     Attributes:
-        theta: all parameters in one flat tensor; `rows`, `quadratic` and `extra` are views of it.
+        theta: all parameters in one flat tensor; `rows` and `quadratic` are views of it.
         grad: their gradients, laid out alike.
         rows: weights on x, `[seed, arm * n_rows, dim]`; an arm's levels follow each other.
         quadratic: for l = 3..L the weights on $[\Phi_{l-1};1]$, `[run, m_l, pairs + 1]`.
-        extra: log-scale and offset of a classifier's logit, `[run, 2]`.
         readout: Q of a free quadratic form $x^\top Qx$ in the output, `[run, dim, dim]`, symmetric
             from a zero start on; `None` without `readout`. Level 3 owns it.
-        owner: for each parameter `run * (n_levels + 1) + level`; `extra` has the last column.
+        owner: for each parameter `run * n_levels + level`.
     """
 
     @checked
@@ -60,7 +59,6 @@ class QuadraticNetworks:
         shapes: list[tuple[int, ...]] = [(n_seeds, n_arms * self.n_rows, dim)]
         for below, width in zip(self.widths, self.widths[1:], strict=False):
             shapes.append((self.n_runs, width, below * (below + 1) // 2 + 1))
-        shapes.append((self.n_runs, 2))
         if readout:
             shapes.append((self.n_runs, dim, dim))
         sizes = [torch.Size(shape).numel() for shape in shapes]
@@ -69,8 +67,8 @@ class QuadraticNetworks:
         views, grads = _views(self.theta, shapes, sizes), _views(self.grad, shapes, sizes)
         self.readout = views.pop() if readout else None
         self._grad_readout = grads.pop() if readout else None
-        self.rows, *self.quadratic, self.extra = views
-        self._grad_rows, *self._grad_quadratic, self.grad_extra = grads
+        self.rows, *self.quadratic = views
+        self._grad_rows, *self._grad_quadratic = grads
         self.owner = self._owners(shapes, sizes)
         self._pairs = [_pair_tables(k, self.theta) for k in self.widths[:-1]]
         levels = torch.arange(self.n_levels).repeat_interleave(torch.tensor(self.widths))
@@ -84,14 +82,12 @@ class QuadraticNetworks:
     def _owners(self, shapes: list[tuple[int, ...]], sizes: list[int]) -> Tensor:
         owner = torch.empty(sum(sizes), dtype=torch.long, device=self.theta.device)
         rows, *quadratic = _views(owner, shapes, sizes)
-        readout = quadratic.pop() if len(quadratic) > self.n_levels else None
-        extra = quadratic.pop()
-        run = torch.arange(self.n_runs, device=owner.device) * (self.n_levels + 1)
+        readout = quadratic.pop() if len(quadratic) == self.n_levels else None
+        run = torch.arange(self.n_runs, device=owner.device) * self.n_levels
         level = torch.cat([torch.full((k,), i) for i, k in enumerate(self.widths)]).to(owner.device)
         rows.view(self.n_runs, self.n_rows, self.dim).copy_((run[:, None] + level)[:, :, None])
         for i, block in enumerate(quadratic, start=1):
             block.copy_((run + i)[:, None, None].expand_as(block))
-        extra.copy_((run + self.n_levels)[:, None].expand_as(extra))
         if readout is not None:
             readout.copy_((run + 1)[:, None, None].expand_as(readout))
         return owner

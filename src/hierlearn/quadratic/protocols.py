@@ -96,16 +96,15 @@ class Plan:
     Attributes:
         starts: steps at which some run begins a stage.
         gates: per start, which levels are open, `[start, run, level]`.
-        trained: per start, which parameter owners move, `[start, run, level + 1]`; the last column
-            is the classifier's scale and offset, which always move.
-        rates: learning rate of every owner at every step, `[step, run, level + 1]`; zero where
-            it is frozen.
+        trained: per start, which levels move, `[start, run, level]`.
+        rates: learning rate of every level at every step, `[step, run, level]`; zero where it is
+            frozen.
     """
 
     starts: list[int]
     gates: Bool[Tensor, "start run level"]
-    trained: Bool[Tensor, "start run owner"]
-    rates: Float[Tensor, "step run owner"]
+    trained: Bool[Tensor, "start run level"]
+    rates: Float[Tensor, "step run level"]
 
     def __post_init__(self) -> None:
         starts = self.starts
@@ -140,7 +139,7 @@ def compile_plan(
         )
     starts = sorted({start for p in protocols for start in p.stage_starts()})
     gates = torch.tensor([[p.open_levels(s) for p in protocols] for s in starts])
-    trained = torch.tensor([[[*p.trained_levels(s), True] for p in protocols] for s in starts])
+    trained = torch.tensor([[p.trained_levels(s) for p in protocols] for s in starts])
     tables = [_rate_table(p, list(g), n_steps) for p, g in zip(protocols, gaps, strict=True)]
     return Plan(starts, gates, trained, torch.stack(tables, 1))
 
@@ -162,8 +161,8 @@ def _check_gaps(protocols: Sequence[Protocol], gaps: Sequence[Sequence[float]]) 
 
 
 def _rate_table(protocol: Protocol, gaps: list[float], n_steps: int) -> Tensor:
-    """Learning rate of every owner of one run at every step, `[step, level + 1]`."""
-    table = torch.zeros(n_steps, len(gaps) + 1)
+    """Learning rate of every level of one run at every step, `[step, level]`."""
+    table = torch.zeros(n_steps, len(gaps))
     bounds = [*protocol.stage_starts(), n_steps]
     for start, end in zip(bounds, bounds[1:], strict=False):
         progress = torch.arange(end - start) / (end - start)
@@ -174,5 +173,4 @@ def _rate_table(protocol: Protocol, gaps: list[float], n_steps: int) -> Tensor:
                 factor = (gaps[newest] / gaps[level]) ** protocol.lower_rate
                 factor *= gaps[level] ** protocol.level_rate
                 table[start:end, level] = protocol.rate * factor * anneal
-        table[start:end, -1] = protocol.rate * anneal
     return table

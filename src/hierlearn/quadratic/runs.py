@@ -16,7 +16,7 @@ from hierlearn.quadratic import measures as features
 from hierlearn.quadratic.config import QuadraticConfig
 from hierlearn.quadratic.networks import QuadraticNetworks
 from hierlearn.quadratic.protocols import Plan, compile_plan
-from hierlearn.quadratic.target import N_CALIBRATION, QuadraticTeachers
+from hierlearn.quadratic.target import QuadraticTeachers
 from hierlearn.quadratic.training import Loop, Task
 from hierlearn.statistics import Value, number
 
@@ -31,8 +31,8 @@ def measure(work: Group, device: torch.device) -> list[dict[str, Any]]:
 
     A measurement holds `before` (one entry a stage that the run begins: the errors just before its
     step), `final` and, where the run asks for it, `curve`, plus the closed-form `plateau`.
-    `converged`: the test error (of labels: the share of wrong ones) ends below `TOLERANCE`, or the
-    second half of the steps has changed it by less than a fifth.
+    `converged`: the relative test error ends below `TOLERANCE`, or the second half of the steps
+    has changed it by less than a fifth.
     """
     return _Batch(work, device).run()
 
@@ -60,10 +60,8 @@ class _Batch:
         self.net.initialize(self.seeds, restarts=[arm.restart for arm in arms])
         self.truth = teachers.first.repeat_interleave(n_arms, 0)
         self._draw_test()
-        thresholds = self._thresholds() if first.loss == "logistic" else None
         self.task = Task(
-            teachers, self.seeds, self.amplitudes, self._targets(), thresholds,
-            torch.tensor([arm.flips for arm in arms]), first.n_samples,
+            teachers, self.seeds, self.amplitudes, self._targets(), first.n_samples,
             self._targets(early=True) if any("then" in arm.target for arm in arms) else None,
         )  # fmt: skip
         self.plan: Plan = compile_plan(
@@ -83,11 +81,8 @@ class _Batch:
                 target[:, a, other] = own
                 continue
             target[:, a, :n_levels] = own
-            if arm.target == "debiased" or (early and arm.target == "debiased, then full"):
+            if early and arm.target == "debiased, then full":
                 target[:, a, n_levels] = -own[:, 1]
-            elif arm.target == "independent level 3":
-                target[:, a, n_levels + 2] = own[:, 1]
-                target[:, a, 1] = 0
         return target
 
     def _draw_test(self) -> None:
@@ -96,15 +91,6 @@ class _Batch:
         self.x_test = torch.stack(draws).to(self.device)
         self.sums = self.teachers.level_sums(self.x_test)
         self.y_test = torch.bmm(self.amplitudes, self.sums).flatten(0, 1)
-
-    def _thresholds(self) -> Tensor:
-        """The median of y, from a sample of its own, `[seed, arm]`."""
-        draws = [
-            torch.randn(N_CALIBRATION, self.first.dim, generator=stream("median", s))
-            for s in self.seeds
-        ]
-        sums = self.teachers.level_sums(torch.stack(draws).to(self.device))
-        return torch.bmm(self.amplitudes, sums).median(2).values
 
     def run(self) -> list[dict[str, Any]]:
         self.results: list[dict[str, Any]] = [{"before": {}} for _ in self.configs]
@@ -123,8 +109,7 @@ class _Batch:
             **{k: None if bool((v == 1).all()) else v for k, v in flows.items()},
             at_start=self._install_oracles if any(c.oracle for c in self.configs) else None,
         )  # fmt: skip
-        watched = {s for c in self.configs if c.watch for s in range(0, n_steps, c.watch)}
-        loop.run(self._observe, sorted({*starts, *curve, *watched, n_steps // 2, n_steps}))
+        loop.run(self._observe, sorted({*starts, *curve, n_steps // 2, n_steps}))
         self._closed_form()
         return self.results
 
@@ -152,21 +137,11 @@ class _Batch:
             if step == self.first.n_steps:
                 result["final"] = entry
                 result["converged"] = _settled(self.half_way[r], entry)
-            if self.configs[r].watch:
-                self._watch(result, entry, step)
             if self.configs[r].curve and step in self.curve_steps:
                 curve = result.setdefault("curve", {"step": []})
                 curve["step"].append(step)
                 for name, value in entry.items():
                     curve.setdefault(name, []).append(value)
-
-    def _watch(self, result: dict[str, Any], entry: dict[str, float | None], step: int) -> None:
-        """Note the first step at which a level is half learned, `None` until then."""
-        half = result.setdefault("half", {})
-        for level in range(2, self.net.n_levels + 2):
-            error = entry[f"fn{level}"]
-            if half.setdefault(str(level)) is None and error is not None and error < 0.5:
-                half[str(level)] = step
 
     def _errors(self, step: int) -> dict[str, list[float]]:
         """All errors of all runs before step `step`, on the test points and in closed form."""
@@ -179,21 +154,13 @@ class _Batch:
         if net.readout is not None:
             output = output + net.read_out(self.x_test)
         columns = {"rel": features.unexplained(output, self.y_test)}
-        if self.task.thresholds is not None:
-            guess = output > net.extra[:, 1:]
-            truth = self.y_test > self.task.thresholds.flatten()[:, None]
-            columns["err"] = (guess != truth).double().mean(1)
         rows = net.level_rows(0)
         first = features.first_level_errors(rows.mT @ rows, self.truth)
         columns |= {"gram2": first.gram, "shape2": first.shape, "sin2": first.rotation}
         for level in range(net.n_levels):
             own = z[:, net.slices[level]].square().sum(1)
             truth = self.sums[:, level].repeat_interleave(n_arms, 0)
-            measure_level = (
-                features.uncorrelated if self.first.loss == "logistic" else features.unexplained
-            )
-            name = "un" if self.first.loss == "logistic" else "fn"
-            columns[f"{name}{level + 2}"] = measure_level(own, truth)
+            columns[f"fn{level + 2}"] = features.unexplained(own, truth)
         return {name: column.double().tolist() for name, column in columns.items()}
 
     def _closed_form(self) -> None:
@@ -214,7 +181,7 @@ class _Batch:
 
 def _settled(half_way: dict[str, float | None], end: dict[str, float | None]) -> bool:
     """Say whether the test error is small, or hardly moved in the second half of the steps."""
-    before, after = (one.get("err", one["rel"]) for one in (half_way, end))
+    before, after = half_way["rel"], end["rel"]
     if before is None or after is None:
         return False
     return after < TOLERANCE or 0.8 < after / max(before, TOLERANCE) < 1.25

@@ -1,10 +1,10 @@
-"""The training loop: fresh or pooled batches, squared or logistic loss, Adam or plain SGD."""
+"""The training loop: fresh or pooled batches, squared loss, Adam or plain SGD."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from hierlearn.engine.adam import Adam, step_sizes
@@ -28,9 +28,6 @@ class Task:
         seeds: their seeds, which also name the data streams.
         amplitudes: $a_l$ of the network's head, `[seed, arm, level]`.
         target: coefficients of the training target on `basis`, `[seed, arm, basis]`.
-        thresholds: for classification the value of y at which the label flips, `[seed, arm]`;
-            `None` for regression.
-        flips: probability that a training label is flipped, one an arm.
         n_samples: size of the training pool; `None` for fresh batches.
         early_target: the target of a run while only its level 2 is open, where it is another.
     """
@@ -39,8 +36,6 @@ class Task:
     seeds: Sequence[int]
     amplitudes: Float[Tensor, "seed arm level"]
     target: Float[Tensor, "seed arm basis"]
-    thresholds: Float[Tensor, "seed arm"] | None = None
-    flips: Float[Tensor, "arm"] | None = None
     n_samples: int | None = None
     early_target: Float[Tensor, "seed arm basis"] | None = None
 
@@ -55,8 +50,6 @@ class Task:
             )
         if self.n_samples is not None:
             at_least(1, n_samples=self.n_samples)
-        if self.flips is not None and not bool(((self.flips >= 0) & (self.flips <= 1)).all()):
-            raise ValueError(f"flips must lie in [0, 1]; got {self.flips.tolist()}")
 
 
 @checked
@@ -85,7 +78,6 @@ class Batches:
         self._teachers = plain(task.teachers)
         dim = task.teachers.first.shape[2]
         self.generators = [stream("training data", seed) for seed in task.seeds]
-        self.label_noise = [stream("label noise", seed) for seed in task.seeds]
         self.x = torch.empty(len(task.seeds), batch, dim, dtype=torch.float32)
         n_levels = task.teachers.scale.shape[1]
         targets = [t for t in (task.target, task.early_target) if t is not None]
@@ -98,8 +90,6 @@ class Batches:
             x = torch.stack(draws).to(like)
             self.pool = x, self._basis(x)
         self.seeds = torch.arange(len(task.seeds), device=like.device)[:, None]
-        labels = task.thresholds is not None
-        self.flips = labels and task.flips is not None and bool(task.flips.any())
 
     def _axes(self) -> dict[str, int]:
         return dict(zip(("seed", "batch", "dim"), self.x.shape, strict=True))
@@ -112,8 +102,7 @@ class Batches:
     def draw(self) -> Drawn:
         """Draw a step's numbers on the CPU, in memory that the next call may use again.
 
-        Inputs or, of a pool, their indices; and where labels are flipped one uniform number for
-        each, `[seed, batch]`.
+        Inputs or, of a pool, their indices.
         """
         batch = self.x.shape[1]
         if self.pool is None:
@@ -124,16 +113,7 @@ class Batches:
             size = self.pool[0].shape[1]
             picks = [torch.randint(size, (batch,), generator=g) for g in self.generators]
             drawn = torch.stack(picks)
-        if not self.flips:
-            return (drawn,)
-        return drawn, torch.stack([torch.rand(batch, generator=g) for g in self.label_noise])
-
-    @checked
-    def flipped(
-        self, noise: Float[Tensor, "seed batch"], probability: Float[Tensor, "arm"]
-    ) -> Bool[Tensor, "seed arm batch"]:
-        """Return which labels of the batch are flipped, `[seed, arm, batch]`, from their draw."""
-        return noise[:, None, :].to(probability.device) < probability[None, :, None]
+        return (drawn,)
 
     @checked
     def read(
@@ -167,7 +147,7 @@ class Loop:
         output_flow: factor on what reaches level 2 through its own output, one a run, from the
             step at which level 3 opens.
         at_start: called with the index of a stage before it begins; it may change `net` and freeze
-            owners by returning a mask `[run, level + 1]` of those that stay frozen from then on.
+            levels by returning a mask `[run, level]` of those that stay frozen from then on.
     """
 
     net: QuadraticNetworks
@@ -191,10 +171,10 @@ class Loop:
                 f"the networks need amplitudes of shape {[net.n_seeds, net.n_arms, net.n_levels]}, "
                 f"[seed, arm, level]; the task has {list(arms)}"
             )
-        if plan.rates.shape[1:] != (net.n_runs, net.n_levels + 1):
+        if plan.rates.shape[1:] != (net.n_runs, net.n_levels):
             raise ValueError(
                 f"the plan must be of {net.n_runs} runs and {net.n_levels} levels; "
-                f"got {plan.rates.shape[1]} and {plan.rates.shape[2] - 1}"
+                f"got {plan.rates.shape[1]} and {plan.rates.shape[2]}"
             )
 
     @checked
@@ -213,10 +193,6 @@ class Loop:
         self._frozen = torch.zeros_like(plan.trained[0])
         self._amplitudes = self.task.amplitudes.flatten(0, 1).to(net.theta)
         self._target = self.task.target.to(net.theta)
-        self._thresholds, self._flips = (
-            None if one is None else one.to(net.theta)
-            for one in (self.task.thresholds, self.task.flips)
-        )
         self._adam = Adam(net.theta, net.grad, ADAM_BETAS, ADAM_EPSILON)
         self._batches = plain(Batches(self.task, self.batch, net.theta))
         wanted, stages = set(observed), {start: i for i, start in enumerate(plan.starts)}
@@ -226,10 +202,7 @@ class Loop:
                 observe(step)
             if step in stages:
                 self._begin(stages[step])
-            if step == 0 and self._thresholds is not None:
-                self._step(size, *drawn, first=True)
-            else:
-                self._run(size, *drawn)
+            self._run(size, *drawn)
         if n_steps in wanted:
             observe(n_steps)
 
@@ -254,9 +227,7 @@ class Loop:
             self._head_slope[:, 0] *= self.output_flow
         self._run: Step = captured(self._step, net.theta.device)
 
-    def _step(
-        self, size: Tensor, drawn: Tensor, noise: Tensor | None = None, *, first: bool = False
-    ) -> None:
+    def _step(self, size: Tensor, drawn: Tensor) -> None:
         """Take one step of sizes `size`, one an owner, with what `Batches.draw` returned."""
         net = self._net
         x, functions = self._batches.read(drawn)
@@ -267,11 +238,8 @@ class Loop:
         reads = net.readout is not None and self._n_open > 1
         if reads:
             raw.add_(net.read_out(x))
-        if self._thresholds is None:
-            slope = raw.sub_(y.flatten(0, 1))
-            slope.sub_(slope.mean(1, keepdim=True)).mul_(2 / self.batch)
-        else:
-            slope = self._logistic_slope(raw, y, noise, first=first)
+        slope = raw.sub_(y.flatten(0, 1))
+        slope.sub_(slope.mean(1, keepdim=True)).mul_(2 / self.batch)
         net.backward(
             x, z, slope,
             head_weights=self._head_slope, feature_flow=self.feature_flow, n_open=self._n_open,
@@ -283,24 +251,3 @@ class Loop:
             self._adam.step(size)
         else:
             net.theta.addcmul_(net.grad, size, value=-1)
-
-    def _logistic_slope(
-        self, raw: Tensor, y: Tensor, noise: Tensor | None, *, first: bool
-    ) -> Tensor:
-        """Slope of mean log(1 + exp(-t f)), f = e^s (raw - b), in raw; writes those of s and b."""
-        net = self._net
-        assert self._thresholds is not None
-        labels = torch.where(y > self._thresholds[:, :, None], 1.0, -1.0).to(y)
-        if noise is not None:
-            assert self._flips is not None
-            labels = torch.where(self._batches.flipped(noise, self._flips), -labels, labels)
-        if first:
-            net.extra[:, 1] = raw.mean(1)
-        scale = net.extra[:, :1].exp()
-        logit = (raw - net.extra[:, 1:]) * scale
-        labels = labels.flatten(0, 1)
-        slope = torch.sigmoid(-labels * logit).mul_(labels).mul_(-1 / self.batch)
-        net.grad_extra[:, 0] = (slope * logit).sum(1)
-        slope *= scale
-        net.grad_extra[:, 1] = -slope.sum(1)
-        return slope

@@ -1,0 +1,326 @@
+r"""Chapter 1, the paper's own class: exact alternation, and how far each back-and-forth corrects.
+
+Five experiments: rounds of alternation over the gap $\alpha_3$, beside its residual form and
+frozen features; a target with one level more than the learner (Theorem 2's denominators); depth;
+the number of samples; and labels (Theorem 4). The class is that of section 2 of Allen-Zhu & Li.
+"""
+
+from dataclasses import replace
+from typing import Any
+
+from hierlearn.experiment import Arms, Config, Experiment, Runs, Statistic, together
+from hierlearn.quadratic.original.labels import LabelConfig
+from hierlearn.quadratic.original.labels import measure as measure_labels
+from hierlearn.quadratic.original.runs import (
+    AlternationConfig,
+    error,
+    measure,
+    n_columns,
+    relative,
+)
+from hierlearn.statistics import (
+    Arm,
+    at_least,
+    each,
+    exponent,
+    geometric_mean,
+    number,
+    ratio,
+    runs_of,
+    slope,
+)
+
+CHAPTER = "01_backward_feature_correction"
+SEEDS = {"smoke": range(4), "laptop": range(8), "paper": range(32)}
+DIM = {"smoke": 6, "laptop": 10, "paper": 20}
+N_SAMPLES = {"smoke": 800, "laptop": 3000, "paper": 12_000}
+
+# --- rounds over the gap ----------------------------------------------------------------------
+
+ROUNDS = 5
+GAPS = {
+    "smoke": (0.2, 0.1, 0.05),
+    "laptop": (0.2, 0.1, 0.05, 0.025),
+    "paper": (0.4, 0.2, 0.1, 0.05, 0.025),
+}
+
+
+def round_arms(profile: str) -> Arms:
+    """The three forms over the gap, and at the largest gap what must not be corrected."""
+    widths = (2, 2) if profile == "smoke" else (3, 2)
+    base = AlternationConfig(
+        dim=DIM[profile], widths=widths, gaps=(1, GAPS[profile][0]), rounds=(ROUNDS,),
+        n_samples=N_SAMPLES[profile],
+    )  # fmt: skip
+    over = {
+        form: [replace(base, form=form, gaps=(1, gap)) for gap in GAPS[profile]]
+        for form in ("joint", "residual", "frozen")
+    }
+    alone = replace(base, rounds=(), trim=0.0, n_samples=200_000)
+    return {
+        **over,
+        "independent level 3": replace(base, target="independent"),
+        "permuted": replace(base, target="permuted"),
+        "no level 3": replace(base, gaps=(1, 0.0), rounds=()),
+        "level 2 alone": replace(alone, gaps=(1, 0.1)),
+        "level 2 alone, no skip": replace(alone, gaps=(1, 0.1), skip=0.0),
+    }
+
+
+def gap(config: Any) -> float:
+    r"""Return $\alpha_3$."""
+    return float(config.gaps[1])
+
+
+def order(arm: str, round_: int) -> Statistic:
+    r"""Make the statistic that fits the exponent of $\alpha_3$ in $e_2$ after a round."""
+    return slope(gap, error(2, round_), arm)
+
+
+def orders_gained(arm: str) -> Statistic:
+    """Make the statistic that fits how much the exponent grows from one round to the next."""
+
+    def statistic(runs: Runs) -> dict[int, float]:
+        found = [order(arm, n)(runs) for n in range(ROUNDS + 1)]
+        return {
+            seed: sum((n - ROUNDS / 2) * one[seed] for n, one in enumerate(found))
+            / sum((n - ROUNDS / 2) ** 2 for n in range(ROUNDS + 1))
+            for seed in found[0]
+        }
+
+    return statistic
+
+
+def _plateau_ratio(config: Any, measurement: dict[str, Any]) -> float:
+    return float(measurement["errors"][0][0] / measurement["plateau"])
+
+
+def _rotation(config: Any, measurement: dict[str, Any]) -> float:
+    return float(measurement["rotation"])
+
+
+ROUND_STATISTICS = {
+    "orders_gained": orders_gained("joint"),
+    "orders_gained_residual": orders_gained("residual"),
+    "plateau_order": order("joint", 0),
+    "frozen_order": slope(gap, relative(), "frozen"),
+    "joint_over_frozen": ratio(
+        each(relative(), "joint", geometric_mean), each(relative(), "frozen", geometric_mean)
+    ),
+    "plateau_ratio": each(_plateau_ratio, "level 2 alone"),
+    "error_without_level_3": each(error(2, 0), "no level 3"),
+    "rotation_without_level_3": each(_rotation, "no level 3"),
+    "rotation_without_skip": ratio(
+        each(_rotation, "level 2 alone, no skip"), each(_rotation, "level 2 alone")
+    ),
+    "independent_gain": ratio(
+        each(error(2, 0), "independent level 3"), each(error(2), "independent level 3")
+    ),
+}
+
+# --- one level more than the learner ----------------------------------------------------------
+
+UPPER_GAPS = {
+    "smoke": ((0.2, 0.02), (0.2, 0.005), (0.1, 0.02), (0.1, 0.005)),
+    "laptop": tuple((a, b) for a in (0.2, 0.1, 0.05) for b in (0.02, 0.01, 0.005, 0.0025)),
+    "paper": tuple((a, b) for a in (0.2, 0.1, 0.05) for b in (0.02, 0.01, 0.005, 0.0025, 0.00125)),
+}
+
+
+def denominator_arms(profile: str) -> Arms:
+    """A target of four levels, and a learner of three, over both gaps; and without level 4."""
+    cells = [
+        AlternationConfig(
+            dim=DIM[profile], widths=(2, 2, 1), gaps=(1, *gaps), rounds=(10,),
+            n_samples=N_SAMPLES[profile],
+        )
+        for gaps in UPPER_GAPS[profile]
+    ]  # fmt: skip
+    return {
+        "unseen level 4": cells,
+        "no level 4": replace(cells[0], gaps=(1, UPPER_GAPS[profile][0][0], 0.0), rounds=(10,)),
+    }
+
+
+def exponents(level: int, of: int) -> Statistic:
+    r"""Make the statistic that fits $\log e_l$ on $\log\alpha_3,\log\alpha_4$, and gives one."""
+
+    def statistic(runs: Runs) -> dict[int, float]:
+        found = {}
+        for seed, own in runs_of(runs, "unseen level 4").items():
+            value = error(level)
+            groups: dict[float, list[tuple[float, float]]] = {}
+            for config, measurement in own:
+                other, x = (config.gaps[i] for i in ((2, 1) if of == 3 else (1, 2)))
+                groups.setdefault(other, []).append((x, value(config, measurement)))
+            slopes = [exponent(points) for points in groups.values()]
+            found[seed] = sum(slopes) / len(slopes)
+        return found
+
+    return statistic
+
+
+DENOMINATOR_STATISTICS = {
+    "level_2_in_gap_4": exponents(2, 4),
+    "level_2_in_gap_3": exponents(2, 3),
+    "level_3_in_gap_3": exponents(3, 3),
+    "level_2_without_level_4": each(error(2), "no level 4"),
+}
+
+# --- depth ------------------------------------------------------------------------------------
+
+LAST = 14
+
+
+def depth_arms(profile: str) -> Arms:
+    """Targets of three, four and five levels, learned level by level, jointly and frozen."""
+    gaps, widths = (1, 0.1, 0.01, 0.001), (2, 2, 1, 1)
+    base = AlternationConfig(
+        dim=DIM[profile], widths=widths, gaps=gaps, rounds=(3, 3, LAST),
+        n_samples={"smoke": 400, "laptop": 2000, "paper": 6000}[profile],
+    )  # fmt: skip
+    found: dict[str, Config] = {}
+    for n_levels in (3, 4, 5):
+        k = n_levels - 1
+        one = replace(
+            base, widths=widths[:k], gaps=gaps[:k], rounds=(*((3,) * (k - 2)), LAST)
+        )  # fmt: skip
+        found[f"{n_levels} levels"] = one
+        found[f"{n_levels} levels, frozen"] = replace(one, form="frozen")
+    return found
+
+
+def _worst(config: Any, measurement: dict[str, Any]) -> float:
+    return float(max(measurement["errors"][-1]))
+
+
+def stage_gains(config: Any, measurement: dict[str, Any]) -> list[float]:
+    """Return by how much each stage lowers the error of level 2."""
+    ends = [0]
+    for n_rounds in config.rounds:
+        ends.append(ends[-1] + n_rounds)
+    errors = [measurement["errors"][end][0] for end in ends]
+    return [before / after for before, after in zip(errors, errors[1:], strict=False)]
+
+
+def _least_gain(config: Any, measurement: dict[str, Any]) -> float:
+    return min(stage_gains(config, measurement))
+
+
+DEPTHS = ("3 levels", "4 levels", "5 levels")
+DEPTH_STATISTICS = {
+    "worst_feature": each(_worst, DEPTHS, max),
+    "least_gain": each(_least_gain, DEPTHS, min),
+    "worst_frozen": each(_worst, tuple(f"{one}, frozen" for one in DEPTHS), min),
+}
+
+# --- samples ----------------------------------------------------------------------------------
+
+SHARES = (0.8, 0.9, 1.05, 1.25, 2.0)
+SAMPLE_DIMS = {"smoke": (4,), "laptop": (6, 10, 16), "paper": (6, 10, 16, 24)}
+LEARNED = 1e-6
+
+
+def sample_arms(profile: str) -> Arms:
+    """Sample sizes around the number p of columns, over the dimension, at three and four levels."""
+    found = {}
+    for widths, gaps, rounds in (
+        ((2, 2), (1, 0.1), (LAST,)),
+        ((2, 2, 1), (1, 0.1, 0.01), (3, LAST)),
+    ):
+        found[f"{len(widths) + 1} levels"] = [
+            AlternationConfig(
+                dim=dim, widths=widths, gaps=gaps, rounds=rounds,
+                n_samples=round(share * n_columns(dim, widths)),
+            )
+            for dim in SAMPLE_DIMS[profile]
+            for share in SHARES
+        ]  # fmt: skip
+    return found
+
+
+def share_needed(arm: Arm) -> Statistic:
+    r"""Make the statistic n*/p: the n that $e_2\le10^{-6}$ takes, the largest over targets."""
+
+    def statistic(runs: Runs) -> dict[int, float]:
+        found = {}
+        for seed, own in runs_of(runs, arm).items():
+            by_target: dict[Any, list[tuple[float, float]]] = {}
+            for config, m in own:
+                points = by_target.setdefault((config.dim, config.widths), [])
+                points.append((config.n_samples / m["n_columns"], error(2)(config, m)))
+            found[seed] = max(_first(points) for points in by_target.values())
+        return found
+
+    return statistic
+
+
+def _first(points: list[tuple[float, float]]) -> float:
+    """Return the smallest share tried from which on level 2 is learned."""
+    points = sorted(points)
+    learned = [share for share, e in points if e <= LEARNED]
+    return min(learned) if learned else at_least(points[-1][0])
+
+
+def _short(config: Any, measurement: dict[str, Any]) -> float:
+    """Return the error of level 2 with at most nine tenths of the columns, else infinity."""
+    short = config.n_samples < 0.91 * measurement["n_columns"]
+    return error(2)(config, measurement) if short else float("inf")
+
+
+SAMPLE_STATISTICS = {
+    "share_needed": share_needed(("3 levels", "4 levels")),
+    "error_when_short": each(_short, ("3 levels", "4 levels"), min),
+}
+
+
+# --- labels (Theorem 4) -----------------------------------------------------------------------
+
+LABEL_GAPS = {"smoke": (0.4, 0.2), "laptop": (0.4, 0.2, 0.1), "paper": (0.4, 0.2, 0.1, 0.05)}
+N_LABELS = {"smoke": (6000, 64), "laptop": (20_000, 256), "paper": (80_000, 256)}
+
+
+def label_arms(profile: str) -> Arms:
+    """Level 2 alone and both levels from labels, over the gaps, and an independent level 3."""
+    n_samples, last = N_LABELS[profile]
+    both = [
+        LabelConfig(dim=6, widths=(2, 2), gap=gap, n_samples=n_samples, last=last)
+        for gap in LABEL_GAPS[profile]
+    ]
+    other = replace(both[0], target="independent")
+    return {
+        "both levels": both,
+        "level 2 alone": [replace(one, levels=2) for one in both],
+        "largest gap": both[0],
+        "largest gap, level 2 alone": replace(both[0], levels=2),
+        "independent level 3": other,
+        "independent level 3, level 2 alone": replace(other, levels=2),
+    }
+
+
+LABEL_STATISTICS = {
+    "correction": ratio(
+        each(number("error"), "largest gap, level 2 alone"), each(number("error"), "largest gap")
+    ),
+    "correction_independent": ratio(
+        each(number("error"), "independent level 3, level 2 alone"),
+        each(number("error"), "independent level 3"),
+    ),
+}
+
+
+def _experiment(name: str, arms: Any, statistics: Any) -> Experiment:
+    groups = together(name, arms, SEEDS)
+    return Experiment(name, CHAPTER, groups, measure, statistics, arms, ("rounds",))
+
+
+EXPERIMENTS = (
+    _experiment("back_and_forth", round_arms, ROUND_STATISTICS),
+    _experiment("unseen_level", denominator_arms, DENOMINATOR_STATISTICS),
+    _experiment("exact_depth", depth_arms, DEPTH_STATISTICS),
+    _experiment("exact_samples", sample_arms, SAMPLE_STATISTICS),
+    Experiment(
+        "exact_labels", CHAPTER, together("exact_labels", label_arms, SEEDS), measure_labels,
+        LABEL_STATISTICS, label_arms, "each fit is convex and solved by Newton's method",
+    ),
+)  # fmt: skip

@@ -1,0 +1,126 @@
+"""The paper's own class: closed forms against brute force, features read back from monomials."""
+
+import itertools
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hierlearn.engine.seeds import stream
+from hierlearn.experiment import Group
+from hierlearn.quadratic.original.alternation import (
+    Learner,
+    columns,
+    distance,
+    least_squares,
+    products,
+    refit,
+    upper_level,
+)
+from hierlearn.quadratic.original.runs import AlternationConfig, measure, n_columns
+from hierlearn.quadratic.original.target import (
+    N_CALIBRATION,
+    OriginalTarget,
+    squared_form_moment,
+)
+
+CUMULANTS = {1: 0, 2: 2, 3: 8, 4: 48, 5: 384, 6: 3840}
+SMALL = AlternationConfig(dim=6, widths=(2, 2), gaps=(1, 0.1), n_samples=600, rounds=(3,))
+
+
+def moments() -> list[int]:
+    """E z^n of z = x^2 - 1, from its cumulants."""
+    found = [1]
+    for n in range(1, 7):
+        terms = range(1, n + 1)
+        found.append(sum(math.comb(n - 1, k - 1) * CUMULANTS[k] * found[n - k] for k in terms))
+    return found
+
+
+def run(config: AlternationConfig, seed: int = 0) -> dict:
+    return measure(Group.of("x", [config], [seed]), torch.device("cpu"))[0]
+
+
+def test_the_cumulants_are_those_of_a_centred_square():
+    double = [1, 1, 3, 15, 105, 945, 10395]  # E x^(2n)
+    direct = [sum(math.comb(n, k) * (-1) ** (n - k) * double[k] for k in range(n + 1))
+              for n in range(7)]  # fmt: skip
+    assert moments() == direct
+
+
+def test_the_moment_of_a_squared_form_is_that_of_all_index_tuples():
+    c = torch.randn(3, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    c, m = c + c.T, moments()
+    expected = torch.zeros(3, 3, dtype=torch.float64)
+    for index in itertools.product(range(3), repeat=6):
+        value = math.prod(m[index.count(i)] for i in range(3))
+        a, b, i, j, k, n = index
+        expected[a, b] += value * c[i, j] * c[k, n]
+    assert torch.allclose(squared_form_moment(c), expected, rtol=1e-12)
+
+
+def test_the_closed_plateau_is_what_least_squares_finds():
+    found = run(replace(SMALL, rounds=(), n_samples=200_000, trim=0.0))
+    assert found["errors"][0][0] == pytest.approx(found["plateau"], rel=0.15)
+    assert found["rotation"] == pytest.approx(found["plateau_rotation"], rel=0.25)
+
+
+@given(st.integers(0, 30), st.sampled_from([(2, 1), (2, 2), (3, 2), (3, 3)]))
+def test_a_level_is_read_off_the_monomials_of_its_square(seed, widths):
+    target = OriginalTarget.draw(seed, dim=5, widths=widths)
+    x = torch.randn(600, 5, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    below, above = target.features(x)
+    _, shared, own = columns(x, [below])
+    fit = least_squares(torch.cat([shared, own], 1), above.square().sum(1))
+    level = upper_level(fit[shared.shape[1] :], widths[0], 5, widths[1])
+    found = products(below) @ level.products.T + x @ level.inputs.T
+    assert distance(found, above) < 1e-8
+
+
+def test_the_true_features_are_a_fixed_point_of_the_joint_fit():
+    target = OriginalTarget.draw(3, dim=6, widths=(2, 2))
+    x = torch.randn(600, 6, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    truth = target.features(x)
+    y = truth[0].square().sum(1) + 0.1 * truth[1].square().sum(1)
+    start = Learner(target.first, [], torch.zeros(21, dtype=torch.float64))
+    learner, _ = refit(start, x, y, widths=[2, 2], alphas=[1, 0.1])
+    assert max(distance(s, t) for s, t in zip(learner.features(x), truth, strict=True)) < 1e-9
+
+
+def test_each_joint_round_gains_and_frozen_features_stay():
+    joint, frozen = run(SMALL), run(replace(SMALL, form="frozen"))
+    errors = [one[0] for one in joint["errors"]]
+    assert all(after < 0.3 * before for before, after in itertools.pairwise(errors))
+    assert {one[0] for one in frozen["errors"]} == {errors[0]}
+    assert frozen["converged"] and joint["rel"][-1] < 1e-4 * frozen["rel"][-1]
+
+
+def test_columns_are_counted_without_repeats():
+    x = torch.randn(7, 5, dtype=torch.float64)
+    features = [torch.randn(7, k, dtype=torch.float64) for k in (3, 2)]
+    assert torch.cat(columns(x, features), 1).shape[1] == n_columns(5, (3, 2, 1))
+
+
+def test_least_squares_has_the_least_norm_where_there_are_fewer_samples_than_columns():
+    a = torch.randn(4, 9, dtype=torch.float64)
+    a = a / a.norm(dim=0)
+    y = torch.randn(4, dtype=torch.float64)
+    found = least_squares(a, y)
+    assert torch.allclose(found, torch.linalg.pinv(a) @ y)
+
+
+@pytest.mark.parametrize(("widths", "says"), [((2, 3), "must not grow"), ((7,), "1..6")])
+def test_widths_that_the_paper_does_not_allow_are_refused(widths, says):
+    with pytest.raises(ValueError, match=says):
+        OriginalTarget.draw(0, dim=6, widths=widths)
+
+
+def test_the_levels_are_equal_in_amplitude_on_the_points_that_calibrate_them():
+    target = OriginalTarget.draw(0, dim=8, widths=(3, 2, 1))
+    draws = stream("original target", 0)
+    x = torch.randn(N_CALIBRATION, 8, generator=draws, dtype=torch.float64)
+    deviations = [float(s.square().sum(1).std()) for s in target.features(x)]
+    assert deviations == pytest.approx([deviations[0]] * 3)
