@@ -8,14 +8,13 @@ from hierlearn.grammar import experiments as random_hierarchy
 from hierlearn.grammar import layerwise as hierarchy_layers
 from hierlearn.quadratic.backward_correction import experiments as backward_correction
 from hierlearn.quadratic.layerwise import experiments as layerwise
-from hierlearn.quadratic.layerwise import limits as layerwise_limits
 from hierlearn.quadratic.original import experiments as original
 from hierlearn.quadratic.simpler import experiments as simpler_algorithms
 
 _MODULES = (
     *(original, backward_correction),
     kernel_lower_bounds,
-    *(layerwise, layerwise_limits),
+    layerwise,
     *(random_hierarchy, hierarchy_layers, rescue, chaining),
     ball_indicator,
     simpler_algorithms,
