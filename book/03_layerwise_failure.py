@@ -204,6 +204,34 @@ chapter.show(figures.gap)
 # success is an error of $d^{-0.01}$, which is 0.97 at $d=20$: by that bar no run of this chapter with three levels fails. Without the skip term, which
 # alone rotates the features of *this* class, the relative error falls to {glue:text}`layerwise.F3.control`.
 #
+# In units of the level that is lost:
+
+# %%
+from hierlearn.drawing.figures import Drawing, log_axes, over_seeds
+
+
+def lost(frozen_features, free_readout):
+    fig, ax = plt.subplots(figsize=(7.2, 3.4))
+    arms = {"greedy": frozen_features, "greedy, free readout": free_readout}
+    said = []
+    for index, (arm, runs) in enumerate(arms.items()):
+        points = runs.points(lambda c: c.gaps[1], lambda c, m: m["final"]["fn3"], arm)
+        line = over_seeds(arm, points, index=index)
+        line.draw(ax)
+        said.append(f"{arm} {line.at(0)} at gap {line.x[0]:g}, {line.at()} at {line.x[-1]:g}")
+    log_axes(ax, "xy", x_ticks=line.x)
+    ax.set(xlabel=r"information gap $\alpha_3$", ylabel="share of level 3 that is lost")
+    ax.legend()
+    return Drawing(
+        fig,
+        alt=f"Share of level 3 that is lost, {len(line.seeds)} seeds: {'; '.join(said)}.",
+        caption="What freezing costs in units of the level above: head frozen as well, and head free.",
+    )
+
+
+chapter.show(lost)
+
+# %% [markdown]
 # One level up the same repeats. Looking back two levels at $L=4$ freezes level 2 with an error proportional to $\alpha_4$; the final error has exponent
 # {glue:text}`layerwise.F5` in $\alpha_4$, and with the true level 2 put in place when level 4 opens it is {glue:text}`layerwise.F5.control`.
 #
