@@ -18,10 +18,14 @@
 # # Layerwise failure
 #
 # Training a deep network one layer at a time, each frozen before the next begins, is the natural
-# simpler alternative to training it as a whole. {cite:t}`allenzhu2023` do **not** prove that it fails. They prove
-# lower bounds for kernels, and say of layerwise training only that it is not *known* to succeed on their
-# class. There is no lower bound to test. What this chapter does is to make the failure visible on one
-# target, to measure it, to derive its size, and to find its limits.
+# simpler alternative to training it as a whole. {cite:t}`allenzhu2023` mean by *layerwise training*:
+# train level 1 with the others zero, freeze it, train level 2, and so on; the head may be fitted anew.
+# They do **not** prove that it fails. Lower bounds are proved for kernels, for linear regression on
+# fixed features and for two-layer polynomial networks; of layerwise training it is only said that it is
+# not *known* to succeed on their class. This chapter measures what freezing costs on one target, derives
+# its size, and finds its limits. On images the paper's own figures show a cost (their Figure 7, read off
+# the plot): VGG-19 on CIFAR-10 trained layer by layer ends at 87 % to 90 %, all layers together at 95 %
+# to 96 %, whatever the width.
 #
 # ```{prf:remark} Allen-Zhu & Li, COLT 2023, from the abstract, in our words
 # :label: rem-layerwise
@@ -134,10 +138,13 @@ for name, rate in (("staged", 0.002), ("frozen", 0)):
 # \end{align*}
 #
 # where $\Delta$ is network minus target. Degrees 4 and 3 ask level 3 to be the truth. Degree 2 then counts the contribution
-# $B_3$ of level 3 *twice*: level 2 has already swallowed it. Every part of $\Delta T$ is of order $a_3$, so the floor is of order $\alpha_3^2$, and a
-# fixed share of level 3 is sacrificed. With a free quadratic form $x^\top Qx$ in the output, $\Delta T_2$ costs nothing; what remains is
-# the *rotation* of the features, of order $\alpha_3$, times $a_3$: a floor of order $\alpha_3^4$. We minimize this loss numerically for each target; it has no
-# free parameter. The derivation is ours. The minimum is searched from the truth, so it is a local one.
+# $B_3$ of level 3 *twice*, since level 2's own output is frozen as well and has already swallowed it. Every part of
+# $\Delta T$ is of order $a_3$, so the error left is of order $\alpha_3^2$, and a
+# fixed share of level 3 is sacrificed. With a free quadratic form $x^\top Qx$ in the output, which is what a refitted head
+# amounts to, $\Delta T_2$ costs nothing; what remains is
+# the *rotation* of the features, of order $\alpha_3$, times $a_3$: an error of order $\alpha_3^4$. We minimize this loss
+# numerically from the truth: a minimum next to it, with no free parameter. There are others, some of them lower. The
+# derivation is ours.
 #
 # ## The experiments
 
@@ -173,14 +180,14 @@ chapter.show(figures.steer_look_back)
 chapter.show(figures.dial)
 
 # %% [markdown]
-# With three levels, freezing multiplies the final error by {glue:text}`layerwise.F1`, where errors below $10^{-12}$ count as $10^{-12}$; with four, by {glue:text}`layerwise.F1d`. At four levels each turn of
-# the dial counts: training the newest two instead of all multiplies the error by {glue:text}`layerwise.F4`, and only the newest instead of two by {glue:text}`layerwise.F4g` more. Greedy training as a rule does not
-# learn level 4: the geometric mean of its error there is {glue:text}`layerwise.F7`, where 1 is the zero function. (A dash means that this profile does not run the
+# With three levels, features and head frozen, greedy training stops at {glue:text}`layerwise.F1` ($\alpha_3=0.2$); staged errors below
+# $10^{-12}$ count as $10^{-12}$ in the figure. With four levels it does not learn level 4: its error there is {glue:text}`layerwise.F7`, where 1 is the
+# zero function (nothing frozen: {glue:text}`layerwise.F7.control`). (A dash means that this profile does not run the
 # experiment; the sentence around it then speaks of the laptop profile.)
 #
-# **It is the bias, not the freezing.** Put the nearest rotation of the true features in place of level 2 when level 3 opens, and freeze *that*: greedy training
-# ends at {glue:text}`layerwise.F1.control`. Train level 2 on $y-a_3x^\top B_3x$, with the bias taken out of its target, and freeze it: {glue:text}`layerwise.F1b.control`,
-# against {glue:text}`layerwise.F1b` on the full target. What is left there is the noise of level 2's last steps, which freezing keeps as well.
+# **It is the bias.** Put the nearest rotation of the true features in place of level 2 when level 3 opens, and freeze *that*: greedy training
+# ends at {glue:text}`layerwise.F2.control`. Train level 2 on $y-a_3x^\top B_3x$, with the bias taken out of its target, and freeze it: {glue:text}`layerwise.F1.control`.
+# What is left there is the noise of level 2's last steps, which freezing keeps as well.
 #
 # ### Error against the gap
 
@@ -189,13 +196,42 @@ chapter.show(figures.dial)
 chapter.show(figures.gap)
 
 # %% [markdown]
-# The floor of greedy training has exponent {glue:text}`layerwise.F2` in $\alpha_3$ (predicted: 2), and its height is {glue:text}`layerwise.F2p` times the predicted one. Of
-# the variance of level 3, {glue:text}`layerwise.F2l` (mean over seeds of the smallest share over the gaps) is lost: with a smaller gap the loss weighs less in the whole, but much of level 3 is lost at every gap.
+# Features and head frozen, the error has exponent {glue:text}`layerwise.F2` in $\alpha_3$ (predicted: 2), and its height is {glue:text}`layerwise.F2p` times that of the
+# minimum next to the truth, with single seeds well below or above it. Of level 3, {glue:text}`layerwise.F3l.control` is lost.
 #
-# With a free quadratic readout the output can be repaired, and only the features stay wrong. A floor of higher order remains: exponent
-# {glue:text}`layerwise.F3` (predicted: 4 in the limit of small gaps), at $\alpha_3=0.2$ it is {glue:text}`layerwise.F3e` of the variance of $y$. Without the skip term, which alone rotates the
-# features, it falls to {glue:text}`layerwise.F3.control`.
+# **The fair comparison** frees the head. Then only the features stay wrong: exponent
+# {glue:text}`layerwise.F3` (predicted: 4 in the limit of small gaps), and of level 3 only {glue:text}`layerwise.F3l` is lost at $\alpha_3=0.2$. The paper's bar for
+# success is an error of $d^{-0.01}$, which is 0.97 at $d=20$: by that bar no run of this chapter with three levels fails. Without the skip term, which
+# alone rotates the features of *this* class, the relative error falls to {glue:text}`layerwise.F3.control`.
 #
+# In units of the level that is lost:
+
+# %%
+from hierlearn.drawing.figures import Drawing, log_axes, over_seeds
+
+
+def lost(frozen_features, free_readout):
+    fig, ax = plt.subplots(figsize=(7.2, 3.4))
+    arms = {"greedy": frozen_features, "greedy, free readout": free_readout}
+    said = []
+    for index, (arm, runs) in enumerate(arms.items()):
+        points = runs.points(lambda c: c.gaps[1], lambda c, m: m["final"]["fn3"], arm)
+        line = over_seeds(arm, points, index=index)
+        line.draw(ax)
+        said.append(f"{arm} {line.at(0)} at gap {line.x[0]:g}, {line.at()} at {line.x[-1]:g}")
+    log_axes(ax, "xy", x_ticks=line.x)
+    ax.set(xlabel=r"information gap $\alpha_3$", ylabel="share of level 3 that is lost")
+    ax.legend()
+    return Drawing(
+        fig,
+        alt=f"Share of level 3 that is lost, {len(line.seeds)} seeds: {'; '.join(said)}.",
+        caption="What freezing costs in units of the level above: head frozen as well, and head free.",
+    )
+
+
+chapter.show(lost)
+
+# %% [markdown]
 # One level up the same repeats. Looking back two levels at $L=4$ freezes level 2 with an error proportional to $\alpha_4$; the final error has exponent
 # {glue:text}`layerwise.F5` in $\alpha_4$, and with the true level 2 put in place when level 4 opens it is {glue:text}`layerwise.F5.control`.
 #
@@ -205,39 +241,8 @@ chapter.show(figures.gap)
 chapter.show(figures.thaw)
 
 # %% [markdown]
-# Thawing is the interventional test: level 2 trains again, and the learning rates are annealed anew (those of the control are not). It divides the error by
-# {glue:text}`layerwise.T` (staying frozen for as long: {glue:text}`layerwise.T.control`). {glue:text}`thaw-stuck` seeds gain less than tenfold within this budget, which
-# makes the interval wide. Chapter 1 thaws with a larger budget.
-#
-# ### Does it go away in high dimension?
-
-# %%
-from hierlearn.drawing.figures import Drawing, log_axes, over_seeds
-
-
-def dimension(look_back):
-    fig, ax = plt.subplots(figsize=(7.2, 3.6))
-    said = []
-    for index, name in enumerate(("greedy", "newest two", "staged")):
-        errors = look_back.points(lambda c: c.dim, figures.rel, f"{name} over dimensions")
-        line = over_seeds(name, errors, index=index)
-        line.draw(ax)
-        said.append(f"{name} {line.at(0)} at dimension {line.x[0]} and {line.at()} at {line.x[-1]}")
-    log_axes(ax, "xy", x_ticks=line.x)
-    ax.set(xlabel="input dimension $d$", ylabel="final relative test error")
-    ax.legend()
-    return Drawing(
-        fig,
-        alt=f"Four levels, {len(line.seeds)} seeds: {'; '.join(said)}.",
-        caption="Four levels: the floors of greedy and look-back-two training against the input "
-        "dimension.",
-    )
-
-
-chapter.show(dimension)
-
-# %% [markdown]
-# The exponent of the greedy floor in $d$ is {glue:text}`layerwise.F6`: no fall of the floor is seen, and with three dimensions we say no more.
+# Thawing is the interventional test: level 2 trains again, and the learning rates are annealed anew. {glue:text}`thaw-stuck` seeds gain less than tenfold within this
+# budget. Chapter 1 thaws with a larger one.
 #
 # ## Where the failure softens
 #
@@ -248,14 +253,8 @@ chapter.show(figures.width)
 
 # %% [markdown]
 # Width softens it: from the target's own widths to the widest network tried, the greedy error falls by a factor {glue:text}`layerwise.F8w`. We read this as
-# follows, untested: a wider level 3 has spare rows with which to offset what level 2 swallowed, and a wider level 2 keeps directions that a narrow one has to drop. The smallest ratio of greedy to staged error over the widths is {glue:text}`layerwise.F8`. Our
-# statement about layerwise training is therefore about *narrow* levels; whether it would survive in the paper's much wider network, nobody has proved, and our curve does not tell.
-#
-# What might remove the floor, but does not where it was run: a budget four times as large (error over the plain run: {glue:text}`layerwise.F8b`), smaller steps ({glue:text}`layerwise.F8s`), restarts
-# (the best of three: {glue:text}`layerwise.F8r`). A floor that is a property of the population loss does not depend on them.
-#
-# With **five levels** staged training is at its own limit: the error of its level 5 is {glue:text}`layerwise.L5` (median and range; 1 is the zero function).
-# Greedy over staged error is {glue:text}`layerwise.L5g` there.
+# follows, untested: a wider level 3 has spare rows with which to offset what level 2 swallowed, and a wider level 2 keeps directions that a narrow one has to drop. In
+# the paper's learner only the head is wide: the features handed up have exactly $k_l$ dimensions, as here. On images width does not close the gap.
 #
 # ## Verdicts
 
@@ -268,9 +267,12 @@ chapter.verdicts()
 # - **A lower bound.** Greedy training fails here on one family of small targets, with one optimizer and fixed opening times. Cleverer layerwise schemes, with retraining, other losses, or
 #   wider levels, are not excluded; some provably learn other hierarchical polynomials.
 # - **That layerwise training of real networks fails.** The network knows the widths and the amplitudes of its target.
-# - **A global optimum.** The predicted floor is a minimum of the population loss near the truth.
+# - **A floor.** The minimum next to the truth is one of several. Longer training, smaller steps and restarts of the frozen
+#   networks were not run for this edition.
 # - **The limit of small gaps.** Exponents are fitted to a factor 8 in $\alpha_3$ and in $\alpha_4$.
-# - **Asymptotics in $d$.** Three dimensions do not make a limit.
+# - **Other dimensions.** Everything is at $d=20$.
+# - **Cyclic layerwise training**, levels in turn again and again. In the exact setting of chapter 1 its residual form does not
+#   converge to the truth; here it was not run.
 #
 # ## Exercises
 #

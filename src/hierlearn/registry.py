@@ -6,14 +6,14 @@ from hierlearn.experiment import Experiment
 from hierlearn.grammar import experiments as random_hierarchy
 from hierlearn.quadratic.backward_correction import experiments as backward_correction
 from hierlearn.quadratic.layerwise import experiments as layerwise
-from hierlearn.quadratic.layerwise import limits as layerwise_limits
 from hierlearn.quadratic.original import experiments as original
 from hierlearn.quadratic.simpler import experiments as simpler_algorithms
 
 _MODULES = (
-    *(original, backward_correction),
+    original,
+    backward_correction,
     kernel_lower_bounds,
-    *(layerwise, layerwise_limits),
+    layerwise,
     random_hierarchy,
     ball_indicator,
     simpler_algorithms,

@@ -22,12 +22,12 @@ from hierlearn.drawing.figures import (
 from hierlearn.drawing.steered import Axis, State, Steered
 from hierlearn.experiment import Runs
 from hierlearn.quadratic.layerwise.experiments import (
-    FROZEN_STATISTICS,
     alpha_3,
     floor,
     mse,
     rel,
 )
+from hierlearn.quadratic.runs import before
 
 LEVELS = {2: "gram2", 3: "fn3", 4: "fn4"}
 DARKEST, LIGHTEST = 0.0, -8.0
@@ -207,7 +207,8 @@ def thaw(frozen_features: Runs) -> Drawing:
     mark_steps(ax, {"level 3 opens": thawed.opens[1], "thaw": thawed.thaw})
     ax.set(xlabel="step", ylabel="relative test error")
     ax.legend(loc="lower left")
-    gains = FROZEN_STATISTICS["thaw_gain"](frozen_features).values()
+    runs = (results[0] for results in frozen_features.of("greedy, then thawed").values())
+    gains = [before(4, "rel")(*run) / rel(*run) for run in runs]
     return Drawing(
         fig,
         alt=f"Relative error over {lines[0].x[-1]} steps, final geometric means of "
