@@ -308,7 +308,7 @@ chapter.verdicts()
 # - **Plain gradient descent on smooth weak networks for exponential time** (Theorem 3). We train by Adam.
 # - **That freezing is needed, or best.** With the hidden layer trained as well, the clipped network does better
 #   still; the paper does not analyze it.
-# - **High dimension.** In dimension 30 frozen networks of laptop size do not reach the weak ones.
+# - **High dimension.** The laptop profile stops at dimension 20.
 # - **Classification.** Thresholded at $\frac12$, the weak network is a good classifier: its line crosses $\frac12$ at
 #   the right place. The separation is one in squared error.
 #
