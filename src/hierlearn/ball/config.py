@@ -1,8 +1,7 @@
 r"""What one run on a ball indicator is, and which runs form a group.
 
-A `BallConfig` describes a network trained in all its layers, one with a frozen hidden
-layer under gradient descent, or the oracle construction of Prop. 21 (Safran & Lee, 2022), which is
-not trained at all.
+A `BallConfig` describes a network trained in all its layers, or one with a frozen hidden layer
+under gradient descent.
 """
 
 import math
@@ -13,8 +12,8 @@ from hierlearn.ball import target as balls
 from hierlearn.ball.networks import ACTIVATIONS, check_width
 from hierlearn.experiment import Config
 
-LEARNERS = ("trained", "frozen", "starts", "oracle")
-CLIPS = {"none": (-math.inf, math.inf), "unit": (0.0, 1.0), "wide": (-10.0, 11.0)}
+LEARNERS = ("trained", "frozen")
+CLIPS = {"none": (-math.inf, math.inf), "unit": (0.0, 1.0)}
 TARGETS = ("ball", "degree 1", "permuted")
 
 
@@ -24,13 +23,12 @@ class BallConfig(Config):
 
     Attributes:
         learner: "trained" in all layers by Adam on fresh batches; "frozen" hidden layer, output
-            weights by full-batch gradient descent on a fixed sample; "starts", the same from many
-            starts, of which only the share that dies is measured; "oracle" weights.
+            weights by full-batch gradient descent on a fixed sample.
         distribution, dim, radius: of the target, see `ball.target`; `radius` is $\lambda$.
         width: hidden units r.
         n_steps: T.
         activation: of trained networks; the frozen features are erf.
-        clip: of the output: "none", "unit" [0, 1], or "wide" [-10, 11], which must change nothing.
+        clip: of the output: "none", or "unit" [0, 1].
         target: "ball"; "degree 1", the ball's best affine function of $\lVert x\rVert^2$;
             "permuted", the ball's labels of other points. Errors are measured against the ball,
             for "degree 1" against that function.
@@ -68,7 +66,7 @@ class BallConfig(Config):
         super().__post_init__()
         balls.find(self.distribution, self.dim, self.radius)
         check_width(self.width)
-        if self.learner in ("frozen", "starts") and self.n_samples < 1:
+        if self.learner == "frozen" and self.n_samples < 1:
             raise ValueError(f"a frozen layer needs n_samples >= 1; got {self.n_samples}")
         if self.target == "degree 1" and self.distribution != "sum":
             raise ValueError("target 'degree 1' is defined for distribution 'sum' only")

@@ -1,6 +1,6 @@
 """The figures of chapter 5. Parameters are named after the experiments that a figure draws."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from operator import attrgetter
 from typing import Any
 
@@ -13,6 +13,7 @@ from hierlearn.ball import target as balls
 from hierlearn.ball.config import BallConfig
 from hierlearn.ball.experiments import DIM, LINEAR, MSE, RADIUS
 from hierlearn.ball.measures import polynomial_floor
+from hierlearn.ball.runs import CURVE_SHARES
 from hierlearn.drawing.figures import (
     COLORS,
     DASHES,
@@ -27,17 +28,16 @@ from hierlearn.drawing.figures import (
     over_seeds,
 )
 from hierlearn.drawing.steered import Axis, State, Steered
-from hierlearn.experiment import AbsentArm, Runs
-from hierlearn.statistics import Value, number
+from hierlearn.experiment import Runs
+from hierlearn.statistics import number
 
-ARMS = {"weak": "weak", "weak, clipped": "weak, clipped in training", "frozen": "frozen strong"}
-"""The networks that keep their curves, as legends have them."""
+WEAK, CLIPPED = "weak", "weak, clipped in training"
+FROZEN, RIDGE = "frozen strong", "frozen, best linear output"
+ARMS = {"weak, d = 20": WEAK, "clipped, d = 20": CLIPPED, "frozen, d = 10": FROZEN}
+"""The networks whose training is shown, as legends have them."""
 
-WEAK, FROZEN = "weak, trained in all layers", "frozen strong, gradient descent"
-RIDGE = "frozen features, best linear output"
 
-
-def level(dim: int = DIM) -> float:
+def level(dim: int) -> float:
     r"""Return the degree-1 level $A_1^2$ of the ball at $\lambda=\sqrt2$."""
     return polynomial_floor(dim, RADIUS, 1)
 
@@ -93,14 +93,14 @@ def profiles(ball_sum: Runs) -> Drawing:
     """Draw what weak and strong networks say as a function of the radius, over training."""
     fig, axes = plt.subplots(1, 2, sharey=True, figsize=(WIDTH, 3.6))
     said = []
-    for ax, arm in zip(axes, ("weak", "frozen"), strict=True):
+    for ax, arm in zip(axes, ("weak, d = 20", "frozen, d = 10"), strict=True):
         found = [m["profile"] for m in _measured(ball_sum, arm)]
         said.append(f"{ARMS[arm]}: {_profile(ax, found)}")
-        ax.set_title(ARMS[arm])
+        ax.set_title(f"{ARMS[arm]}, $d={ball_sum.first(arm).dim}$")
         ax.set_xlabel(r"$\Vert x\Vert$")
         ax.legend()
     axes[0].set_ylabel("output")
-    weak, strong = ball_sum.first("weak"), ball_sum.first("frozen")
+    weak, strong = ball_sum.first("weak, d = 20"), ball_sum.first("frozen, d = 10")
     return Drawing(
         fig,
         alt=f"Mean output against the norm, {len(found)} seeds, at the end of training. "
@@ -115,9 +115,9 @@ def profiles(ball_sum: Runs) -> Drawing:
             f"{strong.n_steps} steps",
             "ball-weak": f"{weak.width} units and {weak.n_steps} steps of {weak.batch} fresh "
             "samples",
-            "ball-weak-parameters": str(weak.width * (DIM + 2) + 1),
+            "ball-weak-parameters": str(weak.width * (weak.dim + 2) + 1),
             "ball-strong-parameters": str(strong.width),
-            "ball-floor": f"{level():.4f}",
+            "ball-floor": f"{level(20):.4f}",
         },
     )
 
@@ -148,147 +148,89 @@ def over_training(runs: Runs, arm: str) -> dict[float, list[float]]:
     return {share: [one["mse"][i] for one in curves] for i, share in enumerate(shares)}
 
 
-def mark_level(ax: Axes) -> None:
-    """Draw the degree-1 level of dimension 10 as a dotted line."""
-    ax.axhline(level(), color=INK, linewidth=0.9, linestyle=":")
+def mark_level(ax: Axes, dim: int = 20) -> None:
+    """Draw the degree-1 level as a dotted line."""
+    ax.axhline(level(dim), color=INK, linewidth=0.9, linestyle=":")
     ax.annotate(
-        "degree-1 level", (0.99, level()), xytext=(0, -10), textcoords="offset points",
+        "degree-1 level", (0.99, level(dim)), xytext=(0, -10), textcoords="offset points",
         ha="right", fontsize=8,
     )  # fmt: skip
 
 
-def scattered(ax: Axes, label: str, points: Mapping[Any, Sequence[float]], index: int) -> Series:
-    """Draw every seed as a dot, their geometric means as a line, and the interval as a band.
-
-    The points may have different numbers of seeds.
-    """
-    for x, values in points.items():
-        ax.plot(
-            [x] * len(values), values, color=COLORS[index], linestyle="", marker=".",
-            markersize=3, alpha=0.5,
-        )  # fmt: skip
-    line = over_seeds(label, points, index=index)
-    line.draw(ax, every_seed=False)
-    return line
-
-
 def width(ball_sum: Runs) -> Drawing:
-    """Draw the errors against the number of hidden units, dimension 10."""
-    if not ball_sum.of("frozen over widths"):
-        raise AbsentArm("the sweep of widths")
-    relu = [c for c in ball_sum.arms[f"weak class, d = {DIM}"] if c.activation == "relu"]
-    weak: dict[int, list[float]] = {}
-    for results in ball_sum.of(f"weak class, d = {DIM}").values():
-        for config, m in (one for one in results if one.config in relu):
-            weak.setdefault(config.width, []).append(MSE(config, m))
-    strong = {
-        value: ball_sum.points(attrgetter("width"), value, "frozen over widths")
-        for value in (MSE, LINEAR)
-    }
-    fig, ax = plt.subplots(figsize=(WIDTH, 3.8))
-    lines = [
-        scattered(ax, WEAK, dict(sorted(weak.items())), 0),
-        scattered(ax, FROZEN, strong[MSE], 2),
-        scattered(ax, RIDGE, strong[LINEAR], 3),
-    ]
-    ax.axhline(level(), color=INK, linewidth=0.9, linestyle=":")
-    widths = [x for line in lines for x in line.x]
-    ticks = (32, 100, 300, 1000, 4000, 16_000)
-    log_axes(ax, "x", x_ticks=[r for r in ticks if min(widths) <= r <= max(widths)])
-    plain_ticks(ax, [0.02, 0.05, 0.1, 0.2])
-    ax.set_xlabel("hidden units $r$")
-    ax.set_ylabel("squared test error")
-    ax.legend()
-    said = (
-        f"{line.label} from {line.at(0)} at {line.x[0]} units to {line.at()} at {line.x[-1]}"
-        for line in lines
-    )
+    """Draw the errors against the number of hidden units, by dimension."""
+    dims = dimensions(ball_sum)
+    fig, axes = plt.subplots(1, len(dims), sharey=True, figsize=(WIDTH, 3.8), squeeze=False)
+    said = []
+    for ax, dim in zip(axes[0], dims, strict=True):
+        for label, line in by_width(ball_sum, dim).items():
+            line.draw(ax, every_seed=False)
+            said.append(f"d = {dim}, {label} {_ends(line, 'units')}")
+        ax.axhline(level(dim), color=INK, linewidth=0.9, linestyle=":")
+        said.append(f"degree-1 level {level(dim):.4f}")
+        log_axes(ax, "x")
+        plain_ticks(ax, [0.02, 0.05, 0.1, 0.2])
+        ax.set_title(f"$d={dim}$")
+        ax.set_xlabel("hidden units $r$")
+    axes[0, 0].set_ylabel("squared test error")
+    axes[0, 0].legend(fontsize=7.5)
     return Drawing(
         fig,
-        alt="Squared test error against the width, dimension 10. "
-        + "; ".join(said)
-        + f". The degree-1 level is {level():.3f}.",
-        caption="Error against the number of hidden units. Dotted: the degree-1 level $A_1^2$.",
+        alt="Squared test error against the width. " + "; ".join(said) + ".",
+        caption="Error against the number of hidden units, after all steps. Dotted: the degree-1 "
+        "level $A_1^2$.",
     )
 
 
-def _error_at(config: BallConfig, m: dict[str, Any], label: str, share: float) -> float | None:
-    """Return the error at a share of the steps; None where none was recorded."""
-    if share == 1:
-        return m["linear_mse" if label == RIDGE else "mse"]
-    curve = {} if label == RIDGE else m.get("curve", {})
-    found = dict(zip(curve.get("step", ()), curve.get("mse", ()), strict=True))
-    return found.get(round(share * config.n_steps))
+def dimensions(runs: Runs) -> list[int]:
+    """List the dimensions in which this profile trains weak networks."""
+    return [dim for dim in (10, 20, 30) if runs.arms.get(f"weak, d = {dim}")]
 
 
-def _classes(runs: Runs) -> dict[str, list[tuple[BallConfig, dict[str, Any]]]]:
-    """Return the runs of the sum at the median radius by class, whatever their dimension."""
-    found: dict[str, list[tuple[BallConfig, dict[str, Any]]]] = {}
-    every = [one for name in runs.arms for results in runs.of(name).values() for one in results]
-    for config, m in {id(one.measurement): one for one in every}.values():
-        if config.target == "ball" and config.radius == RADIUS:
-            for label in _labels(config):
-                found.setdefault(label, []).append((config, m))
+def by_width(runs: Runs, dim: int, share: float = 1.0) -> dict[str, Series]:
+    """Return the errors over the width at a share of the steps, by class; those on record."""
+    strong = "frozen over widths" if dim == DIM else f"frozen, d = {dim}"
+    classes = {
+        WEAK: (f"every weak, d = {dim}", "mse"), CLIPPED: (f"clipped, d = {dim}", "mse"),
+        FROZEN: (strong, "mse"), RIDGE: (strong, "linear_mse"),
+    }  # fmt: skip
+    found = {}
+    for index, (label, (arm, key)) in enumerate(classes.items()):
+        if not runs.arms.get(arm) or (key == "linear_mse" and share < 1):
+            continue
+
+        def at(config: BallConfig, m: dict[str, Any], key: str = key) -> float:
+            if share == 1:
+                return float(m[key])
+            curve = m["curve"]
+            return float(curve["mse"][curve["step"].index(round(share * config.n_steps))])
+
+        found[label] = over_seeds(label, runs.points(attrgetter("width"), at, arm), index=index)
     return found
-
-
-def _labels(config: BallConfig) -> list[str]:
-    if config.learner == "trained":
-        label = {"none": WEAK, "unit": "weak, clipped in training"}.get(config.clip)
-        return [label] if label and config.activation == "relu" else []
-    if config.clip != "unit" or config.momentum == 0:
-        return []
-    return ["frozen strong", RIDGE] if config.ridge else ["frozen strong"]
-
-
-def _at_share(
-    found: Mapping[str, Sequence[tuple[BallConfig, dict[str, Any]]]], dim: int, share: float
-) -> tuple[list[Series], str]:
-    """Return the series of a dimension at a time, and the sentence that says their ends."""
-    lines, said = [], []
-    for index, label in enumerate((WEAK, "weak, clipped in training", "frozen strong", RIDGE)):
-        points: dict[int, list[float]] = {}
-        samples: dict[int, str] = {}
-        for c, m in found[label]:
-            value = _error_at(c, m, label, share) if c.dim == dim else None
-            if value is not None:
-                points.setdefault(c.width, []).append(value)
-                strong = c.learner == "frozen"
-                samples[c.width] = f" and {c.n_samples} samples" if strong else ""
-        if points:
-            one = over_seeds(label, points, index=index)
-            ends = dict.fromkeys((0, len(one.x) - 1))
-            words = (f"{one.at(i)} at {one.x[i]} units{samples[int(one.x[i])]}" for i in ends)
-            said.append(f"{label} {', '.join(words)}")
-            lines.append(one)
-    return lines, "; ".join(said)
 
 
 def steer_dimension(ball_sum: Runs) -> Steered:
     """Let the reader choose the dimension and the time; the width is the axis."""
-    classes, weak = _classes(ball_sum), ball_sum.first("weak")
-    shares = [
-        step / weak.n_steps for step in _measured(ball_sum, "weak")[0]["curve"]["step"]
-    ]  # fmt: skip
-    dims = sorted({c.dim for found in classes.values() for c, _ in found})
-    found = {(d, share): _at_share(classes, d, share) for d in dims for share in shares}
-    ends = [w for lines, _ in found.values() for one in lines for w in (one.x[0], one.x[-1])]
+    dims = dimensions(ball_sum)
     states = {}
-    for (d, share), (lines, said) in found.items():
-        bound = Series(
-            "degree-1 level", (min(ends), max(ends)), (level(d),) * 2, index=4, kind="bound"
-        )
-        text = f"Dimension {d}, after {100 * share:.3g} % of the steps: {said}. "
-        if lines:
+    for dim in dims:
+        for share in CURVE_SHARES[1:]:
+            lines = by_width(ball_sum, dim, share)
+            said = "; ".join(f"{label} {_ends(line, 'units')}" for label, line in lines.items())
+            ends = [x for line in lines.values() for x in line.x]
+            bound = Series(
+                "degree-1 level", (min(ends), max(ends)), (level(dim),) * 2, index=4, kind="bound"
+            )
+            text = f"Dimension {dim}, after {100 * share:.3g} % of the steps: {said}. "
             text += f"The degree-1 level is {bound.at()}."
-            states[d, share] = State([*lines, bound], text)
+            states[dim, share] = State([*lines.values(), bound], text)
     return Steered(
         controls={
-            "dimension d": {d: f"{d}" for d in dims},
-            "time": {share: f"{100 * share:.3g} % of the steps" for share in shares},
+            "dimension d": {dim: f"{dim}" for dim in dims},
+            "time": {share: f"{100 * share:.3g} % of the steps" for share in CURVE_SHARES[1:]},
         },
         states=states,
-        start=(DIM, 1),
+        start=(dims[-1], 1.0),
         axes=(Axis("hidden units r", log=True), Axis("squared test error", log=True)),
         caption="Squared test error against the width, at a dimension and a time: geometric mean "
         "over seeds with 95 % interval.",
@@ -327,87 +269,27 @@ def spectrum(ball_sum: Runs) -> Drawing:
     )
 
 
-def dimension(ball_sum: Runs) -> Drawing:
-    """Draw the errors of both classes, and the certificate, against the dimension."""
-    if not ball_sum.of("frozen over dimensions"):
-        raise AbsentArm("other dimensions")
-    by_dim, strong = attrgetter("dim"), ball_sum.first("frozen")
-    weak_arms = [name for name in ball_sum.arms if name in ("weak", "weak, d = 5")]
-    weak_arms += ["weak, d = 20", "weak, d = 30"]
-    fig, ax = plt.subplots(figsize=(WIDTH, 3.8))
-    errors = {
-        "weak": (0, ball_sum.points(by_dim, MSE, *weak_arms)),
-        f"frozen strong, $r={strong.width}$": (
-            2, ball_sum.points(by_dim, MSE, "frozen over dimensions"),
-        ),
-    }  # fmt: skip
-    said = []
-    for label, (index, points) in errors.items():
-        line = over_seeds(label, points, index=index)
-        line.draw(ax, every_seed=False)
-        said.append(f"{label.replace('$', '')} {', '.join(line.at(i) for i in range(len(points)))}")
-    for name in (name for name in ball_sum.arms if name.startswith("large, d = ")):
-        if ball_sum.of(name):
-            said.append(_larger(ax, ball_sum, name))
-    proved = ball_sum.points(by_dim, number("certificate"), *weak_arms)
-    means = [float(np.mean(values)) for values in proved.values()]
-    ax.plot(
-        list(proved), means, color=COLORS[4], linestyle="", marker=MARKERS[4],
-        label="certificate of the weak networks",
-    )  # fmt: skip
-    said.append("certificate " + ", ".join(f"{one:.4f}" for one in means))
-    dims = list(line.x)
-    levels = [level(int(d)) for d in dims]
-    ax.plot(dims, levels, color=INK, linestyle=":", linewidth=1, label="degree-1 level")
-    ax.set_xticks(dims)
-    ax.set_ylim(bottom=-0.004)
-    ax.set_xlabel("dimension $d$")
-    ax.set_ylabel("squared test error")
-    ax.legend()
-    return Drawing(
-        fig,
-        alt=f"Squared test error at dimensions {', '.join(f'{d:g}' for d in dims)}. "
-        + "; ".join(said)
-        + ".",
-        caption="Error against the dimension, means over seeds. The certificate proves part of the "
-        "weak plateau from dimension 20 on and next to nothing in dimension 10. With a fixed "
-        "number of units and samples the strong network loses its advantage as the dimension "
-        "grows; in dimension 20 more of both bring it back.",
-    )
-
-
-def _larger(ax: Axes, runs: Runs, name: str) -> str:
-    """Draw every seed of a larger frozen network, and say their mean."""
-    config, values = runs.first(name), [m["mse"] for m in _measured(runs, name)]
-    ax.plot(
-        [config.dim] * len(values), values, color=COLORS[2], linestyle="", marker=MARKERS[1],
-        label=f"frozen strong, $r={config.width}$",
-    )  # fmt: skip
-    return f"with {config.width} units {np.mean(values):.3f} at dimension {config.dim}"
-
-
-def uniform(ball_radii: Runs) -> Drawing:
+def uniform(ball_uniform: Runs) -> Drawing:
     """Draw the errors on the uniform radius against the width, and against the sample size."""
-    swept = bool(ball_radii.of("over samples"))
+    swept = bool(ball_uniform.of("over samples"))
     fig, axes = plt.subplots(1, 1 + swept, figsize=(WIDTH, 3.4), squeeze=False)
     said = []
-    for index, dim in enumerate((10, 30)):
-        if not ball_radii.of(name := f"uniform, d = {dim}"):
-            continue
-        for color, label, value in ((2, "clipped", MSE), (3, "linear", LINEAR)):
-            points = ball_radii.points(attrgetter("width"), value, name)
-            line = over_seeds(f"{label}, $d={dim}$", points, index=index)
-            line.draw(axes[0, 0], color=COLORS[color])
-            said.append(f"{label} output in dimension {dim} {_ends(line, 'units')}")
+    outputs = {"clipped output": MSE, "linear output": LINEAR}
+    for index, (label, value) in enumerate(outputs.items()):
+        points = ball_uniform.points(attrgetter("width"), value, "over widths")
+        line = over_seeds(label, points, index=index + 2)
+        line.draw(axes[0, 0])
+        said.append(f"{label} {_ends(line, 'units')}")
     axes[0, 0].set_title("uniform radius: width")
     axes[0, 0].set_xlabel("frozen hidden units $r$")
     log_axes(axes[0, 0], "x", x_ticks=line.x)
     if swept:
         for index, label, key in ((2, "test", "mse"), (5, "training", "train_mse")):
-            line = over_seeds(label, _whole(ball_radii, "over samples", number(key)), index=index)
-            line.draw(axes[0, 1])
+            points = ball_uniform.points(attrgetter("n_samples"), number(key), "over samples")
+            line = over_seeds(label, points, index=index)
+            line.draw(axes[0, 1], every_seed=False)
             said.append(f"{label} error {_ends(line, 'samples')}")
-        axes[0, 1].set_title("uniform radius, $d=10$: samples, $r=300$")
+        axes[0, 1].set_title("uniform radius: samples, $r=300$")
         axes[0, 1].set_xlabel("samples $n$")
         log_axes(axes[0, 1], "x", x_ticks=line.x)
     for ax in axes[0]:
@@ -419,22 +301,11 @@ def uniform(ball_radii: Runs) -> Drawing:
         alt="Uniform radius, frozen hidden layer, geometric means over seeds: "
         + "; ".join(said)
         + ".",
-        caption="Uniform radius. Gradient descent on the clipped output, and the best linear "
-        "output on the same features, against the width; and the clipped one against the number of "
-        "samples.",
+        caption="Uniform radius, $d=10$. Gradient descent on the clipped output, and the best "
+        "linear output on the same features, against the width; and the clipped one against the "
+        "number of samples.",
     )
 
 
 def _ends(line: Series, what: str) -> str:
     return f"from {line.at(0)} at {line.x[0]} {what} to {line.at()} at {line.x[-1]}"
-
-
-def _whole(runs: Runs, arm: str, value: Value) -> dict[int, list[float]]:
-    """Return a value over the sample sizes, of the seeds that have all of them."""
-    found = runs.of(arm)
-    most = max(map(len, found.values()))
-    whole = [results for results in found.values() if len(results) == most]
-    points: dict[int, list[float]] = {}
-    for config, m in (one for results in whole for one in results):
-        points.setdefault(config.n_samples, []).append(value(config, m))
-    return dict(sorted(points.items()))

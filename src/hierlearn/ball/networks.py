@@ -10,7 +10,6 @@ from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float
-from scipy import special
 from torch import Tensor
 
 from hierlearn.engine.doors import at_least, checked
@@ -167,38 +166,6 @@ class FrozenFeatures:
         r"""Compute $\tilde x_j=\mathrm{erf}(\langle U_j,x\rangle+B_j)$."""
         return torch.addmm(self.bias, x, self.hidden.T).erf_()
 
-    @checked
-    def outputs(
-        self, x: Float[Tensor, "n dim"], weights: Float[Tensor, "arm width"]
-    ) -> Float[Tensor, "arm n"]:
-        """Compute the outputs before clipping, without holding all features at once."""
-        total = x.new_zeros(len(weights), len(x))
-        for units in torch.arange(self.bias.numel(), device=x.device).split(_UNITS_AT_ONCE):
-            features = torch.addmm(self.bias[units], x, self.hidden[units].T).erf_()
-            total.addmm_(weights[:, units], features.T)
-        return total
-
-    @checked
-    def oracle_weights(self, radius: float, steepness: float) -> Float[Tensor, "width"]:
-        r"""Compute output weights from Prop. 21: no training, no data.
-
-        The units with $B_j>0$ and those with $B_j>1/\sqrt2$ average to two decreasing functions of
-        $\lVert x\rVert$; the combination passes through 1/2 at $\lambda$ with slope `-steepness`.
-        """
-        at_least(0, radius=radius)
-        if not math.isfinite(steepness):
-            raise ValueError(f"steepness must be finite; got {steepness}")
-        groups = [self.bias > 0, self.bias > math.sqrt(0.5)]
-        means = [unit_mean, unit_mean_large_bias]
-        step = 1e-5
-        values = torch.tensor([mean(radius) for mean in means])
-        slopes = torch.tensor([(m(radius + step) - m(radius - step)) / (2 * step) for m in means])
-        mix = torch.linalg.solve(torch.stack([values, slopes]), torch.tensor([0.5, -steepness]))
-        weights = torch.zeros_like(self.bias)
-        for share, chosen in zip(mix.tolist(), groups, strict=True):
-            weights += share * chosen / chosen.sum().clamp(min=1)
-        return weights
-
 
 @checked
 def unit_mean(radius: float) -> float:
@@ -208,17 +175,6 @@ def unit_mean(radius: float) -> float:
     """
     at_least(0, radius=radius)
     return 2 / math.pi * math.atan(1 / math.sqrt(2 + radius**2))
-
-
-@checked
-def unit_mean_large_bias(radius: float) -> float:
-    r"""Compute the same given $B>1/\sqrt2$, with Owen's T (Prop. 21).
-
-    It is $\frac4{1-\mathrm{erf}\,1}T(\sqrt2,\frac1{\sqrt{2+\rho^2}})$.
-    """
-    at_least(0, radius=radius)
-    owen = special.owens_t(math.sqrt(2), 1 / math.sqrt(2 + radius**2))
-    return float(4 / (1 - special.erf(1)) * owen)
 
 
 @checked

@@ -17,25 +17,25 @@ from hierlearn.engine.capture import Drawn, ahead
 from hierlearn.engine.seeds import stream
 from hierlearn.experiment import Group
 
-STEEPNESS = (0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 9.0)
 CURVE_SHARES = (0.0, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 1.0)
 PROFILE_SHARES = (0.05, 0.2, 1.0)
 DEAD_SHARE = 0.005
 """A run whose outputs lie inside the clip at fewer test points than this has no gradient left."""
-N_STARTS = 200
 _CHUNK_STEPS = 50
 _CERTIFICATE_DEGREE = 2
 
 
 def measure(work: Group, device: torch.device) -> list[dict[str, Any]]:
-    """Train and test the runs of a group; one measurement a run, in the order of its runs."""
+    """Train and test the runs of a group; one measurement a run, in the order of its runs.
+
+    `converged`: the second half of the steps has changed the test error by less than a twentieth.
+    """
     configs = [BallConfig(**run.config) for run in work.runs]
     seeds = list(dict.fromkeys(run.seed for run in work.runs))
     arms = configs[: len(configs) // len(seeds)]
     if arms[0].learner == "trained":
         return _Trained(arms, seeds, device).run()
-    one_seed = {"frozen": _frozen, "starts": _starts, "oracle": _oracle}[arms[0].learner]
-    return [found for seed in seeds for found in one_seed(arms, seed, device)]
+    return [found for seed in seeds for found in _frozen(arms, seed, device)]
 
 
 @dataclass
@@ -113,6 +113,10 @@ def _keep_curve(
     curve = found.setdefault("curve", {"step": [], "mse": []})
     curve["step"].append(step)
     curve["mse"].append(float((output - _truth(config, test.norms)).double().square().mean()))
+    if step == config.n_steps:
+        half = curve["mse"][curve["step"].index(round(0.5 * step))]
+        last = curve["mse"][-1]
+        found["converged"] = math.isfinite(last) and abs(last / half - 1) < 0.05
     if step in _at([config], PROFILE_SHARES):
         edges = _edges(config)
         means, spreads = radial.radial_profile(output, test.norms, edges)
@@ -189,19 +193,13 @@ class _Trained:
         rows = self.net.hidden[run]
         units = torch.addmm(rows[:, -1:], rows[:, :-1], test.x.T)
         units = units.clamp_(min=0) if arm.activation == "relu" else units.erf_()
-        floor = 0.0
-        if arm.target == "ball":
-            floor = radial.polynomial_floor(arm.dim, arm.radius, _CERTIFICATE_DEGREE)
-        sizes = {
-            "certificate_norm": units.square().mean(1).sqrt(),
-            "certificate": units.std(1, correction=0),
-        }
-        return {
-            name: radial.certificate(
-                self.net.outer[run], size, floor=floor, dim=arm.dim, degree=_CERTIFICATE_DEGREE
-            )
-            for name, size in sizes.items()
-        }
+        # Of the degree-1 target this is not a bound: it must come out above that run's error.
+        floor = radial.polynomial_floor(arm.dim, arm.radius, _CERTIFICATE_DEGREE)
+        size = units.std(1, correction=0)
+        found = radial.certificate(
+            self.net.outer[run], size, floor=floor, dim=arm.dim, degree=_CERTIFICATE_DEGREE
+        )
+        return {"certificate": found}
 
     def run(self) -> list[dict[str, Any]]:
         low, high = _clips(self.arms, self.device)
@@ -213,7 +211,7 @@ class _Trained:
         return self.results
 
 
-# --- frozen hidden layer, and oracle weights ---------------------------------------------------
+# --- frozen hidden layer ----------------------------------------------------------------------
 
 
 def _frozen(arms: Sequence[BallConfig], seed: int, device: torch.device) -> list[dict[str, Any]]:
@@ -262,43 +260,3 @@ def _signed(features: Tensor, start: Tensor) -> Tensor:
     """
     positive = (start @ features.T > 0).float().mean(-1, keepdim=True)
     return torch.where(positive < 0.5, -start, start)
-
-
-def _starts(arms: Sequence[BallConfig], seed: int, device: torch.device) -> list[dict[str, Any]]:
-    """The share of starts from which gradient descent dies, as drawn and with the sign chosen."""
-    first = arms[0]
-    layer = FrozenFeatures(seed, dim=first.dim, width=first.width, device=device)
-    points = _Points.draw(first, first.n_samples, stream("ball sample", seed)).to(device)
-    features = layer(points.x)
-    generator = stream("starts", seed)
-    drawn = (torch.randn(N_STARTS, first.width, generator=generator) / first.width).to(device)
-    results = []
-    for arm in arms:
-        low, high = (bound.expand(N_STARTS, 1) for bound in _clips([arm], device))
-        labels = _labels(arm, points.norms).expand(N_STARTS, -1)
-        found = {}
-        for name, start in (("as_drawn", drawn), ("signed", _signed(features, drawn))):
-            weights = sigmoid.descend(
-                features, labels, start, n_steps=arm.n_steps, rate=arm.rate,
-                momentum=arm.momentum, low=low, high=high,
-            )  # fmt: skip
-            raw = weights @ features.T
-            inside = ((raw > low) & (raw < high)).double().mean(1)
-            found[name] = float((inside < DEAD_SHARE).double().mean())
-        results.append(found)
-    return results
-
-
-def _oracle(arms: Sequence[BallConfig], seed: int, device: torch.device) -> list[dict[str, Any]]:
-    """The construction of Prop. 21 with the best of a few steepnesses."""
-    first = arms[0]
-    layer = FrozenFeatures(seed, dim=first.dim, width=first.width, device=device)
-    test = _Points.draw(first, first.n_test, stream("ball test", seed)).to(device)
-    results = []
-    for arm in arms:
-        weights = torch.stack([layer.oracle_weights(arm.radius, s) for s in STEEPNESS])
-        scores = [_score(arm, raw, test) for raw in layer.outputs(test.x, weights)]
-        errors = [score["mse"] for score in scores]
-        best = errors.index(min(errors))
-        results.append({**scores[best], "steepness": STEEPNESS[best]})
-    return results
