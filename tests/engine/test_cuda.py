@@ -106,7 +106,7 @@ def test_batches_of_a_pool_are_drawn_on_the_cpu_whatever_the_device():
 
 # --- with a GPU -------------------------------------------------------------------------------
 
-EXACT = {"kernel_certificates", "kernel_hierarchy", "kernel_half_error", "kernel_samples"}
+EXACT = {"kernel_certificates", "kernel_spans", "kernel_half_error", "kernel_samples"}
 EXACT_TOLERANCE = 1e-6
 """Relative, of float64 solves; a breakdown of a factorization would be larger."""
 TOLERANCE, LEARNED = 0.25, 1e-4
