@@ -131,7 +131,6 @@ def instances() -> dict[type, Any]:
         Normalization(4, 3, torch.ones(1)),
         loop.Batches(task, 5, torch.ones(1)),
         loop.Loop(net, task, plan, 5),
-        cube_ridge.Factorization.of(kernel, torch.zeros(4, 4, dtype=torch.int32)),
         Stage(sample.y, torch.ones(2)),
     )}  # fmt: skip
 

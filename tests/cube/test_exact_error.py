@@ -8,7 +8,6 @@ import torch
 
 from hierlearn.cube.exact_error import (
     CubeKernel,
-    Factorization,
     NotPositiveError,
     class_average_error,
     class_average_errors,
@@ -133,15 +132,6 @@ def test_one_hidden_relu_layer_without_bias_has_no_odd_eigenvalues_above_degree_
         assert mu[3::2].max() < 1e-16 < 1e-9 < mu[1]
         assert mu[::2].min() > 1e-9
     assert CubeKernel.of(neural_tangent(2), 15).eigenvalues[3] > 1e-4
-
-
-def test_one_factorization_serves_several_classes():
-    x = samples(60, 12)
-    distances = hamming(x, x)
-    shared = Factorization.of(CubeKernel.of(ZOO["ntk3"], 12), distances)
-    for target in (ParityClass(12, (2,), (1.0,)), ParityClass(12, (2, 4, 8), (1.0, 0.8, 0.64))):
-        own = class_average_errors(shared.kernel, target, distances, ridges=RIDGES)
-        assert torch.equal(shared.errors(target, ridges=RIDGES), own)
 
 
 def test_float32_would_break_the_certificate():

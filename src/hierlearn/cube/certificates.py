@@ -163,8 +163,7 @@ def _errors(config: ErrorsConfig, distances: Tensor) -> dict[str, Any]:
 def measure_half_error(work: Group, device: torch.device) -> list[dict[str, Any]]:
     r"""Search for the smallest N with error at most 1/2; one measurement a run, in order.
 
-    A measurement holds `n_samples`, None where `largest` $\binom dk$ samples do not suffice, and
-    `trace`, the pairs (N, error) that were evaluated.
+    A measurement holds `n_samples`, None where `largest` $\binom dk$ samples do not suffice.
     """
     return [_half_error(HalfErrorConfig(**run.config), run.seed, device) for run in work.runs]
 
@@ -180,37 +179,28 @@ def _half_error(config: HalfErrorConfig, seed: int, device: torch.device) -> dic
         found = [class_average_error(kernel, target, distances, ridge=r) for r in config.ridges]
         return min((e for e in found if not math.isnan(e)), default=math.inf)
 
-    n_samples, trace = _search(error, target.multiplicities[0], n_largest)
-    return {"n_samples": n_samples, "trace": [list(pair) for pair in trace]}
+    return {"n_samples": _search(error, target.multiplicities[0], n_largest)}
 
 
-def _search(
-    error: Callable[[int], float], n_targets: int, n_largest: int
-) -> tuple[float | None, list[tuple[int, float]]]:
+def _search(error: Callable[[int], float], n_targets: int, n_largest: int) -> float | None:
     """Bracket the crossing of one half, then refine it by interpolation in log N.
 
     By (2.1) the error at half of `n_targets` is above one half, so the search starts at all.
     """
-    trace: list[tuple[int, float]] = []
-
-    def evaluate(n: int) -> float:
-        trace.append((n, error(n)))
-        return trace[-1][1]
-
-    low, high = (max(n_targets // 2, 1), math.inf), (min(n_targets, n_largest), math.nan)
-    high = (high[0], evaluate(high[0]))
+    start = min(n_targets, n_largest)
+    low, high = (max(n_targets // 2, 1), math.inf), (start, error(start))
     while high[1] > LEVEL:
         if high[0] == n_largest:
-            return None, trace
-        low, n = high, min(math.ceil(1.3 * high[0]), n_largest)
-        high = (n, evaluate(n))
+            return None
+        n = min(math.ceil(1.3 * high[0]), n_largest)
+        low, high = high, (n, error(n))
     for _ in range(N_REFINEMENTS):
         n = min(max(round(_interpolated(low, high)), low[0] + 1), high[0] - 1)
         if high[0] - low[0] < 2 or n in (low[0], high[0]):
             break
-        value = evaluate(n)
+        value = error(n)
         low, high = (low, (n, value)) if value <= LEVEL else ((n, value), high)
-    return _interpolated(low, high), trace
+    return _interpolated(low, high)
 
 
 def _interpolated(low: tuple[int, float], high: tuple[int, float]) -> float:

@@ -48,11 +48,6 @@ def largest(targets: Sequence[ParityClass]) -> ParityClass:
     return max((one for one in targets if len(one.degrees) == 1), key=lambda c: c.multiplicities)
 
 
-def few(ticks: Sequence[float]) -> list[float]:
-    """Return the ticks, or every other one where there are many."""
-    return [*ticks][:: 2 if len(ticks) > 4 else 1]
-
-
 # --- kernels ----------------------------------------------------------------------------------
 
 SHOWN = ("poly4", "ntk1", "ntk2", "rbf", "harmonic")
@@ -213,6 +208,8 @@ def sparsity(network_sums: Runs, monomial_search: Runs) -> Drawing:
     fig, (left, right) = plt.subplots(1, 2)
     said = []
     for index, name in enumerate(SUMS):
+        if not network_sums.of(name):
+            continue
         line = over_seeds(name, network_sums.points(n_samples, relative_error, name), index=index)
         line.draw(left)
         said.append(f"{name} {line.at()}")
@@ -232,9 +229,9 @@ def sparsity(network_sums: Runs, monomial_search: Runs) -> Drawing:
         for name, terms in SUMS.items()
         if terms
     }
-    search = over_seeds("search of all monomials", searched)
+    search = over_seeds("search of all monomials", searched, index=3)
     network = _network_needs(network_sums)
-    for line in (search, *network):
+    for line in (*network, search):
         line.draw(right)
     floor = certified_samples(network_sums.first(name).parities)
     right.axhline(floor, color=INK, linestyle=":", label="any kernel, at least")
@@ -261,7 +258,7 @@ def _network_needs(runs: Runs) -> list[Series]:
         values = [n for needs in samples_needed(runs, name).values() for n in needs.values()]
         if terms and values and not any(isinstance(n, Bound) for n in values):
             found[terms] = values
-    return [over_seeds("deep network", found, index=1)] if found else []
+    return [over_seeds("deep network", found)] if found else []
 
 
 @gives("kernel-search-computed", "kernel-search-measured", "kernel-network-over-search")
@@ -316,6 +313,7 @@ def _needs(runs: Runs, arm: str) -> dict[ParityClass, list[float]]:
     return {target: [one[target] for one in found] for target in found[0]}
 
 
+@gives("kernel-deep")
 def two_layer(two_layer: Runs) -> Drawing:
     """Draw test and training errors of two-layer networks on three levels, over the rate."""
     fig, axes = plt.subplots(1, 2, sharey=True)
@@ -333,7 +331,7 @@ def two_layer(two_layer: Runs) -> Drawing:
             least = line.at(line.y.index(min(line.y)))
             said.append(f"{which} error after {steps} steps at least {least}")
         ax.axhline(share, color=INK, linestyle=":", label="the third level's share")
-        log_axes(ax, "xy", x_ticks=line.x)
+        log_axes(ax, "x", x_ticks=line.x)
         ax.set(title=f"two layers of width {width}, {which} error", xlabel="peak learning rate")
     axes[0].set_ylabel("relative error")
     axes[0].legend()
@@ -343,6 +341,7 @@ def two_layer(two_layer: Runs) -> Drawing:
         f"the energy is {share:.2f}.",
         caption=f"Two-layer polynomial networks on the staircase of three levels, $N={n}$: test "
         "and training error over the peak learning rate, after few and after many steps.",
+        numbers={"kernel-deep": deep.at()},
     )
 
 
