@@ -105,10 +105,12 @@ class ParityClass:
         r"""The mean squared norm of a target, $\sum_l\alpha_l^2$."""
         return sum(a**2 for a in self.amplitudes)
 
+    @checked
     def floor(self, n_samples: int) -> float:
         """Return the relative error that no kernel goes below with N samples, by (2.2)."""
         return water_filling(n_samples, self.eigenvalues, self.multiplicities) / self.energy
 
+    @checked
     def samples_for(self, error: float) -> float:
         """Return the N below which no kernel has this relative error, by (2.2)."""
         return samples_required(error * self.energy, self.eigenvalues, self.multiplicities)
@@ -212,11 +214,15 @@ class Hierarchies:
 @checked
 def monomials(x: Float[Tensor, "n dim"], *, degree: int) -> Float[Tensor, "n sets"]:
     r"""Compute all $\binom dk$ parities of one degree, sets in the order of `combinations`."""
-    dim = x.shape[1]
+    columns = _sets(x.shape[1], degree).T
+    return prod((x[:, column] for column in columns), start=torch.ones(1).to(x))
+
+
+@cache
+def _sets(dim: int, degree: int) -> Tensor:
     if not 1 <= degree <= dim:
         raise ValueError(f"degree must lie in 1..dim={dim}; got {degree}")
-    sets = torch.tensor(list(combinations(range(dim), degree)))
-    return prod((x[:, column] for column in sets.T), start=torch.ones(1).to(x))
+    return torch.tensor(list(combinations(range(dim), degree)))
 
 
 @checked
@@ -242,9 +248,9 @@ def random_sums(
     """
     if len(seeds) != len(x):
         raise ValueError(f"give one seed for each of {len(x)} batches; got {list(seeds)}")
-    n_sets = comb(x.shape[2], degree)
+    n_sets = len(_sets(x.shape[2], degree))
     rows = []
     for points, seed in zip(x, seeds, strict=True):
-        c = draw_coefficients(n_sets, n_terms or n_sets, seed).to(x)
+        c = draw_coefficients(n_sets, n_sets if n_terms is None else n_terms, seed).to(x)
         rows.append(torch.cat([monomials(p, degree=degree) @ c for p in points.split(CHUNK)]))
     return torch.stack(rows)
