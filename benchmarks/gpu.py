@@ -22,7 +22,7 @@ from engines import Machine, Work, counted, seconds, watching
 from hierlearn.ball import runs as ball_runs
 from hierlearn.ball.config import BallConfig
 from hierlearn.cube import runs as parity_networks
-from hierlearn.cube.exact_error import CubeKernel, Factorization
+from hierlearn.cube.exact_error import CubeKernel, class_average_errors
 from hierlearn.cube.target import ParityClass, draw_points, hamming
 from hierlearn.engine import capture, devices
 from hierlearn.engine.kernels import ZOO, polynomial_kernel, ridge_predictions
@@ -111,9 +111,9 @@ def solves(device: torch.device, small: bool) -> dict[str, Callable[[], object]]
     gram, y = polynomial_kernel(x, x, degree=4), x[:, 0] * x[:, 1]
     ridges = (1e-8, 1e-6, 1e-4, 1e-2)
     return {
-        f"exact class averages, N = {n} (ch. 2)": lambda: Factorization.of(
-            kernel, distances
-        ).errors(target, ridges=ridges),
+        f"exact class averages, N = {n} (ch. 2)": lambda: class_average_errors(
+            kernel, target, distances, ridges=ridges
+        ),
         f"kernel ridge, N = {m}, 4 ridges (ch. 6)": lambda: ridge_predictions(
             gram, gram, y, ridges=ridges
         ),

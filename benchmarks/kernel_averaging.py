@@ -4,7 +4,7 @@ Three ways to the mean squared error over all M parities of degree k, for every 
 
 refit     scikit-learn's `KernelRidge`, fitted for every ridge and every target;
 multi     scikit-learn's `KernelRidge`, fitted once a ridge to all targets as columns;
-exact     `Factorization` of this package: one eigendecomposition, no targets, no test points.
+exact     `class_average_errors`: one eigendecomposition, no targets, no test points.
 
 The exact cost does not depend on M, so the ratios grow with M; the limit is one eigendecomposition
 and four matrix products of size N, in float64, for each kernel and sample.
@@ -32,7 +32,7 @@ import sklearn
 import torch
 from sklearn.kernel_ridge import KernelRidge
 
-from hierlearn.cube.exact_error import CubeKernel, Factorization
+from hierlearn.cube.exact_error import CubeKernel, class_average_errors
 from hierlearn.cube.target import ParityClass, draw_points, hamming
 from hierlearn.engine.kernels import ZOO
 from hierlearn.engine.seeds import stream
@@ -62,8 +62,8 @@ class Case:
     def exact(self) -> tuple[float, np.ndarray]:
         """Return seconds and errors, one a ridge, from the samples alone."""
         start = time.perf_counter()
-        factorization = Factorization.of(self.kernel, hamming(self.x, self.x))
-        errors = factorization.errors(self.target, ridges=RIDGES)
+        distances = hamming(self.x, self.x)
+        errors = class_average_errors(self.kernel, self.target, distances, ridges=RIDGES)
         return time.perf_counter() - start, errors.numpy()
 
     def multi(self) -> tuple[float, np.ndarray]:
@@ -144,14 +144,11 @@ def stages(dim: int, n_samples: int, degree: int) -> None:
     torch.linalg.eigh(case.kernel.values[distances])
     eigh = time.perf_counter() - start
     start = time.perf_counter()
-    factorization = Factorization.of(case.kernel, distances)
-    factorized = time.perf_counter() - start
-    start = time.perf_counter()
-    factorization.errors(case.target, ridges=RIDGES)
-    errors = time.perf_counter() - start
+    class_average_errors(case.kernel, case.target, distances, ridges=RIDGES)
+    whole = time.perf_counter() - start
     print(
-        f"limit at N={n_samples}: eigendecomposition {eigh:.3f} s of {factorized + errors:.3f} s; "
-        f"a further class costs {errors:.3f} s, a further ridge next to nothing"
+        f"limit at N={n_samples}: eigendecomposition {eigh:.3f} s of {whole:.3f} s; "
+        "a further ridge costs next to nothing"
     )
 
 

@@ -131,7 +131,6 @@ def instances() -> dict[type, Any]:
         Normalization(4, 3, torch.ones(1)),
         loop.Batches(task, 5, torch.ones(1)),
         loop.Loop(net, task, plan, 5),
-        cube_ridge.Factorization.of(kernel, torch.zeros(4, 4, dtype=torch.int32)),
         Stage(sample.y, torch.ones(2)),
     )}  # fmt: skip
 
@@ -240,7 +239,6 @@ def special_arguments(name: str) -> dict[str, Any]:
     sample, forms, plan = have["Sample"], have["SquaredForms"], have["Plan"]
     table = torch.full((4, 3, 2), 5.0) + torch.arange(4)[:, None, None] % 3 * torch.eye(3, 2)
     counts = {"counts": table, "parents": torch.tensor([0, 0, 1, 1])}
-    x64 = hypercube.all_points(4)[:5]
     batches = ((torch.ones(2, 5, 5), torch.ones(4, 5)) for _ in range(8))
     module = Levels(4)
     learned = ((torch.ones(5, 4), torch.ones(5)) for _ in range(8))
@@ -270,7 +268,6 @@ def special_arguments(name: str) -> dict[str, Any]:
         "cube/exact_error.CubeKernel.of": {"kernel": dot_product_kernels.rbf},
         "cube/exact_error.CubeKernel.from_values": {
             "values": have["CubeKernel"].values},
-        "cube/walsh.any_kernel_errors": {"x": x64},
         "cube/networks.PolynomialNetworks.initialize": polynomial,
         "cube/networks.PolynomialNetworks.backward": {
             "x": (x := torch.randn(4, 5, 4)), "slope": deep.output(x, training=True)},

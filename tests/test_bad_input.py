@@ -272,16 +272,15 @@ CONSTRUCTORS: dict[str, tuple[Callable[..., Any], dict[str, st.SearchStrategy]]]
         {"seeds": seeds, "dim": sizes, "amplitudes": st.lists(reals, max_size=3)},
     ),
     "krawtchouk": (hypercube.krawtchouk, {"dim": sizes}),
-    "all_points": (hypercube.all_points, {"dim": sizes | st.just(64)}),
     "draw_points": (
         lambda n_points, dim: hypercube.draw_points(n_points, dim, generator()),
         {"n_points": sizes, "dim": sizes},
     ),
-    "dense_polynomials": (
-        lambda seeds, dim, degree: hypercube.dense_polynomials(
-            torch.ones(2, 3, dim), seeds, degree=degree
+    "random_sums": (
+        lambda seeds, dim, degree, n_terms: hypercube.random_sums(
+            torch.ones(2, 3, dim), seeds, degree=degree, n_terms=n_terms
         ),
-        {"seeds": seeds, "dim": st.integers(0, 6), "degree": sizes},
+        {"seeds": seeds, "dim": st.integers(0, 6), "degree": sizes, "n_terms": st.none() | sizes},
     ),
     "RandomHierarchy": (
         RandomHierarchy.draw,

@@ -58,13 +58,13 @@ def bare(tmp_path):
 
 
 def test_records_are_computed_where_the_packages_of_the_book_are_missing(bare, tmp_path):
-    done = bare("compute", "network_controls", "--profile", "smoke", "--workers", "1")
+    done = bare("compute", "network_samples", "--profile", "smoke", "--workers", "1")
     assert done.returncode == 0, done.stderr
     folder = tmp_path / "here" / "_build" / "records"
     assert done.stdout.strip() == "_build/records"
-    states = RecordStore(folder).states(EXPERIMENTS["network_controls"], "smoke")
+    states = RecordStore(folder).states(EXPERIMENTS["network_samples"], "smoke")
     assert [state.status for state in states] == ["present"]
-    assert [path.name for path in folder.iterdir() if path.is_dir()] == ["network_controls"]
+    assert [path.name for path in folder.iterdir() if path.is_dir()] == ["network_samples"]
 
 
 def test_a_command_that_needs_a_missing_package_says_which_and_how_to_get_it(bare, tmp_path):

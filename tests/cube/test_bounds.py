@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hierlearn.cube.bounds import orthonormal_floor, samples_required, water_filling
+from hierlearn.cube.bounds import samples_required, water_filling
 
 settings.register_profile("hierlearn", deadline=None, derandomize=True, database=None)
 settings.load_profile("hierlearn")
@@ -16,7 +16,8 @@ spectra = st.lists(st.tuples(st.integers(1, 9), st.integers(1, 6)), min_size=1, 
 @given(st.integers(0, 40), st.integers(1, 30))
 def test_equal_eigenvalues_give_one_minus_the_share_of_samples(n_samples, n_targets):
     expected = max(0.0, 1 - n_samples / n_targets)
-    assert orthonormal_floor(n_samples, n_targets) == pytest.approx(expected, abs=1e-12)
+    found = water_filling(n_samples, [1 / n_targets], [n_targets])
+    assert found == pytest.approx(expected, abs=1e-12)
 
 
 @given(spectra, st.integers(0, 30), st.integers(0, 2**31))
@@ -43,16 +44,15 @@ def test_the_number_of_samples_required_inverts_the_bound(spectrum, share):
 
 
 def test_a_level_of_amplitude_zero_changes_nothing():
-    assert water_filling(30, [1 / 120, 0.0], [120, 1820]) == orthonormal_floor(30, 120)
+    assert water_filling(30, [1 / 120, 0.0], [120, 1820]) == 1 - 30 / 120
 
 
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: water_filling(-1, [1.0], [1]), "n_samples must not be negative; got -1"),
+        (lambda: water_filling(-1, [1.0], [1]), "n_samples must be at least 0 and finite; got -1"),
         (lambda: water_filling(1, [1.0], [1, 2]), "1 eigenvalues and 2 multiplicities"),
         (lambda: water_filling(1, [-1.0], [1]), "must not be negative"),
-        (lambda: orthonormal_floor(1, 0), "at least 1; got 0"),
         (lambda: samples_required(2.0, [1.0], [1]), "between 0 and"),
     ],
 )

@@ -3,13 +3,11 @@
 import math
 from itertools import combinations
 
-import numpy as np
 import pytest
 import torch
 
 from hierlearn.cube.exact_error import (
     CubeKernel,
-    Factorization,
     NotPositiveError,
     class_average_error,
     class_average_errors,
@@ -20,16 +18,16 @@ from hierlearn.cube.exact_error import (
 from hierlearn.cube.target import (
     Hierarchies,
     ParityClass,
-    all_points,
     draw_points,
     hamming,
     hierarchy_class,
     krawtchouk,
 )
-from hierlearn.cube.walsh import any_kernel_errors, walsh_hadamard
 from hierlearn.engine import memory
 from hierlearn.engine.kernels import ZOO, arc_cosine_1, neural_tangent, power
 from hierlearn.engine.seeds import stream
+
+from .test_target import all_points
 
 RIDGES = [1e-4, 1e-2, 1.0]
 
@@ -70,16 +68,12 @@ def test_tables_agree_with_enumerating_the_cube_and_all_targets(name, target):
 
 
 @pytest.mark.parametrize("name", ZOO)
-def test_eigendecomposition_cholesky_and_walsh_transform_give_one_number(name):
+def test_eigendecomposition_and_cholesky_give_one_number(name):
     target, x = ParityClass(10, (2, 4), (1.0, 0.7)), samples(90, 10)
     kernel, distances = CubeKernel.of(ZOO[name], 10), hamming(x, x)
     exact = class_average_errors(kernel, target, distances, ridges=[1e-2])
     cholesky = class_average_error(kernel, target, distances, ridge=1e-2)
-    walsh = any_kernel_errors(
-        lambda a, b: ZOO[name](a @ b.T / 10), target, x.double(), ridges=[1e-2]
-    )
     assert cholesky == pytest.approx(float(exact[0]), abs=1e-10)
-    assert float(walsh[0]) == pytest.approx(float(exact[0]), abs=1e-10)
 
 
 def test_the_exact_error_agrees_with_monte_carlo_over_targets_and_test_points():
@@ -130,13 +124,6 @@ def test_a_kernel_that_knows_the_target_is_perfect_after_one_sample():
     weight = x[:, :4].prod(1) / (1 + 1e-12)
     guess = (parity[:, None] * x[:, :4].prod(1)) @ weight
     assert torch.allclose(guess, parity, atol=1e-11)
-    target = ParityClass(10, (4,), (1.0,))
-
-    def knowing(a, b):
-        return a[:, :4].prod(1)[:, None] * b[:, :4].prod(1)
-
-    average = any_kernel_errors(knowing, target, samples(50, 10).double(), ridges=[1e-9])
-    assert float(average[0]) >= 1 - 50 / 210
 
 
 def test_one_hidden_relu_layer_without_bias_has_no_odd_eigenvalues_above_degree_one():
@@ -145,15 +132,6 @@ def test_one_hidden_relu_layer_without_bias_has_no_odd_eigenvalues_above_degree_
         assert mu[3::2].max() < 1e-16 < 1e-9 < mu[1]
         assert mu[::2].min() > 1e-9
     assert CubeKernel.of(neural_tangent(2), 15).eigenvalues[3] > 1e-4
-
-
-def test_one_factorization_serves_several_classes():
-    x = samples(60, 12)
-    distances = hamming(x, x)
-    shared = Factorization.of(CubeKernel.of(ZOO["ntk3"], 12), distances)
-    for target in (ParityClass(12, (2,), (1.0,)), ParityClass(12, (2, 4, 8), (1.0, 0.8, 0.64))):
-        own = class_average_errors(shared.kernel, target, distances, ridges=RIDGES)
-        assert torch.equal(shared.errors(target, ridges=RIDGES), own)
 
 
 def test_float32_would_break_the_certificate():
@@ -179,7 +157,7 @@ def test_float32_would_break_the_certificate():
     w = 1 / (spectrum + ridge)
     in_single = float(1 - 2 * (a.diagonal() * w).sum() / 276 + (a * a * w * w[:, None]).sum() / 276)
     assert abs(double - bound) < 1e-9
-    assert abs(in_single - bound) > 1e-7
+    assert abs(in_single - bound) > 1e-8
 
     with pytest.raises(ValueError, match="float64, got torch.float32"):
         CubeKernel.from_values(values.float())
@@ -195,46 +173,6 @@ def test_a_function_that_is_no_kernel_is_refused_with_its_negative_eigenvalue():
         CubeKernel.from_values(bad.double())
 
 
-def test_a_matrix_that_is_no_kernel_is_refused_with_its_negative_eigenvalue():
-    target, x = ParityClass(8, (2,), (1.0,)), samples(20, 8).double()
-    with pytest.raises(NotPositiveError, match=r"has the eigenvalue -\d"):
-        any_kernel_errors(lambda a, b: -(a @ b.T) / 8, target, x, ridges=[1e-2])
-    with pytest.raises(NotPositiveError, match="not symmetric"):
-        any_kernel_errors(lambda a, b: a[:, :1] * b.sum(1), target, x, ridges=[1e-2])
-
-
-def test_the_transform_is_refused_above_sixteen_dimensions():
-    target = ParityClass(17, (2,), (1.0,))
-    with pytest.raises(ValueError, match="d <= 16; got d = 17"):
-        any_kernel_errors(lambda a, b: a @ b.T, target, samples(5, 17).double(), ridges=[1e-2])
-
-
-def test_a_kernel_that_is_no_function_of_the_inner_product_agrees_with_brute_force():
-    """A weighted product kernel, on which only the transform can be exact."""
-    dim, ridge = 9, 1e-2
-    weights = torch.linspace(0.1, 0.9, dim, dtype=torch.float64)
-
-    def kernel(a, b):
-        return (1 + weights * a[:, None, :] * b[None, :, :]).prod(2) / 10
-
-    target, x, cube = ParityClass(dim, (3,), (1.0,)), samples(60, dim).double(), all_points(dim)
-    solved = torch.linalg.inv(kernel(x, x) + ridge * torch.eye(60, dtype=torch.float64))
-    errors = []
-    for s in combinations(range(dim), 3):
-        guess = kernel(cube, x) @ (solved @ x[:, list(s)].prod(1))
-        errors.append(float((guess - cube[:, list(s)].prod(1)).square().mean()))
-    found = any_kernel_errors(kernel, target, x, ridges=[ridge])
-    assert float(found[0]) == pytest.approx(np.mean(errors), abs=1e-11)
-
-
-def test_the_walsh_hadamard_transform_is_its_own_inverse_and_finds_parities():
-    cube = all_points(6)
-    values = torch.randn(3, 64, generator=stream("w", 0), dtype=torch.float64)
-    assert torch.allclose(walsh_hadamard(walsh_hadamard(values)) / 64, values)
-    parity = cube[:, 1] * cube[:, 4]
-    assert walsh_hadamard(parity[None])[0].nonzero().flatten().tolist() == [2**1 + 2**4]
-
-
 def test_sizes_beyond_memory_are_refused_beforehand_with_the_bytes_needed(monkeypatch):
     monkeypatch.setattr(memory, "available_bytes", lambda device: 10**6)
     x = samples(1000, 12)
@@ -243,8 +181,6 @@ def test_sizes_beyond_memory_are_refused_beforehand_with_the_bytes_needed(monkey
         class_average_errors(kernel, target, hamming(x, x), ridges=[1e-2])
     with pytest.raises(MemoryError, match="1000 samples needs"):
         class_average_error(kernel, target, hamming(x, x), ridge=1e-2)
-    with pytest.raises(MemoryError, match="transform of 1000 samples in dimension 12"):
-        any_kernel_errors(lambda a, b: a @ b.T, target, x.double(), ridges=[1e-2])
 
 
 def test_the_available_memory_is_a_sensible_number():

@@ -17,7 +17,7 @@ def networks(kind, n_runs=3, dtype=torch.float64):
     if kind == "deep":
         net = DeepNetworks(n_runs, dim=8, depth=3, width=5, dtype=dtype)
     else:
-        net = TwoLayerNetworks(n_runs, dim=8, powers=(2, 4), width=5, dtype=dtype)
+        net = TwoLayerNetworks(n_runs, dim=8, powers=(1, 2, 3, 8), width=5, dtype=dtype)
     net.theta.normal_(generator=stream("weights", 0)).mul_(0.5)
     return net
 
@@ -125,7 +125,7 @@ def test_adamw_with_one_rate_is_that_of_torch():
             lambda: NetworkConfig(8, (1.0,), 10, 10, target="other"),
             "target is 'other'; valid: 'hierarchy'",
         ),
-        (lambda: NetworkConfig(8, (1.0, 1.0), 10, 10, target="dense"), "has one degree"),
+        (lambda: NetworkConfig(8, (1.0, 1.0), 10, 10, target="sum"), "has one degree"),
         (
             lambda: Pools(torch.ones(1, 4, 2), torch.ones(1, 4), owners=[0], sizes=[5], seeds=[0]),
             r"must lie in 1\.\.4; got \[5\]",

@@ -11,17 +11,24 @@ from hypothesis import strategies as st
 from hierlearn.cube.target import (
     Hierarchies,
     ParityClass,
-    all_points,
-    dense_polynomials,
+    draw_coefficients,
     draw_points,
     hamming,
     hierarchy_class,
     krawtchouk,
+    monomials,
+    random_sums,
 )
 from hierlearn.engine.seeds import stream
 
 settings.register_profile("hierlearn", deadline=None, derandomize=True, database=None)
 settings.load_profile("hierlearn")
+
+
+def all_points(dim):
+    """List the cube: coordinate j of point n is -1 iff bit j of n is set."""
+    bits = torch.arange(2**dim)[:, None] >> torch.arange(dim) & 1
+    return 1 - 2 * bits.double()
 
 
 @given(st.integers(1, 24))
@@ -44,12 +51,6 @@ def test_krawtchouk_polynomials_sum_products_of_parities_over_all_sets():
         )
         table = torch.tensor(krawtchouk(dim)[degree], dtype=torch.float64)
         assert torch.equal(table[distances], parities[:5] @ parities.T)
-
-
-def test_all_points_of_the_cube_are_there_once():
-    points = all_points(6)
-    assert len(set(map(tuple, points.tolist()))) == 64
-    assert set(points.flatten().tolist()) == {-1.0, 1.0}
 
 
 def test_hamming_distances_count_the_coordinates_that_differ():
@@ -92,14 +93,28 @@ def test_over_many_draws_the_second_moment_is_diagonal_in_the_parities():
     assert (moment - expected.diag()).abs().max() < 0.015
 
 
-def test_dense_polynomials_have_energy_one_on_average_and_one_degree():
-    dim, seeds = 6, list(range(300))
+@pytest.mark.parametrize("n_terms", [1, 4, None])
+def test_a_random_sum_has_energy_one_on_so_many_parities_of_one_degree(n_terms):
+    dim, seeds = 6, [3, 4]
     points = all_points(dim)
-    values = dense_polynomials(points.float().expand(300, -1, -1), seeds, degree=2).double()
+    values = random_sums(
+        points.float().expand(2, -1, -1), seeds, degree=2, n_terms=n_terms
+    ).double()
     signs = 1 - 2 * (((points < 0).double() @ (points < 0).double().T) % 2)
     energy = (values @ signs / 2**dim).square()
     assert energy[:, (points < 0).sum(1) != 2].max() < 1e-12
-    assert energy.sum(1).mean() == pytest.approx(1, abs=0.06)
+    assert energy.sum(1).tolist() == pytest.approx([1, 1], abs=1e-5)
+    assert (energy > 1e-9).sum(1).tolist() == [n_terms or 15] * 2
+
+
+def test_over_many_draws_a_random_sum_spreads_its_energy_evenly():
+    draws = torch.stack([draw_coefficients(15, 4, seed) for seed in range(2000)])
+    assert (draws.T @ draws / 2000 - torch.eye(15) / 15).abs().max() < 0.01
+
+
+def test_monomials_are_orthonormal_on_the_cube():
+    values = monomials(all_points(6), degree=3)
+    assert torch.equal(values.T @ values / 64, torch.eye(20, dtype=torch.float64))
 
 
 @pytest.mark.parametrize(
@@ -109,6 +124,7 @@ def test_dense_polynomials_have_energy_one_on_average_and_one_degree():
         (lambda: ParityClass(4, (2, 2), (1.0, 1.0)), "distinct"),
         (lambda: ParityClass(4, (2,), (0.0,)), "not all zero"),
         (lambda: ParityClass(4, (2,), (1.0, 1.0)), "one amplitude a degree"),
+        (lambda: draw_coefficients(15, 16, 0), r"n_terms must lie in 1\.\.15"),
         (lambda: Hierarchies.draw([0], dim=7, amplitudes=(1.0, 1.0, 1.0)), "need 8 coordinates"),
     ],
 )

@@ -6,28 +6,7 @@ Equation numbers (2.1) and (2.2) are those of chapter 2 of the book, where both 
 import math
 from collections.abc import Sequence
 
-from hierlearn.engine.doors import checked
-
-
-@checked
-def orthonormal_floor(n_samples: int, n_targets: int) -> float:
-    r"""Compute $\max(0,1-N/M)$, equation (2.1): what no kernel method with N samples goes below.
-
-    The mean squared error over M orthonormal targets of any predictor from a space of N dimensions
-    that was chosen without looking at the target. Hsu et al. (COLT 2021), Theorem 11, state it for
-    the span of N random functions; with $N\ge(1-\mathrm{MSE})M$ it is Theorem 19 of Kamath et al.
-    (COLT 2020) at $\lambda=1$, $\mathrm{MSE}=2\epsilon$.
-
-    Args:
-        n_samples: N, the number of samples, or the dimension of the space of predictors.
-        n_targets: M.
-
-    Raises:
-        ValueError: for a negative `n_samples` or less than one target.
-    """
-    if n_targets < 1:
-        raise ValueError(f"n_targets must be at least 1; got {n_targets}")
-    return water_filling(n_samples, [1 / n_targets], [n_targets])
+from hierlearn.engine.doors import at_least, checked
 
 
 @checked
@@ -37,7 +16,10 @@ def water_filling(
     r"""Compute $\sum_{i>N}\lambda_i$, equation (2.2): the floor for any prior over targets.
 
     $\lambda_1\ge\lambda_2\ge\dots$ are the eigenvalues of $C=E_f[f\otimes f]$. A space of N
-    dimensions covers at most the N largest (Ky Fan).
+    dimensions covers at most the N largest (Ky Fan). For M orthonormal targets, $\lambda_i=1/M$,
+    it is $1-N/M$, equation (2.1): Hsu et al. (COLT 2021), Theorem 11, state it for the span of N
+    random functions; as $N\ge(1-\mathrm{MSE})M$ it is Theorem 19 of Kamath et al. (COLT 2020) at
+    $\lambda=1$, $\mathrm{MSE}=2\epsilon$.
 
     Args:
         n_samples: N; use N + 1 with an unpenalized intercept, qN when one of q kernels is chosen
@@ -48,7 +30,8 @@ def water_filling(
     Raises:
         ValueError: for a negative count or eigenvalue, or sequences of different lengths.
     """
-    left, total = _checked_count(n_samples), 0.0
+    at_least(0, n_samples=n_samples)
+    left, total = n_samples, 0.0
     for value, count in _sorted(eigenvalues, multiplicities):
         dropped = min(left, count)
         left -= dropped
@@ -82,12 +65,6 @@ def samples_required(
         missing -= value * count
         needed += count
     return needed
-
-
-def _checked_count(n_samples: int) -> int:
-    if n_samples < 0:
-        raise ValueError(f"n_samples must not be negative; got {n_samples}")
-    return n_samples
 
 
 def _sorted(eigenvalues: Sequence[float], multiplicities: Sequence[int]) -> list[tuple[float, int]]:

@@ -1,7 +1,8 @@
 r"""Kernels on the hypercube: one exact run in float64, without a test set, and how it is measured.
 
 `measure_errors` computes class-averaged errors at given sample sizes; `measure_half_error` searches
-for the sample size at which the error falls to one half.
+for the sample size at which the error falls to one half; `measure_spans` asks, target by target,
+how near any weights come.
 """
 
 import math
@@ -12,8 +13,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hierlearn.cube.bounds import water_filling
-from hierlearn.cube.exact_error import CubeKernel, Factorization, class_average_error, harmonic
+from hierlearn.cube.exact_error import (
+    CubeKernel,
+    class_average_error,
+    class_average_errors,
+    harmonic,
+)
 from hierlearn.cube.target import ParityClass, draw_points, hamming
 from hierlearn.engine.kernels import ZOO
 from hierlearn.engine.seeds import stream
@@ -82,6 +87,29 @@ class HalfErrorConfig(Config):
         return _seconds(n_runs, 1.7 * math.comb(self.dim, self.degree))
 
 
+@dataclass(frozen=True)
+class SpanConfig(Config):
+    r"""How near a kernel with N samples comes to single parities, whatever its weights.
+
+    Attributes:
+        dim: $d$.
+        degree: $k$.
+        kernel: a name of the zoo, or "harmonic".
+        n_samples: N.
+        n_draws: random parities of degree k that are tried.
+    """
+
+    dim: int
+    degree: int
+    kernel: str
+    n_samples: int
+    n_draws: int = 1000
+
+    def seconds(self, n_runs: int) -> float:
+        """Return what `n_runs` take."""
+        return _seconds(n_runs, self.n_samples)
+
+
 def _seconds(n_runs: int, size: float) -> float:
     return n_runs * (1e-3 + 2e-10 * size**3)
 
@@ -104,34 +132,30 @@ def measure_errors(work: Group, device: torch.device) -> list[dict[str, Any]]:
 
     A measurement holds, one entry a size, `relative` (the smallest class-averaged error over the
     ridges, over the class's energy), `bound` (equation 2.2, likewise) and `rank` of the class's
-    harmonic kernel on the samples, which only the harmonic run records. Runs that differ in their
-    class or ridges only share one factorization when they follow each other.
+    harmonic kernel on the samples, which only the harmonic run records.
     """
-    distances = _distances([(r.seed, r.config["dim"], max(r.config["sizes"])) for r in work.runs])
     results: list[dict[str, Any]] = []
-    last: tuple[Any, list[Factorization]] = (None, [])
+    drawn: tuple[Any, Tensor] = (None, torch.empty(0))
     for run in work.runs:
         config = ErrorsConfig(**run.config)
-        key = run.seed, config.dim, config.kernel, config.sizes
-        if key != last[0] or config.kernel == "harmonic":
-            last = (None, [])
-            pairs = distances(run.seed, config.dim, max(config.sizes)).to(device)
-            kernel = cube_kernel(config.kernel, config.target)
-            last = key, [Factorization.of(kernel, pairs[:n, :n]) for n in config.sizes]
-        results.append(_errors(config, last[1]))
+        key = run.seed, config.dim, max(config.sizes)
+        if drawn[0] != key:
+            points = draw_points(key[2], key[1], stream("samples", run.seed))
+            drawn = key, hamming(points, points).to(device)
+        results.append(_errors(config, drawn[1]))
     return results
 
 
-def _errors(config: ErrorsConfig, factorizations: list[Factorization]) -> dict[str, Any]:
+def _errors(config: ErrorsConfig, distances: Tensor) -> dict[str, Any]:
     target = config.target
+    kernel = cube_kernel(config.kernel, target)
     result: dict[str, Any] = {"relative": [], "bound": [], "rank": []}
-    for n, factorization in zip(config.sizes, factorizations, strict=True):
-        errors = factorization.errors(target, ridges=config.ridges)
-        bound = water_filling(n, target.eigenvalues, target.multiplicities)
+    for n in config.sizes:
+        errors = class_average_errors(kernel, target, distances[:n, :n], ridges=config.ridges)
         result["relative"].append(float(errors.min()) / target.energy)
-        result["bound"].append(bound / target.energy)
+        result["bound"].append(target.floor(n))
         if config.kernel == "harmonic":
-            gram = factorization.kernel.values.to(errors.device)[factorization.distances]
+            gram = kernel.values.to(errors.device)[distances[:n, :n]]
             result["rank"].append(int(torch.linalg.matrix_rank(gram, hermitian=True)))
     return result
 
@@ -139,60 +163,44 @@ def _errors(config: ErrorsConfig, factorizations: list[Factorization]) -> dict[s
 def measure_half_error(work: Group, device: torch.device) -> list[dict[str, Any]]:
     r"""Search for the smallest N with error at most 1/2; one measurement a run, in order.
 
-    A measurement holds `n_samples`, None where `largest` $\binom dk$ samples do not suffice, and
-    `trace`, the pairs (N, error) that were evaluated.
+    A measurement holds `n_samples`, None where `largest` $\binom dk$ samples do not suffice.
     """
-    results = []
-    for run in work.runs:
-        config = HalfErrorConfig(**run.config)
-        target = config.target
-        kernel = cube_kernel(config.kernel, target)
-        n_largest = int(config.largest * target.multiplicities[0])
-        points = draw_points(n_largest, config.dim, stream("samples", run.seed)).to(device)
-
-        def error(
-            n: int,
-            kernel: CubeKernel = kernel,
-            target: ParityClass = target,
-            points: Tensor = points,
-            config: HalfErrorConfig = config,
-        ) -> float:
-            distances = hamming(points[:n], points[:n])
-            found = [class_average_error(kernel, target, distances, ridge=r) for r in config.ridges]
-            return min((e for e in found if not math.isnan(e)), default=math.inf)
-
-        n_samples, trace = _search(error, target.multiplicities[0], n_largest)
-        results.append({"n_samples": n_samples, "trace": [list(pair) for pair in trace]})
-    return results
+    return [_half_error(HalfErrorConfig(**run.config), run.seed, device) for run in work.runs]
 
 
-def _search(
-    error: Callable[[int], float], n_targets: int, n_largest: int
-) -> tuple[float | None, list[tuple[int, float]]]:
+def _half_error(config: HalfErrorConfig, seed: int, device: torch.device) -> dict[str, Any]:
+    target = config.target
+    kernel = cube_kernel(config.kernel, target)
+    n_largest = int(config.largest * target.multiplicities[0])
+    points = draw_points(n_largest, config.dim, stream("samples", seed)).to(device)
+
+    def error(n: int) -> float:
+        distances = hamming(points[:n], points[:n])
+        found = [class_average_error(kernel, target, distances, ridge=r) for r in config.ridges]
+        return min((e for e in found if not math.isnan(e)), default=math.inf)
+
+    return {"n_samples": _search(error, target.multiplicities[0], n_largest)}
+
+
+def _search(error: Callable[[int], float], n_targets: int, n_largest: int) -> float | None:
     """Bracket the crossing of one half, then refine it by interpolation in log N.
 
     By (2.1) the error at half of `n_targets` is above one half, so the search starts at all.
     """
-    trace: list[tuple[int, float]] = []
-
-    def evaluate(n: int) -> float:
-        trace.append((n, error(n)))
-        return trace[-1][1]
-
-    low, high = (max(n_targets // 2, 1), math.inf), (min(n_targets, n_largest), math.nan)
-    high = (high[0], evaluate(high[0]))
+    start = min(n_targets, n_largest)
+    low, high = (max(n_targets // 2, 1), math.inf), (start, error(start))
     while high[1] > LEVEL:
         if high[0] == n_largest:
-            return None, trace
-        low, n = high, min(math.ceil(1.3 * high[0]), n_largest)
-        high = (n, evaluate(n))
+            return None
+        n = min(math.ceil(1.3 * high[0]), n_largest)
+        low, high = high, (n, error(n))
     for _ in range(N_REFINEMENTS):
         n = min(max(round(_interpolated(low, high)), low[0] + 1), high[0] - 1)
         if high[0] - low[0] < 2 or n in (low[0], high[0]):
             break
-        value = evaluate(n)
+        value = error(n)
         low, high = (low, (n, value)) if value <= LEVEL else ((n, value), high)
-    return _interpolated(low, high), trace
+    return _interpolated(low, high)
 
 
 def _interpolated(low: tuple[int, float], high: tuple[int, float]) -> float:
@@ -202,19 +210,24 @@ def _interpolated(low: tuple[int, float], high: tuple[int, float]) -> float:
     return float(low[0] * (high[0] / low[0]) ** share)
 
 
-def _distances(wanted: list[tuple[int, int, int]]) -> Callable[[int, int, int], Tensor]:
-    """Return Hamming distances of a seed's samples, kept while the same ones are asked for."""
-    kept: dict[tuple[int, int], Tensor] = {}
-    largest: dict[tuple[int, int], int] = {}
-    for seed, dim, n in wanted:
-        largest[seed, dim] = max(n, largest.get((seed, dim), 0))
+def measure_spans(work: Group, device: torch.device) -> list[dict[str, Any]]:
+    r"""Measure how near any weights come to random parities; one measurement a run, in order.
 
-    def distances(seed: int, dim: int, n: int) -> Tensor:
-        key = seed, dim
-        if key not in kept:
-            kept.clear()
-            points = draw_points(largest[key], dim, stream("samples", seed))
-            kept[key] = hamming(points, points)
-        return kept[key][:n, :n]
+    For a parity S it is $\min_v\lVert\chi_S-\sum_nv_nK(\cdot,x_n)\rVert^2=1-\mu_k^2y^\top K_2^+y$
+    with $y=\chi_S(X)$, exactly. A measurement holds the `mean` over S and `percentile`, the first:
+    99 of 100 parities are missed by more.
+    """
+    return [_span(SpanConfig(**run.config), run.seed, device) for run in work.runs]
 
-    return distances
+
+def _span(config: SpanConfig, seed: int, device: torch.device) -> dict[str, Any]:
+    kernel = cube_kernel(config.kernel, ParityClass(config.dim, (config.degree,), (1.0,)))
+    points = draw_points(config.n_samples, config.dim, stream("samples", seed)).to(device)
+    generator = stream("parities", seed)
+    shuffled = torch.rand(config.n_draws, config.dim, generator=generator).argsort(1)
+    sets = shuffled[:, : config.degree].to(device)
+    y = points.double()[:, sets].prod(2)
+    square = kernel.square_table().to(device)[hamming(points, points)]
+    inverse = torch.linalg.pinv(square, hermitian=True, rtol=1e-12)
+    missed = 1 - float(kernel.eigenvalues[config.degree]) ** 2 * (y * (inverse @ y)).sum(0)
+    return {"mean": float(missed.mean()), "percentile": float(missed.quantile(0.01))}

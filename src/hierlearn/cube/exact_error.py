@@ -124,71 +124,6 @@ def required_bytes(n_samples: int) -> int:
 
 
 @checked
-@dataclass(frozen=True)
-class Factorization:
-    r"""A kernel's matrix on the samples, factorized once for all ridges and all classes.
-
-    Attributes:
-        kernel: of dimension d.
-        distances: Hamming distances of the N samples.
-        spectrum: $\Lambda$ of $K=U\Lambda U^\top$, not negative.
-        basis: $U$.
-        square: $B=U^\top K_2U$.
-    """
-
-    kernel: CubeKernel
-    distances: Int[Tensor, "n n"]
-    spectrum: Float[Tensor, "n"]
-    basis: Float[Tensor, "n n"]
-    square: Float[Tensor, "n n"]
-
-    def __post_init__(self) -> None:
-        check_indices(self.kernel.dim + 1, distances=self.distances)
-
-    @classmethod
-    @checked
-    def of(cls, kernel: CubeKernel, distances: Int[Tensor, "n n"]) -> "Factorization":
-        """Factorize; `distances` may be a leading block of a larger matrix.
-
-        Raises:
-            TooLargeError: when `required_bytes` are not available; nothing is allocated then.
-        """
-        check_indices(kernel.dim + 1, distances=distances)
-        _require_memory(distances)
-        gram, square = (t.to(distances.device) for t in (kernel.values, kernel.square_table()))
-        spectrum, basis = torch.linalg.eigh(gram[distances])
-        rotated = basis.T @ (square[distances] @ basis)
-        return cls(kernel, distances, spectrum.clamp(min=0), basis, rotated)
-
-    @checked
-    def errors(self, target: ParityClass, *, ridges: Sequence[float]) -> Float[Tensor, "ridge"]:
-        r"""Compute the class-averaged squared error for every ridge.
-
-        With $A=U^\top C_XU$ and $w=1/(\Lambda+\lambda)$ it is
-        $\mathrm{tr}\,C-2\sum_i(U^\top C_\mu U)_{ii}w_i+\sum_{ij}A_{ij}B_{ij}w_iw_j$: each ridge
-        costs $O(N^2)$, each class $O(N^3)$ without a new factorization.
-
-        Args:
-            target: the class; its error is absolute, `target.energy` for the zero predictor.
-            ridges: $\lambda>0$, added to the diagonal as it is.
-
-        Raises:
-            ValueError: for a ridge that is not positive, or dimensions that differ.
-        """
-        _check(self.kernel, target, ridges)
-        covariance, aligned = _class_tables(self.kernel, target, self.distances.device)
-        a = self.basis.T @ (covariance[self.distances] @ self.basis)
-        if len(target.degrees) == 1:
-            diagonal = float(self.kernel.eigenvalues[target.degrees[0]]) * a.diagonal()
-        else:
-            diagonal = ((aligned[self.distances] @ self.basis) * self.basis).sum(0)
-        shifts = torch.tensor(ridges, dtype=a.dtype, device=a.device)[:, None]
-        weights = 1 / (self.spectrum + shifts)
-        errors = target.energy - 2 * weights @ diagonal
-        return errors + ((weights @ a.mul_(self.square)) * weights).sum(1)
-
-
-@checked
 def class_average_errors(
     kernel: CubeKernel,
     target: ParityClass,
@@ -196,12 +131,34 @@ def class_average_errors(
     *,
     ridges: Sequence[float],
 ) -> Float[Tensor, "ridge"]:
-    """Compute the class-averaged squared error for every ridge, by one `Factorization`.
+    r"""Compute the class-averaged squared error for every ridge, by one eigendecomposition.
 
-    Arguments and errors as there.
+    With $K=U\Lambda U^\top$, $A=U^\top C_XU$, $B=U^\top K_2U$ and $w=1/(\Lambda+\lambda)$ it is
+    $\mathrm{tr}\,C-2\sum_i(U^\top C_\mu U)_{ii}w_i+\sum_{ij}A_{ij}B_{ij}w_iw_j$: a further ridge
+    costs $O(N^2)$.
+
+    Args:
+        kernel: of dimension d.
+        target: the class; its error is absolute, `target.energy` for the zero predictor.
+        distances: Hamming distances of the N samples, or a leading block of a larger matrix.
+        ridges: $\lambda>0$, added to the diagonal as it is.
+
+    Raises:
+        TooLargeError: when `required_bytes` are not available; nothing is allocated then.
+        ValueError: for a ridge that is not positive, or dimensions that differ.
     """
-    _check(kernel, target, ridges)
-    return Factorization.of(kernel, distances).errors(target, ridges=ridges)
+    gram, square, covariance, aligned = _tables(kernel, target, distances, ridges)
+    spectrum, basis = torch.linalg.eigh(gram[distances])
+    rotated = basis.T @ (square[distances] @ basis)
+    a = basis.T @ (covariance[distances] @ basis)
+    if len(target.degrees) == 1:
+        diagonal = float(kernel.eigenvalues[target.degrees[0]]) * a.diagonal()
+    else:
+        diagonal = ((aligned[distances] @ basis) * basis).sum(0)
+    shifts = torch.tensor(ridges, dtype=a.dtype, device=a.device)[:, None]
+    weights = 1 / (spectrum.clamp(min=0) + shifts)
+    errors = target.energy - 2 * weights @ diagonal
+    return errors + ((weights @ a.mul_(rotated)) * weights).sum(1)
 
 
 @checked
@@ -213,11 +170,7 @@ def class_average_error(
     Arguments and errors as `class_average_errors`; cheaper for a single ridge. Where the
     factorization breaks down, K + ridge being singular to working precision, it is not a number.
     """
-    _check(kernel, target, [ridge])
-    check_indices(kernel.dim + 1, distances=distances)
-    _require_memory(distances)
-    gram, square = (t.to(distances.device) for t in (kernel.values, kernel.square_table()))
-    covariance, aligned = _class_tables(kernel, target, distances.device)
+    gram, square, covariance, aligned = _tables(kernel, target, distances, [ridge])
     regularized = gram[distances]
     regularized.diagonal().add_(ridge)
     factor, failed = torch.linalg.cholesky_ex(regularized)
@@ -230,21 +183,21 @@ def class_average_error(
     return float(error + (left * right).sum())
 
 
-def _class_tables(
-    kernel: CubeKernel, target: ParityClass, device: torch.device
-) -> tuple[Tensor, Tensor]:
-    r"""Tabulate the kernels of $C$ and, weighted by the eigenvalues, of $C_\mu$."""
-    weighted = target.covariance_table(kernel.eigenvalues.tolist())
-    return target.covariance_table().to(device), weighted.to(device)
-
-
-def _check(kernel: CubeKernel, target: ParityClass, ridges: Sequence[float]) -> None:
+def _tables(
+    kernel: CubeKernel, target: ParityClass, distances: Tensor, ridges: Sequence[float]
+) -> tuple[Tensor, ...]:
+    r"""Check the arguments, and tabulate the kernels K, $K_2$, $C$ and $C_\mu$."""
+    check_indices(kernel.dim + 1, distances=distances)
     if kernel.dim != target.dim:
         raise ValueError(f"the kernel has dimension {kernel.dim}, the class {target.dim}")
     if not ridges or any(not ridge > 0 for ridge in ridges):
         raise ValueError(f"ridges must be positive; got {list(ridges)}")
-
-
-def _require_memory(distances: Tensor) -> None:
     n = len(distances)
     memory.require(required_bytes(n), distances.device, f"the exact error of {n} samples")
+    tables = (
+        kernel.values,
+        kernel.square_table(),
+        target.covariance_table(),
+        target.covariance_table(kernel.eigenvalues.tolist()),
+    )
+    return tuple(table.to(distances.device) for table in tables)

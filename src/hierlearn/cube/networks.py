@@ -218,7 +218,7 @@ class TwoLayerNetworks(PolynomialNetworks):
     def _forward(self, x: Tensor, training: bool) -> list[Tensor]:
         self._linear = torch.bmm(self.weights[0], x.mT)
         pairs = zip(self.powers, self._norms, strict=True)
-        return [norm.forward(self._linear**p, training) for p, norm in pairs]
+        return [norm.forward(_power(self._linear, p), training) for p, norm in pairs]
 
     def _backward(self, x: Tensor, slope: Tensor) -> None:
         total = torch.zeros_like(self._linear)
@@ -226,5 +226,13 @@ class TwoLayerNetworks(PolynomialNetworks):
             self.powers, self.readouts, self._norms, self._features, strict=True
         ):
             part = norm.backward(readout.mT * slope, feature)
-            total.addcmul_(part, self._linear ** (p - 1), value=p)
+            total.addcmul_(part, _power(self._linear, p - 1), value=p)
         torch.bmm(total, x, out=self._grad_weights[0])
+
+
+def _power(values: Tensor, p: int) -> Tensor:
+    """Raise to an integer power by squaring, a new tensor: `**` takes a logarithm above three."""
+    if p < 2:
+        return values.clone() if p else torch.ones_like(values)
+    half = _power(values, p // 2)
+    return half.mul_(half) if p % 2 == 0 else half.mul_(half).mul_(values)

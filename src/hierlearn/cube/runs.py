@@ -8,14 +8,20 @@ import torch
 from torch import Tensor
 
 from hierlearn.cube.networks import DeepNetworks, PolynomialNetworks, TwoLayerNetworks
-from hierlearn.cube.target import Hierarchies, dense_polynomials, draw_points
+from hierlearn.cube.target import (
+    Hierarchies,
+    ParityClass,
+    draw_points,
+    hierarchy_class,
+    random_sums,
+)
 from hierlearn.cube.training import Pools, train
 from hierlearn.engine.seeds import stream
 from hierlearn.experiment import Config, Group
 
-TARGETS = ("hierarchy", "permuted", "dense")
-NETWORKS = ("deep", "two-layer")
 TEST_CHUNK = 1000
+TOLERANCE = 0.02
+"""The relative training error below which a run counts as converged: it fits its samples."""
 
 
 @dataclass(frozen=True)
@@ -27,8 +33,8 @@ class NetworkConfig(Config):
         amplitudes: $\alpha_1..\alpha_L$ of the target; (0, .., 0, 1) is one parity of degree $2^L$.
         n_samples: N.
         n_steps: $T$ of the training.
-        target: "hierarchy"; "permuted", the same with training labels that belong to other inputs;
-            "dense", a Gaussian polynomial on all parities of degree $2^L$.
+        target: "hierarchy", or "sum": of random parities of degree $2^L$.
+        n_terms: how many of them; None: all.
         network: "deep" of depth L, or "two-layer" with powers $2,4,..,2^L$.
         width: of every hidden layer.
         batch: drawn with replacement from the N points.
@@ -41,23 +47,29 @@ class NetworkConfig(Config):
     n_samples: int
     n_steps: int
     target: str = "hierarchy"
+    n_terms: int | None = None
     network: str = "deep"
     width: int = 32
     batch: int = 256
     rate: float = 5e-3
     n_test: int = 4000
 
-    CHOICES = {"target": TARGETS, "network": NETWORKS}
+    CHOICES = {"target": ("hierarchy", "sum"), "network": ("deep", "two-layer")}
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.target == "dense" and any(self.amplitudes[:-1]):
-            raise ValueError(f"a dense target has one degree; got amplitudes {self.amplitudes}")
+        if self.target == "sum" and any(self.amplitudes[:-1]):
+            raise ValueError(f"a sum has one degree; got amplitudes {self.amplitudes}")
 
     @property
     def depth(self) -> int:
         """The number of levels L."""
         return len(self.amplitudes)
+
+    @property
+    def parities(self) -> ParityClass:
+        """The class that the target is a random member of."""
+        return hierarchy_class(self.dim, self.amplitudes)
 
     @property
     def shape(self) -> tuple[Any, ...]:
@@ -73,60 +85,59 @@ class NetworkConfig(Config):
 def measure(work: Group, device: torch.device) -> list[dict[str, Any]]:
     r"""Train a group as one batch; one measurement a run, in the order of its runs.
 
-    A measurement is {"rel": test error over $\sum_l\alpha_l^2$, the error of the zero function}.
+    A measurement holds `rel`, the test error over $\sum_l\alpha_l^2$, the error of the zero
+    function; `train`, the same on the samples; and `converged`: whether that is below 2 %.
     """
     configs = [NetworkConfig(**run.config) for run in work.runs]
     first, seeds = configs[0], list(dict.fromkeys(run.seed for run in work.runs))
     owners = [seeds.index(run.seed) for run in work.runs]
     sizes = [config.n_samples for config in configs]
-    x = _points("pool", seeds, max(sizes), first.dim).to(device)
-    x_test = _points("test data", seeds, first.n_test, first.dim).to(device)
-    y, y_test = (_labels(first, points, seeds, device) for points in (x, x_test))
-    if first.target == "permuted":
-        y = _permuted(y, seeds)
+    x, x_test = (
+        torch.stack([draw_points(n, first.dim, stream(purpose, seed)) for seed in seeds])
+        for purpose, n in (("pool", max(sizes)), ("test data", first.n_test))
+    )
+    y, y_test = (_labels(first, points, seeds).to(device) for points in (x, x_test))
+    x, x_test = x.to(device), x_test.to(device)
     net = _networks(first, len(configs), device)
     net.initialize([run.seed for run in work.runs])
     pools = Pools(x, y, owners, sizes, seeds)
     rates = [config.rate for config in configs]
     train(net, pools, n_steps=first.n_steps, batch=first.batch, rates=rates)
     energy = sum(a**2 for a in first.amplitudes)
-    errors = _test_errors(net, x_test, y_test, torch.tensor(owners, device=device)) / energy
-    return [{"rel": e if e == e and abs(e) < float("inf") else None} for e in errors.tolist()]
+    every = [first.n_test] * len(configs)
+    tests = _errors(net, x_test, y_test, owners, every)
+    fits = _errors(net, x, y, owners, sizes)
+    return [_measurement(*pair) for pair in (torch.tensor([tests, fits]).T / energy).tolist()]
 
 
-def _points(purpose: str, seeds: Sequence[int], n: int, dim: int) -> Tensor:
-    return torch.stack([draw_points(n, dim, stream(purpose, seed)) for seed in seeds])
+def _measurement(test: float, fit: float) -> dict[str, Any]:
+    rel, train_error = (e if abs(e) < float("inf") else None for e in (test, fit))
+    return {"rel": rel, "train": train_error, "converged": fit < TOLERANCE}
 
 
-def _labels(config: NetworkConfig, x: Tensor, seeds: Sequence[int], device: torch.device) -> Tensor:
-    if config.target == "dense":
-        return dense_polynomials(x.cpu(), seeds, degree=2**config.depth).to(device)
-    target = Hierarchies.draw(seeds, dim=config.dim, amplitudes=config.amplitudes)
-    return target.values(x.cpu()).to(device)
-
-
-def _permuted(y: Tensor, seeds: Sequence[int]) -> Tensor:
-    n = y.shape[1]
-    orders = [torch.randperm(n, generator=stream("permutation", seed)) for seed in seeds]
-    return y.gather(1, torch.stack(orders).to(y.device))
+def _labels(config: NetworkConfig, x: Tensor, seeds: Sequence[int]) -> Tensor:
+    if config.target == "sum":
+        return random_sums(x, seeds, degree=2**config.depth, n_terms=config.n_terms)
+    return Hierarchies.draw(seeds, dim=config.dim, amplitudes=config.amplitudes).values(x)
 
 
 def _networks(config: NetworkConfig, n_runs: int, device: torch.device) -> PolynomialNetworks:
+    common: dict[str, Any] = {"dim": config.dim, "width": config.width, "device": device}
     if config.network == "deep":
-        return DeepNetworks(
-            n_runs, dim=config.dim, depth=config.depth, width=config.width, device=device
-        )
+        return DeepNetworks(n_runs, depth=config.depth, **common)
     powers = [2**level for level in range(1, config.depth + 1)]
-    return TwoLayerNetworks(
-        n_runs, dim=config.dim, powers=powers, width=config.width, device=device
-    )
+    return TwoLayerNetworks(n_runs, powers=powers, **common)
 
 
-def _test_errors(net: PolynomialNetworks, x: Tensor, y: Tensor, owners: Tensor) -> Tensor:
-    """Compute the mean squared test error of every run, in float64."""
+def _errors(
+    net: PolynomialNetworks, x: Tensor, y: Tensor, owners: Sequence[int], sizes: Sequence[int]
+) -> list[float]:
+    """Compute the mean squared error of every run on the first `sizes` points, in float64."""
+    whose, ends = torch.tensor([owners, sizes], device=x.device)
     total = torch.zeros(net.n_runs, dtype=torch.float64, device=x.device)
-    pairs = zip(x.split(TEST_CHUNK, 1), y.split(TEST_CHUNK, 1), strict=True)
-    for points, labels in pairs:
-        guess = net.output(points[owners], training=False)
-        total += (guess - labels[owners]).double().square().sum(1)
-    return total / x.shape[1]
+    for start in range(0, x.shape[1], TEST_CHUNK):
+        part = slice(start, start + TEST_CHUNK)
+        error = net.output(x[whose, part], training=False) - y[whose, part]
+        places = torch.arange(start, start + error.shape[1], device=x.device)
+        total += error.double().square().where(places < ends[:, None], 0).sum(1)
+    return (total / ends).tolist()

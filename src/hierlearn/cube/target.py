@@ -17,11 +17,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from hierlearn.cube.bounds import samples_required, water_filling
 from hierlearn.engine.doors import at_least, check_indices, checked
 from hierlearn.engine.seeds import stream
 
 CHUNK = 500
-MAX_LISTED = 26  # 2^26 points of 26 coordinates already are 13 GiB
 
 
 @checked
@@ -49,16 +49,6 @@ def draw_points(n_points: int, dim: int, generator: torch.Generator) -> Float[Te
     at_least(0, n_points=n_points, dim=dim)
     bits = torch.randint(2, (n_points, dim), generator=generator, dtype=torch.int8)
     return bits.to(torch.get_default_dtype()).mul_(2).sub_(1)
-
-
-@checked
-def all_points(dim: int) -> Float[Tensor, "n dim"]:
-    r"""List $\{\pm1\}^d$ in float64: coordinate j of point n is $-1$ iff bit j of n is set."""
-    if not 0 <= dim <= MAX_LISTED:
-        raise ValueError(f"dim must lie in 0..{MAX_LISTED}, to list all points; got {dim}")
-    numbers = torch.arange(2**dim)
-    bits = numbers[:, None].bitwise_right_shift(torch.arange(dim)).bitwise_and_(1)
-    return 1 - 2 * bits.double()
 
 
 @checked
@@ -114,6 +104,16 @@ class ParityClass:
     def energy(self) -> float:
         r"""The mean squared norm of a target, $\sum_l\alpha_l^2$."""
         return sum(a**2 for a in self.amplitudes)
+
+    @checked
+    def floor(self, n_samples: int) -> float:
+        """Return the relative error that no kernel goes below with N samples, by (2.2)."""
+        return water_filling(n_samples, self.eigenvalues, self.multiplicities) / self.energy
+
+    @checked
+    def samples_for(self, error: float) -> float:
+        """Return the N below which no kernel has this relative error, by (2.2)."""
+        return samples_required(error * self.energy, self.eigenvalues, self.multiplicities)
 
     @checked
     def covariance_table(self, weights: Sequence[float] | None = None) -> Float[Tensor, "distance"]:
@@ -212,24 +212,45 @@ class Hierarchies:
 
 
 @checked
-def dense_polynomials(
-    x: Float[Tensor, "seed n dim"], seeds: Sequence[int], *, degree: int
-) -> Float[Tensor, "seed n"]:
-    r"""Compute $\sum_{|S|=k}c_S\chi_S$, $c_S\sim N(0,1/\binom dk)$, one target a seed.
+def monomials(x: Float[Tensor, "n dim"], *, degree: int) -> Float[Tensor, "n sets"]:
+    r"""Compute all $\binom dk$ parities of one degree, sets in the order of `combinations`."""
+    columns = _sets(x.shape[1], degree).T
+    return prod((x[:, column] for column in columns), start=torch.ones(1).to(x))
 
-    A random member of the span of all parities of one degree, without any hierarchy. Under this
-    Gaussian prior no learner at all, kernel or not, has a mean error below $1-N/\binom dk$.
-    """
-    dim = x.shape[2]
+
+@cache
+def _sets(dim: int, degree: int) -> Tensor:
     if not 1 <= degree <= dim:
         raise ValueError(f"degree must lie in 1..dim={dim}; got {degree}")
+    return torch.tensor(list(combinations(range(dim), degree)))
+
+
+@checked
+def draw_coefficients(n_sets: int, n_terms: int, seed: int) -> Float[Tensor, "sets"]:
+    r"""Draw s of M coefficients as $\pm1/\sqrt s$, the others zero: C of the sum is $I/M$."""
+    if not 1 <= n_terms <= n_sets:
+        raise ValueError(f"n_terms must lie in 1..{n_sets}, the number of sets; got {n_terms}")
+    generator = stream("random monomials", seed)
+    chosen = torch.randperm(n_sets, generator=generator)[:n_terms]
+    found = torch.zeros(n_sets)
+    found[chosen] = draw_points(1, n_terms, generator)[0] / n_terms**0.5
+    return found
+
+
+@checked
+def random_sums(
+    x: Float[Tensor, "seed n dim"], seeds: Sequence[int], *, degree: int, n_terms: int | None
+) -> Float[Tensor, "seed n"]:
+    r"""Compute one sum of `n_terms` random parities a seed, of all of them where it is None.
+
+    Its parities share no hierarchy; between one parity and a dense polynomial only sparsity
+    varies. Coefficients as in `draw_coefficients`.
+    """
     if len(seeds) != len(x):
         raise ValueError(f"give one seed for each of {len(x)} batches; got {list(seeds)}")
-    sets = torch.tensor(list(combinations(range(dim), degree)))
+    n_sets = len(_sets(x.shape[2], degree))
     rows = []
     for points, seed in zip(x, seeds, strict=True):
-        generator = stream("dense polynomial", seed)
-        c = torch.randn(len(sets), generator=generator).to(x) / len(sets) ** 0.5
-        chunks = points.split(CHUNK)
-        rows.append(torch.cat([prod(part[:, s] for s in sets.T) @ c for part in chunks]))
+        c = draw_coefficients(n_sets, n_sets if n_terms is None else n_terms, seed).to(x)
+        rows.append(torch.cat([monomials(p, degree=degree) @ c for p in points.split(CHUNK)]))
     return torch.stack(rows)
