@@ -17,7 +17,7 @@ from hierlearn.sweeps.sweep import compute
 
 from .processes import Driver
 
-N_GROUPS = {"kernel_half_error": 8, "ball_radii": 2}
+N_GROUPS = {"kernel_half_error": 8, "ball_uniform": 2}
 """Experiments of the registry, and how many of their smoke groups: about 0.1 s each, or less."""
 REFUSED = 3
 """The exit code of a sweep that ended with a RecordError."""

@@ -102,7 +102,6 @@ def _rotation(config: Any, measurement: dict[str, Any]) -> float:
 ROUND_STATISTICS = {
     "orders_gained": orders_gained("joint"),
     "orders_gained_residual": orders_gained("residual"),
-    "plateau_order": order("joint", 0),
     "frozen_order": slope(gap, relative(), "frozen"),
     "joint_over_frozen": ratio(
         each(relative(), "joint", geometric_mean), each(relative(), "frozen", geometric_mean)
