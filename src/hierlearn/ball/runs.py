@@ -28,7 +28,7 @@ _CERTIFICATE_DEGREE = 2
 def measure(work: Group, device: torch.device) -> list[dict[str, Any]]:
     """Train and test the runs of a group; one measurement a run, in the order of its runs.
 
-    `converged`: the second half of the steps has changed the test error by less than a twentieth.
+    `converged`: the second half of the steps has changed the test error by less than a tenth.
     """
     configs = [BallConfig(**run.config) for run in work.runs]
     seeds = list(dict.fromkeys(run.seed for run in work.runs))
@@ -116,7 +116,7 @@ def _keep_curve(
     if step == config.n_steps:
         half = curve["mse"][curve["step"].index(round(0.5 * step))]
         last = curve["mse"][-1]
-        found["converged"] = math.isfinite(last) and abs(last / half - 1) < 0.05
+        found["converged"] = math.isfinite(last) and abs(last / half - 1) < 0.1
     if step in _at([config], PROFILE_SHARES):
         edges = _edges(config)
         means, spreads = radial.radial_profile(output, test.norms, edges)
