@@ -298,8 +298,8 @@ TWO_LAYER_STATISTICS = {
     "two_levels": measures.best("two-layer, 2 levels"),
 }
 
-SOLVED = "none: kernels are solved exactly"
-SEARCHED = "none: the search ends when it fits or has taken all its terms"
+SOLVED = "kernels are solved exactly"
+SEARCHED = "the search ends when it fits or has taken all its terms"
 TRAINED = ("n_steps",)
 EXPERIMENTS = (
     Experiment(
