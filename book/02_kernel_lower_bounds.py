@@ -212,7 +212,7 @@ for row in chapter.rows:
 #
 # The zoo: Gaussian, Laplace, polynomial, the arc-cosine kernel {cite}`cho2009`, neural tangent kernels of
 # one to three hidden layers {cite}`jacot2018`, a composed kernel, and the harmonic kernel of the class. In figures they
-# are called rbf, laplace, poly4 (of degree 4), arccos1, ntk1 to ntk3, composed, and harmonic.
+# are called rbf, laplace, poly4 (of degree 4), arccos1, ntk1 to ntk3, comp2, and harmonic.
 # The ridge is the best of a grid, chosen on the true error, which favors the kernel.
 
 # %%
@@ -235,8 +235,8 @@ chapter.show(figures.steer_kernel)
 # The bound is about *classes*. For one fixed target, $K(x,z)=f(x)f(z)$ is perfect after one sample. And it
 # is void for $N\ge M$: there the best kernel has error {glue:text}`kernel.K1.control`.
 #
-# **In the theorem's regime**, $N=M/1000$, the parities are missed by $1-N/M=0.999$ on average; the projection of
-# $\chi_S$ on the span has a mean of at most $1/1000$, so by Markov's inequality at most 1 in 100 parities are missed by
+# **In the theorem's regime**, $N=M/1000$, the parities are missed by at least $1-N/M=0.999$ on average: the squared norm
+# of the projection of $\chi_S$ on the span has a mean of at most $1/1000$, so by Markov's inequality at most 1 in 100 parities are missed by
 # less than $0.9$. That is the theorem's 99 %, for any weights. We compute the distance of random
 # parities from the span exactly: the first percentile is {glue:text}`kernel.K0`, and with $N=M/2$ it is
 # {glue:text}`kernel.K0.control`.

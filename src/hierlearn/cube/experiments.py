@@ -273,14 +273,18 @@ def two_layer_arms(profile: str) -> Arms:
     if profile not in WIDTH_AND_RATES:
         return {}
     width, rates = WIDTH_AND_RATES[profile]
-    arms: dict[str, Any] = {}
-    for name, (amplitudes, n, lengths) in LEVELS.items():
-        deep = _network("laptop", amplitudes, DIM, n)
-        shallow = replace(deep, network="two-layer", width=width)
-        grid = [(steps, rate) for steps in lengths for rate in rates]
-        arms[f"two-layer, {name}"] = [replace(shallow, n_steps=t, rate=r) for t, r in grid]
-        arms[f"deep, {name}"] = deep
-    return arms
+    deep = {name: _network("laptop", a, DIM, n) for name, (a, n, _) in LEVELS.items()}
+    return {
+        **{
+            f"two-layer, {name}": [
+                replace(deep[name], network="two-layer", width=width, n_steps=steps, rate=rate)
+                for steps in lengths
+                for rate in rates
+            ]
+            for name, (_, _, lengths) in LEVELS.items()
+        },
+        "deep, 3 levels": deep["3 levels"],
+    }
 
 
 def two_layer_groups(profile: str) -> list[Group]:
@@ -294,8 +298,8 @@ TWO_LAYER_STATISTICS = {
     "two_levels": measures.best("two-layer, 2 levels"),
 }
 
-SOLVED = "none: kernels are solved exactly"
-SEARCHED = "none: the search ends when it fits or has taken all its terms"
+SOLVED = "kernels are solved exactly"
+SEARCHED = "the search ends when it fits or has taken all its terms"
 TRAINED = ("n_steps",)
 EXPERIMENTS = (
     Experiment(
