@@ -368,7 +368,7 @@ chapter.verdicts()
 #
 # ~~~python
 # import torch
-# from hierlearn.quadratic.original.alternation import distance, first_level, products, symmetric
+# from hierlearn.quadratic.original.alternation import distance, level_2, products
 # from hierlearn.quadratic.original.target import OriginalTarget
 #
 # target = OriginalTarget.draw(0, dim=6, widths=(2, 2))
@@ -380,11 +380,11 @@ chapter.verdicts()
 #     y = (level_2 + gap * level_3)[:, None]
 #     form = torch.linalg.lstsq(own, y).solution
 #     for _ in range(3):
-#         K2 = first_level(symmetric(form[:, 0], 6), 2)
+#         K2 = level_2(form[:, 0], 6, 2)
 #         upper = products(torch.cat([products(z @ K2.T), x], 1))
 #         explained = upper @ torch.linalg.lstsq(upper, y - own @ form).solution
 #         form = torch.linalg.lstsq(own, y - explained).solution
-#     K2 = first_level(symmetric(form[:, 0], 6), 2)
+#     K2 = level_2(form[:, 0], 6, 2)
 #     found.append(distance(z @ K2.T, z @ target.first.T))
 # print(found)
 # assert 1.7 < found[0] / found[1] < 2.3

@@ -27,6 +27,8 @@ from hierlearn.quadratic import protocols
 from hierlearn.quadratic import training as loop
 from hierlearn.quadratic.layerwise.floors import SquaredForms
 from hierlearn.quadratic.networks import QuadraticNetworks
+from hierlearn.quadratic.original.alternation import Learner
+from hierlearn.quadratic.original.target import OriginalTarget
 from hierlearn.quadratic.simpler import two_layer
 from hierlearn.quadratic.simpler.sequential import Sample, Stage
 from hierlearn.quadratic.target import QuadraticTeachers
@@ -132,6 +134,8 @@ def instances() -> dict[type, Any]:
         loop.Batches(task, 5, torch.ones(1)),
         loop.Loop(net, task, plan, 5),
         Stage(sample.y, torch.ones(2)),
+        OriginalTarget.draw(0, dim=4, widths=(3, 2)),
+        Learner(torch.eye(3, 4).double(), [], torch.ones(10).double()),
     )}  # fmt: skip
 
 
@@ -281,6 +285,19 @@ def special_arguments(name: str) -> dict[str, Any]:
         "quadratic/training.Batches.read": {"drawn": torch.ones(2, 5, 4)},
         "quadratic/training.Loop.run": {"observe": lambda step: None},
         "quadratic/training.basis": {"x": torch.ones(2, 5, 4)},
+        "quadratic/original/alternation.Learner.__init__": {"upper": []},
+        "quadratic/original/alternation.columns": {"features": [torch.ones(4, 2).double()]},
+        "quadratic/original/alternation.least_squares": {"a": torch.randn(4, 3).double()},
+        "quadratic/original/alternation.level_2": {"coefficients": torch.ones(10).double(), "k": 2},
+        "quadratic/original/alternation.refit": {
+            "x": (points := torch.randn(120, 4, generator=generator()).double()),
+            "y": points.square().sum(1), "widths": [2, 2], "alphas": [1.0, 0.5], "kept": 0,
+            "learner": Learner(torch.eye(2, 4).double(), [], torch.ones(10).double())},
+        "quadratic/original/alternation.root": {"k": 2},
+        "quadratic/original/target.OriginalTarget.__init__": {
+            "mixing": (torch.ones(2, 3).double(),), "skips": (torch.ones(2, 4).double(),)},
+        "quadratic/original/target.plateau": {"target": OriginalTarget.draw(
+            0, dim=4, widths=(3, 2))},
         "quadratic/modules.fresh_batches": {"teachers": one},
         "quadratic/modules.train": {"net": module, "batches": learned},
         "cube/training.train": {"net": deep},

@@ -13,12 +13,12 @@ from hierlearn.engine.seeds import stream
 from hierlearn.experiment import Group
 from hierlearn.quadratic.original.alternation import (
     Learner,
+    _upper_level,
     columns,
     distance,
     least_squares,
     products,
     refit,
-    upper_level,
 )
 from hierlearn.quadratic.original.runs import AlternationConfig, measure, n_columns
 from hierlearn.quadratic.original.target import (
@@ -75,7 +75,7 @@ def test_a_level_is_read_off_the_monomials_of_its_square(seed, widths):
     below, above = target.features(x)
     _, shared, own = columns(x, [below])
     fit = least_squares(torch.cat([shared, own], 1), above.square().sum(1))
-    level = upper_level(fit[shared.shape[1] :], widths[0], 5, widths[1])
+    level = _upper_level(fit[shared.shape[1] :], widths[0], 5, widths[1])
     found = products(below) @ level.products.T + x @ level.inputs.T
     assert distance(found, above) < 1e-8
 

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from itertools import combinations_with_replacement
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float64
 from torch import Tensor
 
-from hierlearn.engine.doors import checked
+from hierlearn.engine.doors import at_least, checked
 
 
 @checked
@@ -25,19 +25,21 @@ class Level:
     $m(S)$ are the products $S_aS_b$, $a\le b$.
     """
 
-    products: Float[Tensor, "k m"]
-    inputs: Float[Tensor, "k dim"]
+    products: Float64[Tensor, "k m"]
+    inputs: Float64[Tensor, "k dim"]
 
 
+@checked
 @dataclass
 class Learner:
     """The open levels: `first` is $K_2$, `upper` those above, `fit` the form that level 2 adds."""
 
-    first: Tensor
+    first: Float64[Tensor, "k2 dim"]
     upper: list[Level]
-    fit: Tensor
+    fit: Float64[Tensor, "p"]
 
-    def features(self, x: Tensor) -> list[Tensor]:
+    @checked
+    def features(self, x: Float64[Tensor, "n dim"]) -> list[Float64[Tensor, "n _"]]:
         """Return $S_2(x)$ and those above."""
         found = [(x**2 - 1) @ self.first.T]
         for level in self.upper:
@@ -45,39 +47,41 @@ class Learner:
         return found
 
 
-def pairs(k: int) -> Tensor:
+def _pairs(k: int) -> Tensor:
     r"""List the pairs $a\le b$ below k, `[pair, 2]`."""
     return torch.triu_indices(k, k).T
 
 
 @checked
-def products(s: Float[Tensor, "n k"]) -> Float[Tensor, "n m"]:
+def products(s: Float64[Tensor, "n k"]) -> Float64[Tensor, "n m"]:
     r"""Return the products $s_as_b$, $a\le b$."""
-    a, b = pairs(s.shape[1]).T
+    a, b = _pairs(s.shape[1]).T
     return s[:, a] * s[:, b]
 
 
-def quartics(k: int) -> list[tuple[int, ...]]:
+def _quartics(k: int) -> list[tuple[int, ...]]:
     """List the indices of the distinct quartic monomials of k variables."""
     return list(combinations_with_replacement(range(k), 4))
 
 
 @checked
-def columns(x: Float[Tensor, "n dim"], features: list[Tensor]) -> list[Float[Tensor, "n _"]]:
+def columns(
+    x: Float64[Tensor, "n dim"], features: list[Float64[Tensor, "n _"]]
+) -> list[Float64[Tensor, "n _"]]:
     r"""Return what the output is linear in: $z_iz_j$, $x_ix_j$, and each level's own monomials.
 
     The last entries belong to the levels above the `features`, one each: quartics and cubics.
     """
     blocks = [products(x**2 - 1), products(x)]
     for s in features:
-        of = torch.tensor(quartics(s.shape[1]))
+        of = torch.tensor(_quartics(s.shape[1]))
         cubics = products(s)[:, :, None] * x[:, None, :]
         blocks.append(torch.cat([s[:, of].prod(2), cubics.flatten(1)], 1))
     return blocks
 
 
 @checked
-def least_squares(a: Float[Tensor, "n p"], y: Float[Tensor, "n"]) -> Float[Tensor, "p"]:
+def least_squares(a: Float64[Tensor, "n p"], y: Float64[Tensor, "n"]) -> Float64[Tensor, "p"]:
     """Solve by QR on normalised columns, with one step of refinement.
 
     Below p samples, the solution of least norm (of the normalised columns).
@@ -95,28 +99,50 @@ def least_squares(a: Float[Tensor, "n p"], y: Float[Tensor, "n"]) -> Float[Tenso
     return solution / norms
 
 
-def symmetric(coefficients: Tensor, k: int) -> Tensor:
+def _symmetric(coefficients: Tensor, k: int) -> Tensor:
     """Return the symmetric matrix of a quadratic form from its coefficients on products."""
-    a, b = pairs(k).T
+    a, b = _pairs(k).T
     form = torch.zeros(k, k, dtype=coefficients.dtype)
     form[a, b] = coefficients / 2
     return form + form.T
 
 
-def first_level(form: Tensor, k: int) -> Tensor:
-    r"""Return $K_2$: the best rank-k root, $K^\top K\approx$ `form`."""
+@checked
+def level_2(coefficients: Float64[Tensor, "p"], dim: int, k: int) -> Float64[Tensor, "k dim"]:
+    r"""Return $K_2$: the best rank-k root of the form $\sum_{i\le j}c_{ij}z_iz_j$.
+
+    Args:
+        coefficients: $c_{ij}$, as many as there are products of `dim` variables.
+        dim: number of variables.
+        k: rank; ValueError unless it lies in 1..dim.
+    """
+    at_least(1, dim=dim, k=k)
+    if k > dim or len(coefficients) != dim * (dim + 1) // 2:
+        raise ValueError(
+            f"give dim (dim + 1) / 2 coefficients and k of at most dim = {dim}; got "
+            f"{len(coefficients)} and k = {k}"
+        )
+    return root(_symmetric(coefficients, dim), k)
+
+
+@checked
+def root(form: Float64[Tensor, "dim dim"], k: int) -> Float64[Tensor, "k dim"]:
+    """Return K of k rows whose $K^\\top K$ is the best positive rank-k part of a symmetric form."""
+    at_least(1, k=k)
+    if k > len(form):
+        raise ValueError(f"k is at most the dimension, {len(form)}; got {k}")
     values, vectors = torch.linalg.eigh(form)
     return values[-k:].clamp_min(0).sqrt()[:, None] * vectors[:, -k:].T
 
 
-def upper_level(coefficients: Tensor, below: int, dim: int, k: int) -> Level:
+def _upper_level(coefficients: Tensor, below: int, dim: int, k: int) -> Level:
     r"""Read the features of a level off its fitted monomials, as the paper's section 6 does.
 
     With $F=|W_mm+W_0x|^2$ the cubics give $X=W_m^\top W_0=U\Sigma V^\top$ of rank k, whence
     $W_m=CA$ and $W_0=C^{-\top}B$ with $A=\Sigma^{1/2}U^\top$, $B=\Sigma^{1/2}V^\top$; the quartics,
     linear in $C^\top C$, fix C up to a rotation.
     """
-    monomials = quartics(below)
+    monomials = _quartics(below)
     n_products = below * (below + 1) // 2
     cross = coefficients[len(monomials) :].reshape(n_products, dim) / 2
     u, s, v = torch.linalg.svd(cross, full_matrices=False)
@@ -133,12 +159,12 @@ def upper_level(coefficients: Tensor, below: int, dim: int, k: int) -> Level:
                 0, where, (torch.outer(a[i], a[j]) + torch.outer(a[j], a[i])).flatten()
             )
             * (0.5 if i == j else 1.0)
-            for i, j in pairs(k).tolist()
+            for i, j in _pairs(k).tolist()
         ],
         1,
     )
     solved = torch.linalg.lstsq(design, coefficients[: len(monomials), None]).solution[:, 0]
-    form = symmetric(solved * (1 + (pairs(k)[:, 0] != pairs(k)[:, 1])), k)
+    form = _symmetric(solved * (1 + (_pairs(k)[:, 0] != _pairs(k)[:, 1])), k)
     values, vectors = torch.linalg.eigh(form)
     root = values.clamp_min(1e-12 * float(values.max().clamp_min(1e-12))).sqrt()
     return Level(
@@ -146,14 +172,15 @@ def upper_level(coefficients: Tensor, below: int, dim: int, k: int) -> Level:
     )
 
 
-def turned(new: Float[Tensor, "n k"], onto: Float[Tensor, "n k"]) -> Float[Tensor, "k k"]:
+@checked
+def turned(new: Float64[Tensor, "n k"], onto: Float64[Tensor, "n k"]) -> Float64[Tensor, "k k"]:
     """Return the rotation U, rows mixed as in S -> S U, that brings `new` closest to `onto`."""
     u, _, v = torch.linalg.svd(new.T @ onto)
     return u @ v
 
 
 @checked
-def distance(found: Float[Tensor, "n k"], true: Float[Tensor, "n k"]) -> float:
+def distance(found: Float64[Tensor, "n k"], true: Float64[Tensor, "n k"]) -> float:
     r"""Return $\min_U(E|S^*-US|^2/E|S^*|^2)^{1/2}$ over rotations U: the error of Theorem 2."""
     return float((found @ turned(found, true) - true).norm() / true.norm())
 
@@ -161,14 +188,14 @@ def distance(found: Float[Tensor, "n k"], true: Float[Tensor, "n k"]) -> float:
 @checked
 def refit(
     learner: Learner,
-    x: Float[Tensor, "n dim"],
-    y: Float[Tensor, "n"],
+    x: Float64[Tensor, "n dim"],
+    y: Float64[Tensor, "n"],
     *,
     widths: list[int],
     alphas: list[float],
     residual: bool = False,
     kept: int = 0,
-) -> tuple[Learner, Float[Tensor, "p"]]:
+) -> tuple[Learner, Float64[Tensor, "p"]]:
     r"""One back-and-forth: fit all open levels, then read new features off the fit.
 
     Args:
@@ -184,7 +211,18 @@ def refit(
     Returns:
         The new learner, and the coefficients of the columns.
     """
-    dim = x.shape[1]
+    dim, n_below = x.shape[1], len(learner.upper) + 1
+    at_least(0, kept=kept)
+    if not 2 <= len(widths) <= n_below + 1 or len(alphas) != len(widths) or min(widths) < 1:
+        raise ValueError(
+            f"give a width and an alpha of each of 2 to {n_below + 1} open levels, widths of at "
+            f"least 1; got {widths} and {alphas}"
+        )
+    if kept > n_below or not all(0 < alpha < float("inf") for alpha in alphas):
+        raise ValueError(
+            f"kept is at most the {n_below} levels there are, alphas are positive; got {kept} and "
+            f"{alphas}"
+        )
     features = learner.features(x)[: len(widths) - 1]
     blocks = columns(x, features)
     if residual:
@@ -196,14 +234,14 @@ def refit(
     parts = fit.split([block.shape[1] for block in blocks])
     new = Learner(learner.first, [], parts[0])
     if not kept:
-        new.first = first_level(symmetric(parts[0], dim), widths[0])
+        new.first = level_2(parts[0], dim, widths[0])
         new.first = turned(new.features(x)[0], features[0]).T @ new.first
     old = learner.features(x)
     for i, (part, k, alpha) in enumerate(zip(parts[2:], widths[1:], alphas[1:], strict=True)):
         if i + 1 < kept:
             new.upper.append(learner.upper[i])
             continue
-        level = upper_level(part / alpha, widths[i], dim, k)
+        level = _upper_level(part / alpha, widths[i], dim, k)
         s = Learner(new.first, [*new.upper, level], new.fit).features(x)[-1]
         if len(old) > i + 1:
             u = turned(s, old[i + 1]).T

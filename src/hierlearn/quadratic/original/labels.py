@@ -21,9 +21,8 @@ from hierlearn.experiment import Config, Group
 from hierlearn.quadratic.original.alternation import (
     columns,
     distance,
-    first_level,
+    level_2,
     products,
-    symmetric,
     turned,
 )
 from hierlearn.quadratic.original.target import OriginalTarget
@@ -90,13 +89,13 @@ def _one(config: LabelConfig, seed: int) -> dict[str, Any]:
     k, n_first = config.widths[0], config.dim * (config.dim + 1) // 2
     alone = products(x**2 - 1)
     w = newton(alone, y, x0, torch.zeros(n_first, dtype=x.dtype), v=2.0)
-    first = first_level(symmetric(w, config.dim), k)
+    first = level_2(w, config.dim, k)
     w = torch.cat([w, torch.zeros(design(x[:1], first).shape[1] - n_first, dtype=x.dtype)])
     v = 2.0
     while v <= config.last:
         used = first
         w = newton(design(x, used), y, x0, w, v=v)
-        new = first_level(symmetric(w[:n_first], config.dim), k)
+        new = level_2(w[:n_first], config.dim, k)
         z = x**2 - 1
         first = turned(z @ new.T, z @ used.T).T @ new
         v *= 2

@@ -14,11 +14,11 @@ from hierlearn.quadratic.original.alternation import (
     Learner,
     columns,
     distance,
-    first_level,
     least_squares,
+    level_2,
     products,
     refit,
-    symmetric,
+    root,
 )
 from hierlearn.quadratic.original.target import OriginalTarget, plateau
 from hierlearn.statistics import Value
@@ -93,7 +93,7 @@ def _one(config: AlternationConfig, seed: int, device: torch.device) -> dict[str
     x, y, _ = _sample(config, target, config.n_samples, draws)
     x_test, y_test, truth = _sample(config, target, N_TEST, draws)
     fit = least_squares(products(x**2 - 1), y)
-    learner = Learner(first_level(symmetric(fit, config.dim), config.widths[0]), [], fit)
+    learner = Learner(level_2(fit, config.dim, config.widths[0]), [], fit)
     errors = [_errors(learner, x_test, truth)]
     rels = [float(_relative(y_test - products(x_test**2 - 1) @ fit, y_test))]
     first = learner.first
@@ -156,10 +156,10 @@ def _angle(found: Tensor, true: Tensor) -> float:
 
 def _closed_form(config: AlternationConfig, target: OriginalTarget) -> dict[str, float]:
     form = target.first.T @ target.first + config.gaps[1] * plateau(target)
-    root = first_level(form, config.widths[0])
+    best = root(form, config.widths[0])
     # W_2 itself stands for its features: E zz^T = 2 I.
-    error = distance(root.T, target.first.T)
-    return {"plateau": error, "plateau_rotation": _angle(root, target.first)}
+    error = distance(best.T, target.first.T)
+    return {"plateau": error, "plateau_rotation": _angle(best, target.first)}
 
 
 def error(level: int, round_: int = -1) -> Value:

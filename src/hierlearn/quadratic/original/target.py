@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float64
 from torch import Tensor
 
 from hierlearn.engine.doors import checked
@@ -31,9 +31,9 @@ class OriginalTarget:
         skips: $V_l$ for $l=3..L$, each `[k_l, dim]`; rows orthogonal.
     """
 
-    first: Float[Tensor, "k2 dim"]
-    mixing: tuple[Float[Tensor, "_ _"], ...]
-    skips: tuple[Float[Tensor, "_ dim"], ...]
+    first: Float64[Tensor, "k2 dim"]
+    mixing: tuple[Float64[Tensor, "_ _"], ...]
+    skips: tuple[Float64[Tensor, "_ dim"], ...]
 
     @classmethod
     @checked
@@ -56,6 +56,8 @@ class OriginalTarget:
         Raises:
             ValueError: for widths that grow with the level, or lie outside 1..dim.
         """
+        if not 0 <= skip < float("inf"):
+            raise ValueError(f"skip must be a finite number from 0 on; got {skip}")
         if not widths or any(not 1 <= k <= dim for k in widths):
             raise ValueError(f"widths must lie in 1..{dim}, one a level; got {list(widths)}")
         if any(above > below for below, above in pairwise(widths)):
@@ -79,7 +81,7 @@ class OriginalTarget:
         return cls(first, tuple(mixing), tuple(skips))
 
     @checked
-    def features(self, x: Float[Tensor, "n dim"]) -> list[Float[Tensor, "n _"]]:
+    def features(self, x: Float64[Tensor, "n dim"]) -> list[Float64[Tensor, "n _"]]:
         r"""Return $S^*_2(x),\dots,S^*_L(x)$."""
         found = [(x**2 - 1) @ self.first.T]
         for u, v in zip(self.mixing, self.skips, strict=True):
@@ -98,7 +100,7 @@ def _frame(k: int, dim: int, draws: torch.Generator) -> Tensor:
 
 
 @checked
-def plateau(target: OriginalTarget) -> Float[Tensor, "dim dim"]:
+def plateau(target: OriginalTarget) -> Float64[Tensor, "dim dim"]:
     r"""Return $B_3$: what level 2 swallows of level 3 is $\alpha_3z^\top B_3z$.
 
     Level 2 alone fits $y$ by $z^\top Mz$; $\mathrm{Sum}(G^*_3)=\sum_i(z^\top C_iz+v_i\cdot x)^2$
@@ -119,7 +121,7 @@ def plateau(target: OriginalTarget) -> Float[Tensor, "dim dim"]:
 
 
 @checked
-def squared_form_moment(c: Float[Tensor, "dim dim"]) -> Float[Tensor, "dim dim"]:
+def squared_form_moment(c: Float64[Tensor, "dim dim"]) -> Float64[Tensor, "dim dim"]:
     r"""Return $E[zz^\top(z^\top Cz)^2]$ for symmetric C and $z=x^2-1$ with Gaussian x.
 
     A sum over the partitions of six indices into blocks of at least two (6, 4+2, 3+3, 2+2+2), each
