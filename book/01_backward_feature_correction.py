@@ -205,9 +205,9 @@ chapter.show(back_and_forth)
 # %% [markdown]
 # Fitted together, each round adds {glue:text}`bfc.P8` to the exponent (predicted: 1). The literal
 # reading of "fit level 3 to the residual, subtract, refit level 2" adds {glue:text}`bfc.P8.control`:
-# level 3 then has to explain a residual from which level 2 has already swallowed its share, and the
-# two take turns at the same compromise. What corrects level 2 is that it is *still being trained
-# while* level 3 is.
+# level 3 then has to explain a residual from which level 2 has already swallowed its share, and what
+# the two gain by taking turns does not depend on the gap. What corrects level 2 is that it is *still
+# being trained while* level 3 is.
 #
 # With the features of level 2 frozen and every readout refitted, the relative error that is left
 # grows with the gap with exponent {glue:text}`bfc.P10` (4 as the gap goes to 0: two powers from the

@@ -15,6 +15,7 @@ CHAPTER = "01_backward_feature_correction"
 SEEDS = {"smoke": range(4), "laptop": range(8), "paper": range(32)}
 WIDTHS = (4, 3, 2, 2)
 GAPS = (1.0, 0.2, 0.04, 0.008)
+LEARNED = 0.3  # the share of its own part of y that a learned level may leave
 BATCH = {"smoke": 256, "laptop": 256, "paper": 1024}
 
 # --- all levels from step 0, by plain SGD -----------------------------------------------------

@@ -12,7 +12,7 @@ from hierlearn.drawing.figures import (
     over_seeds,
 )
 from hierlearn.experiment import Runs
-from hierlearn.quadratic.backward_correction.experiments import JOINT, levels_of
+from hierlearn.quadratic.backward_correction.experiments import JOINT, LEARNED, levels_of
 
 LEVELS = {2: "level 2", 3: "level 3", 4: "level 4", 5: "level 5"}
 LEAST = 1e-13  # what curves of errors are raised to
@@ -65,8 +65,7 @@ def joint(joint_sgd: Runs) -> Drawing:
     return Drawing(
         fig,
         alt=f"Joint plain SGD, {arm}, after {config.n_steps} steps: {'; '.join(said)}.",
-        caption="All levels open from step 0, plain SGD with one rate: the levels are learned one "
-        "after the other, and each corrects level 2. Every seed thin.",
+        caption="All levels open from step 0, plain SGD with one rate. Every seed thin.",
     )
 
 
@@ -93,14 +92,14 @@ def depth(joint_sgd: Runs) -> Drawing:
     log_axes(ax, "y")
     ax.set_xticks([*LEVELS][: len(depths)])
     ax.set_xlabel("level")
-    ax.set_title("step from which a level explains nine tenths of its own part of y")
+    ax.set_title(f"step at which a level leaves less than {LEARNED:g} of its own part of y")
     ax.legend()
     return Drawing(
         fig,
         alt="Step at which a level is learned, geometric means of the seeds that learn it. "
         + "; ".join(said) + ".",
-        caption="Joint plain SGD at one gap ratio: each further level takes longer than the one "
-        "before, and longer the more levels there are, since the rate must be smaller.",
+        caption="Joint plain SGD at one gap ratio; more levels have a smaller rate and more steps. "
+        "Geometric means of the seeds that learn a level.",
         numbers={"learned": ", ".join(numbers)},
     )  # fmt: skip
 
@@ -109,7 +108,7 @@ def _learned_at(points: dict[int, list[float]]) -> list[float]:
     """Return, for each seed that learns a level, the first step on record at which it has."""
     found = []
     for values in zip(*points.values(), strict=True):
-        below = [step for step, value in zip(points, values, strict=True) if value < 0.1]
+        below = [step for step, value in zip(points, values, strict=True) if value < LEARNED]
         found += [float(max(below[0], 1))] if below else []
     return found
 
@@ -153,6 +152,6 @@ def paths(gradient_paths: Runs) -> Drawing:
     return Drawing(
         fig,
         alt=f"Relative test error of {len(lines)} arms, after {lines[0].x[-1]} steps: {ends}.",
-        caption="Cutting the path through level 3 changes little; cutting level 2's own output "
-        "leaves it wrong; thawing level 2 after greedy training cures it.",
+        caption="Level 2 corrected along one path, both, or none. Through level 3 only, nothing "
+        "holds its own output to the target: that arm says little about correction.",
     )
