@@ -53,12 +53,6 @@ def joint_arms(profile: str) -> Arms:
     return found
 
 
-def worst_level(config: QuadraticConfig, measurement: dict[str, Any]) -> float:
-    """Return the largest share of its own part of y that a level does not explain."""
-    errors = [final(f"fn{level}")(config, measurement) for level in levels_of(config)]
-    return max(errors)
-
-
 def levels_of(config: QuadraticConfig) -> range:
     """Return the numbers of the levels of the target."""
     return range(2, len(config.widths) + 2)
@@ -67,7 +61,7 @@ def levels_of(config: QuadraticConfig) -> range:
 JOINT_STATISTICS = {
     "three_levels": each(final("rel"), "3 levels"),
     "three_levels_shut": each(final("rel"), "level 3 shut"),
-    "four_levels": each(worst_level, "4 levels"),
+    "four_levels": each(final("rel"), "4 levels"),
 }
 
 # --- four levels, opened one after the other -------------------------------------------------
@@ -92,7 +86,7 @@ STAGE_STATISTICS = {
     "second_correction_while_shut": ratio(
         each(before(4, "gram2"), "staged"), each(final("gram2"), "level 4 shut")
     ),
-    "worst_level_while_shut": each(worst_level, "level 4 shut"),
+    "error_while_shut": each(final("rel"), "level 4 shut"),
 }
 
 # --- the two paths of correction, and thawing ------------------------------------------------

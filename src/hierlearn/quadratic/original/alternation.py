@@ -127,7 +127,7 @@ def level_2(coefficients: Float64[Tensor, "p"], dim: int, k: int) -> Float64[Ten
 
 @checked
 def root(form: Float64[Tensor, "dim dim"], k: int) -> Float64[Tensor, "k dim"]:
-    """Return K of k rows whose $K^\\top K$ is the best positive rank-k part of a symmetric form."""
+    r"""Return K of k rows whose $K^\top K$ is the best positive rank-k part of a symmetric form."""
     at_least(1, k=k)
     if k > len(form):
         raise ValueError(f"k is at most the dimension, {len(form)}; got {k}")
