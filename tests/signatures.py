@@ -309,10 +309,6 @@ def special() -> dict[str, Callable[[], dict[str, Any]]]:
         "quadratic/protocols.Plan.__init__": {"starts": plan.starts},
         "quadratic/protocols.compile_plan": {"protocols": [have["Protocol"]] * 2,
                                    "gaps": [[1.0, 0.5], [1.0, 0.2]]},
-        # Frozen at the truth, the search starts at its end.
-        "quadratic/layerwise/floors.greedy_floor": {
-            "first": one.first[0], "frozen": one.first[0].T @ one.first[0], "widths": (3, 2),
-            "mixing": one.mixing[0][0], "skips": one.skips[0][0]},
         "quadratic/measures.nearest_rotation": {"truth": torch.ones(4, 2, 4)},
         "quadratic/layerwise/floors.SquaredForms.minus": {"other": forms},
         "grammar/measures.detectability": counts,

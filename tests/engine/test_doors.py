@@ -32,6 +32,7 @@ from signatures import (
 from hierlearn.engine.doors import checked, plain
 from hierlearn.grammar.target import RandomHierarchy
 from hierlearn.quadratic import modules, protocols
+from hierlearn.quadratic.layerwise import floors
 from hierlearn.quadratic.measures import unexplained
 from hierlearn.quadratic.networks import QuadraticNetworks
 from hierlearn.quadratic.target import QuadraticTeachers
@@ -42,7 +43,10 @@ def test_every_public_callable_has_a_door():
 
 
 @pytest.mark.parametrize("name", sorted(CALLABLES.keys() - {ABSTRACT}))
-def test_an_argument_made_from_the_signature_is_taken_and_a_spoilt_one_refused_or_fits(name):
+def test_an_argument_made_from_the_signature_is_taken_and_a_spoilt_one_refused_or_fits(
+    name, monkeypatch
+):
+    monkeypatch.setattr(floors, "MAX_STEPS", 2)  # of a search that takes seconds
     function, right = arguments(name)
     function(**right)
     for key, one in right.items():
