@@ -5,11 +5,13 @@ import inspect
 import math
 import typing
 from collections.abc import Callable, Iterator
-from functools import cache
+from contextlib import contextmanager
+from functools import cache, partial
 from pathlib import Path
 from types import UnionType
 from typing import Any
 
+import jaxtyping
 import torch
 from torch import Tensor, nn
 
@@ -222,19 +224,20 @@ def arguments(name: str) -> tuple[Callable[..., Any], dict[str, Any]]:
         parameters.pop("self")
         concrete = "DeepNetworks" if owner == "PolynomialNetworks" else owner
         function = getattr(instances()[kinds[concrete]], name.split(".")[-1])
-    special = special_arguments(name)
-    return function, special | {
+    own = special().get(name, dict)()
+    return function, own | {
         k: value(p.annotation, k, AXES)
         for k, p in parameters.items()
-        if k not in special
+        if k not in own
         and (
             p.default is p.empty or hasattr(p.annotation, "dim_str") or p.annotation in (int, float)
         )
     }
 
 
-def special_arguments(name: str) -> dict[str, Any]:
-    """What the names and types of parameters do not tell."""
+@cache
+def special() -> dict[str, Callable[[], dict[str, Any]]]:
+    """What the names and types of parameters do not tell, made anew for each call."""
     have = {kind.__name__: one for kind, one in instances().items()}
     grammar, patch = have["RandomHierarchy"], have["PatchNetworks"]
     strings, labels = grammar.sample(3, generator())
@@ -243,12 +246,17 @@ def special_arguments(name: str) -> dict[str, Any]:
     sample, forms, plan = have["Sample"], have["SquaredForms"], have["Plan"]
     table = torch.full((4, 3, 2), 5.0) + torch.arange(4)[:, None, None] % 3 * torch.eye(3, 2)
     counts = {"counts": table, "parents": torch.tensor([0, 0, 1, 1])}
-    batches = ((torch.ones(2, 5, 5), torch.ones(4, 5)) for _ in range(8))
-    module = Levels(4)
-    learned = ((torch.ones(5, 4), torch.ones(5)) for _ in range(8))
     have["Normalization"].forward(torch.randn(4, 3, 4), True)
     deep, polynomial = have["DeepNetworks"], {"seeds": [0, 1, 2, 3]}
+    x, points = torch.randn(4, 5, 4), torch.randn(120, 4, generator=generator()).double()
     return {
+        "ball/training.adam": lambda: {
+            "batches": ((torch.ones(2, 5, 5), torch.ones(4, 5)) for _ in range(8))},
+        "quadratic/modules.train": lambda: {
+            "net": Levels(4), "batches": ((torch.ones(5, 4), torch.ones(5)) for _ in range(8))},
+        "cube/networks.PolynomialNetworks.backward": lambda: {
+            "x": x, "slope": deep.output(x, training=True)},
+    } | {name: partial(dict, same) for name, same in {
         "ball/target.RadialDistribution.__init__": {"title": "t", "end": 2.0, "draw": len,
                                               "density": len},
         "grammar/derivations.best_cut": {"rules": grammar.rules},
@@ -273,8 +281,6 @@ def special_arguments(name: str) -> dict[str, Any]:
         "cube/exact_error.CubeKernel.from_values": {
             "values": have["CubeKernel"].values},
         "cube/networks.PolynomialNetworks.initialize": polynomial,
-        "cube/networks.PolynomialNetworks.backward": {
-            "x": (x := torch.randn(4, 5, 4)), "slope": deep.output(x, training=True)},
         "quadratic/simpler/sequential.Stage.__init__": {
             "predictions": sample.y, "weights": torch.ones(2)},
         "quadratic/simpler/sequential.Sample.__init__": {"x": sample.x, "y": sample.y},
@@ -290,8 +296,8 @@ def special_arguments(name: str) -> dict[str, Any]:
         "quadratic/original/alternation.least_squares": {"a": torch.randn(4, 3).double()},
         "quadratic/original/alternation.level_2": {"coefficients": torch.ones(10).double(), "k": 2},
         "quadratic/original/alternation.refit": {
-            "x": (points := torch.randn(120, 4, generator=generator()).double()),
-            "y": points.square().sum(1), "widths": [2, 2], "alphas": [1.0, 0.5], "kept": 0,
+            "x": points, "y": points.square().sum(1), "kept": 0,
+            "widths": [2, 2], "alphas": [1.0, 0.5],
             "learner": Learner(torch.eye(2, 4).double(), [], torch.ones(10).double())},
         "quadratic/original/alternation.root": {"k": 2},
         "quadratic/original/target.OriginalTarget.__init__": {
@@ -299,18 +305,16 @@ def special_arguments(name: str) -> dict[str, Any]:
         "quadratic/original/target.plateau": {"target": OriginalTarget.draw(
             0, dim=4, widths=(3, 2))},
         "quadratic/modules.fresh_batches": {"teachers": one},
-        "quadratic/modules.train": {"net": module, "batches": learned},
         "cube/training.train": {"net": deep},
         "quadratic/protocols.Plan.__init__": {"starts": plan.starts},
         "quadratic/protocols.compile_plan": {"protocols": [have["Protocol"]] * 2,
                                    "gaps": [[1.0, 0.5], [1.0, 0.2]]},
-        "ball/training.adam": {"batches": batches},
         "quadratic/measures.nearest_rotation": {"truth": torch.ones(4, 2, 4)},
         "quadratic/layerwise/floors.SquaredForms.minus": {"other": forms},
         "grammar/measures.detectability": counts,
         "grammar/measures.conditions": counts,
         "intervals.t_interval": {"samples": torch.ones(2, 5).double().numpy()},
-    }.get(name, {})  # fmt: skip
+    }.items()}  # fmt: skip
 
 
 class Levels(nn.Module):
@@ -325,6 +329,16 @@ class Levels(nn.Module):
 
 
 ABSTRACT = "cube/networks.PolynomialNetworks.__init__"
+
+
+@contextmanager
+def doors_alone() -> Iterator[None]:
+    """Switch off what checks signatures while testing: a reader has the doors and nothing else."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    try:
+        yield
+    finally:
+        jaxtyping.config.update("jaxtyping_disable", False)
 
 
 # --- spoilt arguments -----------------------------------------------------------------------

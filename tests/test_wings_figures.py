@@ -4,6 +4,7 @@ import importlib
 import inspect
 import math
 import re
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,26 +12,45 @@ import matplotlib.pyplot as plt
 import pytest
 
 import hierlearn
-from hierlearn.drawing.figures import style
+from hierlearn.drawing.figures import Drawing, style
+from hierlearn.drawing.steered import Steered
+from hierlearn.experiment import PROFILES
 from hierlearn.records import RecordStore
 from hierlearn.registry import EXPERIMENTS
-
-pytestmark = pytest.mark.slow
 
 SRC = Path(hierlearn.__file__).parent
 STORE = RecordStore(SRC.parents[1] / "book/records")
 
 
 def figures():
-    """The public functions whose parameters are experiments, in the modules called figures."""
+    """What the modules called figures define that returns a drawing, by a readable name."""
     for path in sorted(SRC.rglob("figures.py")):
         inside = path.relative_to(SRC.parent).with_suffix("")
         if inside.parts[1] == "drawing":
             continue
-        for name, one in vars(importlib.import_module(".".join(inside.parts))).items():
-            if not name.startswith("_") and inspect.isfunction(one):
-                if set(inspect.signature(one).parameters) <= EXPERIMENTS.keys():
-                    yield pytest.param(one, id=f"{'/'.join(inside.parts[1:-1])}:{name}")
+        module = importlib.import_module(".".join(inside.parts))
+        for name, one in vars(module).items():
+            if (
+                not name.startswith("_")
+                and inspect.isfunction(one)
+                and one.__module__ == module.__name__
+                and inspect.signature(one).return_annotation in (Drawing, Steered)
+            ):
+                yield f"{'/'.join(inside.parts[1:-1])}:{name}", one
+
+
+FIGURES = dict(figures())
+
+
+def strangers(figure):
+    """The parameters that name no experiment."""
+    return [name for name in inspect.signature(figure).parameters if name not in EXPERIMENTS]
+
+
+def test_every_parameter_of_a_figure_is_an_experiment():
+    assert len(FIGURES) > 20
+    assert {name: found for name, one in FIGURES.items() if (found := strangers(one))} == {}
+    assert strangers(lambda simple_learners, simple_learner: None) == ["simple_learner"]
 
 
 def other(value, key=""):
@@ -44,25 +64,36 @@ def other(value, key=""):
     return math.copysign(1.7 * abs(value) ** 1.1, value) if isinstance(value, float) else value
 
 
-def draw(figure, change=lambda measurement: measurement):
-    """Draw from the records at profile laptop, with their measurements changed."""
+@cache
+def records(name, profile):
+    return list(STORE.read(EXPERIMENTS[name], profile))
+
+
+def draw(figure, profile, change=lambda measurement: measurement):
+    """Draw from the committed records, with their measurements changed."""
     runs = {}
     for name in inspect.signature(figure).parameters:
-        records = [
+        changed = [
             SimpleNamespace(config=r.config, seed=r.seed, measurement=change(r.measurement))
-            for r in STORE.read(EXPERIMENTS[name], "laptop")
+            for r in records(name, profile)
         ]
-        runs[name] = EXPERIMENTS[name].runs("laptop", records)
+        runs[name] = EXPERIMENTS[name].runs(profile, changed)
     with style():
         drawn = figure(**runs)
     plt.close("all")
     return drawn
 
 
-@pytest.mark.parametrize("figure", list(figures()))
-def test_a_figure_draws_the_records_and_its_alt_text_follows_their_numbers(figure):
-    drawn = draw(figure)
+@pytest.mark.slow
+@pytest.mark.parametrize("profile", [one for one in PROFILES if (STORE.folder / one).is_dir()])
+@pytest.mark.parametrize("name", FIGURES)
+def test_a_figure_draws_the_records_and_its_alt_text_follows_their_numbers(name, profile):
+    figure = FIGURES[name]
+    own = inspect.signature(figure).parameters
+    if profile != "laptop" and not all(records(one, profile) for one in own):
+        pytest.skip(f"not all of {', '.join(own)} is committed at profile {profile}")
+    drawn = draw(figure, profile)
     assert re.search(r"\d", drawn.alt)
-    if inspect.signature(figure).parameters:  # else it draws no records
-        assert drawn.alt != draw(figure, other).alt
+    if own:  # else it draws no records
+        assert drawn.alt != draw(figure, profile, other).alt
     assert set(drawn.numbers) == set(getattr(figure, "numbers", ()))
