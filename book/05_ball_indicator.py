@@ -187,7 +187,7 @@ for low, high in ((0.0, 1.0), (-torch.inf, torch.inf)):
 # ## The experiments
 #
 # The next line computes what the records folder lacks and reads the rest. A dash in the text below stands for what
-# this profile does not run. Weak networks: relu or erf,
+# this profile does not run. Weak networks: relu units,
 # Adam on fresh samples, several widths; frozen strong networks: full-batch gradient descent with
 # momentum (plain where said), step $1/\hat L$ for the measured smoothness $\hat L$, a fixed sample.
 

@@ -308,4 +308,5 @@ def uniform(ball_uniform: Runs) -> Drawing:
 
 
 def _ends(line: Series, what: str) -> str:
-    return f"from {line.at(0)} at {line.x[0]} {what} to {line.at()} at {line.x[-1]}"
+    last = f"{line.at()} at {line.x[-1]} {what}"
+    return last if len(line.x) == 1 else f"from {line.at(0)} at {line.x[0]} to {last}"
