@@ -140,14 +140,13 @@ chapter.show(figures.contest)
 # {glue:text}`simpler.S1`. **"No simpler algorithm is known" does not carry over to this target.** Sequential kernels with eigen-features get part of the way: the chosen stage leaves
 # {glue:text}`simpler.S4.control` of the error of the first; when it hands on its scalar *prediction* instead, {glue:text}`simpler.S4`. A number carries too little; directions carry enough.
 #
-# Plain kernels leave {glue:text}`simpler.S2` times what the best quadratic leaves, at $N=2000$ (smoke: 1000). There are $10\,626$ monomials of degree at most 4 in 20 variables. Nearer to that number kernels go on
-# falling ([chapter 2](02_kernel_lower_bounds.ipynb)). In 10 variables (smoke: 8) there are 1001 (495), fewer than samples, and there it reaches {glue:text}`simpler.S2.control`.
+# Plain kernels leave {glue:text}`simpler.S2` times what the best quadratic leaves, at $N=2000$ (smoke: 1000). There are $10\,626$ monomials of degree at most 4 in 20 variables. In 10 variables (smoke: 8) there are 1001 (495), fewer than samples, and there it reaches {glue:text}`simpler.S2.control`.
 #
 # ### Two ways to narrow the shortcut
 #
 # **Depth.** With a fourth level, of amplitude $\alpha_4$, the best of all kernels, plain, sequential or with a learned metric, leaves {glue:text}`simpler.S7` times what the deep network with level 4 shut leaves: little or nothing of level 4
-# is learned at this $N$. The deep network with all levels open leaves {glue:text}`simpler.S7.control`. A feature machine of the target's degree, 8, does worse than that of degree 4: more monomials, too few samples. The
-# shortcut moves with $N$. Two layers of powers leave {glue:text}`simpler.S7n.control` of the yardstick on the same pools, and {glue:text}`simpler.S7n` on 32 000 samples.
+# is learned at this $N$. The deep network with all levels open leaves {glue:text}`simpler.S7.control`. A feature machine of the target's degree, 8, has its own row
+# in the figure: it has more monomials to tell apart than samples. The shortcut moves with $N$. Two layers of powers leave {glue:text}`simpler.S7n.control` of the yardstick on the same pools, and {glue:text}`simpler.S7n` on 32 000 samples.
 #
 # **Index dimension.** Widen the levels, so that the target depends on more directions. At $r=13$ and 16, with $N=1000$, the feature machine's smaller error is {glue:text}`simpler.S6w`, and the deep network's larger one
 # {glue:text}`simpler.S6w.control`. What the best quadratic leaves is drawn beside them:

@@ -37,10 +37,10 @@ def contest(simple_learners: Runs) -> Drawing:
     fig, axes = plt.subplots(1, 2, sharex=True, sharey=True, figsize=(WIDTH, 4.0))
     said = []
     for ax, depth in zip(axes, DEPTHS, strict=True):
-        four = depth == "four levels"
-        arms = {name: f"{name}, {depth}" for name in ROWS if name not in ONLY_FOUR}
-        arms |= {"best quadratic": f"best quadratic, {depth}"}
-        arms |= ONLY_FOUR | {"level 4 shut": "level 4 shut"} if four else {}
+        arms = {name: f"{name}, {depth}" for name in (*ROWS, "best quadratic")}
+        if depth == "four levels":
+            arms |= ONLY_FOUR | {"level 4 shut": "level 4 shut"}
+        arms = {name: arm for name, arm in arms.items() if arm in simple_learners.arms}
         for name, arm in arms.items():
             found = [
                 final("rel")(*run) for runs in simple_learners.of(arm).values() for run in runs
