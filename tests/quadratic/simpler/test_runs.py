@@ -10,16 +10,25 @@ from scipy import integrate
 from hierlearn.engine.kernels import neural_tangent_kernel, rbf_kernel
 from hierlearn.engine.seeds import stream
 from hierlearn.experiment import Group
+from hierlearn.quadratic import runs as quadratic
+from hierlearn.quadratic.config import QuadraticConfig
+from hierlearn.quadratic.layerwise.floors import target_forms
 from hierlearn.quadratic.measures import unexplained
 from hierlearn.quadratic.simpler.feature_machine import feature_machine, gradient_outer_product
-from hierlearn.quadratic.simpler.runs import ALL_KERNELS, SimpleConfig, draw, measure
+from hierlearn.quadratic.simpler.runs import KERNELS, SimpleConfig, draw, measure
 from hierlearn.quadratic.simpler.sequential import (
     Sample,
     fit_quadratic,
     sequential_eigenfeatures,
     sequential_predictions,
 )
-from hierlearn.quadratic.simpler.two_layer import TwoLayerNetworks, TwoLayerTraining, train
+from hierlearn.quadratic.simpler.two_layer import (
+    TwoLayerNetworks,
+    TwoLayerTraining,
+    integer_power,
+    train,
+)
+from hierlearn.quadratic.target import QuadraticTeachers
 
 CPU = torch.device("cpu")
 
@@ -59,16 +68,38 @@ def test_the_tangent_kernel_of_one_hidden_layer_is_its_gaussian_expectation():
     assert measured == pytest.approx(expected, rel=1e-4)
 
 
-def test_a_kernel_of_the_right_degree_learns_a_quadratic_exactly():
-    config = SimpleConfig("kernel", target="level 2 only", kernels=("poly2",), **SMALL)
-    result = measure(Group.of("test", [config], [1]), CPU)[0]
-    assert result["final"]["rel"] < 1e-8
+def test_level_2_alone_is_learned_by_a_kernel_of_degree_2_and_by_the_best_quadratic():
+    gaps = {"gaps": (1, 0)}
+    for config in (
+        SimpleConfig("kernel", kernels=("poly2",), **gaps, **SMALL),
+        SimpleConfig("quadratic", **gaps, **SMALL),
+    ):
+        assert measure(Group.of("test", [config], [1]), CPU)[0]["final"]["rel"] < 1e-8
+
+
+def test_the_best_quadratic_leaves_the_variance_of_degrees_3_and_4():
+    widths, gaps = (2, 2), (1, 0.2)
+    teacher = QuadraticTeachers.draw([1], dim=6, widths=widths, skip=0.8, dtype=torch.float64)
+    amplitudes = teacher.amplitudes(torch.tensor([[gaps]]).double())[0, 0]
+    target = target_forms(teacher.first[0], teacher.mixing[0][0], teacher.skips[0][0], amplitudes)
+    share = float(target.hermite(up_to_quadratic=True)[:-6].square().sum() / target.variance())
+    config = SimpleConfig("quadratic", 20_000, dim=6, widths=widths, gaps=gaps)
+    found = measure(Group.of("test", [config], [1]), CPU)[0]["final"]["rel"]
+    assert found == pytest.approx(share, rel=0.1)
+
+
+def test_the_staged_network_is_the_one_of_chapter_1_on_the_same_pool():
+    fields = {"opens": (0, 20), "n_steps": 60, "gaps": (1, 0.2), **SMALL}
+    config = SimpleConfig("staged", **fields)
+    found = measure(Group.of("test", [config], [1, 2]), CPU)
+    same = quadratic.measure(Group.of("test", [QuadraticConfig(**fields)], [1, 2]), CPU)
+    assert [one["final"] for one in found] == [one["final"] for one in same]
 
 
 def test_every_kernel_is_tried_and_one_is_chosen():
-    config = SimpleConfig("kernel", kernels=ALL_KERNELS, **SMALL)
+    config = SimpleConfig("kernel", kernels=tuple(KERNELS), **SMALL)
     result = measure(Group.of("test", [config], [1]), CPU)[0]
-    assert list(result["kernel"]) == list(ALL_KERNELS)
+    assert list(result["kernel"]) == list(KERNELS)
     assert result["final"]["rel"] == result["kernel"][result["chosen"]]
 
 
@@ -126,6 +157,12 @@ def test_the_gradients_of_two_layer_networks_are_those_of_autograd(powers):
     net.theta = net.theta.clone().requires_grad_()
     (net.outputs(x) - y).var(1, correction=0).sum().backward()
     torch.testing.assert_close(found, net.theta.grad)
+
+
+@pytest.mark.parametrize("power", range(9))
+def test_an_integer_power_is_that_of_torch(power):
+    z = normal(50)
+    torch.testing.assert_close(integer_power(z, power), z**power)
 
 
 def test_a_two_layer_network_of_squares_learns_a_quadratic_form():

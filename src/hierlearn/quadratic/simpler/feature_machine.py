@@ -16,6 +16,7 @@ from hierlearn.engine.doors import at_least, checked
 from hierlearn.engine.kernels import ridge_weights
 from hierlearn.quadratic.measures import unexplained
 from hierlearn.quadratic.simpler.sequential import Sample
+from hierlearn.quadratic.simpler.two_layer import integer_power
 
 RIDGES = (1e-8, 1e-5, 1e-3)
 
@@ -42,30 +43,24 @@ def feature_machine(
     metric = torch.eye(dim, dtype=train.dtype, device=train.device) / dim
     targets = sample.y[0] - sample.y[0].mean()
     rounds = []
+    others = torch.cat(sample.x[1:])
+    sizes = [len(part) for part in sample.x[1:]]
     for _ in range(n_updates + 1):
         inner = train @ metric @ train.T
-        gram = (1 + inner) ** degree
-        best = None
-        for weights in ridge_weights(gram, targets[:, None], ridges=ridges):
-            weights = weights[:, 0]
-            if weights.isnan().any():
-                continue
-            validation, test = (
-                float(unexplained(_predict(part, train, metric, weights, degree)[None], y[None]))
-                for part, y in zip(sample.x[1:], sample.y[1:], strict=True)
-            )
-            if best is None or validation < best[0].validation:
-                best = Iterate(metric, validation, test), weights
-        if best is None:
+        found = ridge_weights(integer_power(1 + inner, degree), targets[:, None], ridges=ridges)
+        weights = torch.cat(list(found), 1)
+        weights = weights[:, ~weights.isnan().any(0)]
+        if not weights.shape[1]:
             raise ValueError(f"no ridge of {list(ridges)} gives a regular system; add a larger one")
-        rounds.append(best[0])
-        metric = gradient_outer_product(inner, train, metric, best[1], degree)
+        fits = (integer_power(1 + others @ metric @ train.T, degree) @ weights).T.split(sizes, 1)
+        validation, test = (
+            unexplained(f, y.expand_as(f)) for f, y in zip(fits, sample.y[1:], strict=True)
+        )
+        best = int(validation.argmin())
+        rounds.append(Iterate(metric, float(validation[best]), float(test[best])))
+        metric = gradient_outer_product(inner, train, metric, weights[:, best], degree)
         metric = metric / metric.trace()
     return rounds
-
-
-def _predict(x: Tensor, train: Tensor, metric: Tensor, weights: Tensor, degree: int) -> Tensor:
-    return (1 + x @ metric @ train.T) ** degree @ weights
 
 
 @checked
@@ -81,6 +76,6 @@ def gradient_outer_product(
     `inner` holds $x_i^\top Mx_j$.
     """
     at_least(1, degree=degree)
-    slopes = degree * (1 + inner) ** (degree - 1) * weights
+    slopes = degree * integer_power(1 + inner, degree - 1) * weights
     gradients = slopes @ train @ metric
     return gradients.T @ gradients / len(train)

@@ -94,7 +94,9 @@ class TwoLayerNetworks:
         if not self.training.powers:
             return torch.bmm(outer, torch.nn.functional.gelu(z))[:, 0]
         heads = [
-            torch.bmm(outer[:, p : p + 1], _power(z, power) / _double_factorial(power) ** 0.5)[:, 0]
+            torch.bmm(
+                outer[:, p : p + 1], integer_power(z, power) / _double_factorial(power) ** 0.5
+            )[:, 0]
             for p, power in enumerate(self.training.powers)
         ]
         return torch.stack(heads).sum(0)
@@ -125,11 +127,11 @@ def _double_factorial(power: int) -> int:
     return math.prod(range(1, 2 * power, 2))
 
 
-def _power(z: Tensor, power: int) -> Tensor:
-    """Compute an integer power, at least 1, by squaring: torch's own takes a logarithm."""
-    if power == 1:
-        return z
-    half = _power(z, power // 2)
+def integer_power(z: Tensor, power: int) -> Tensor:
+    """Compute an integer power, at least 0, by squaring: torch's own takes a logarithm."""
+    if power <= 1:
+        return z if power else torch.ones_like(z)
+    half = integer_power(z, power // 2)
     return half * half * z if power % 2 else half * half
 
 
@@ -141,8 +143,11 @@ def train(
     x_valid: Float[Tensor, "run m dim"],
     y_valid: Float[Tensor, "run m"],
     seeds: Sequence[int],
-) -> None:
-    """Train on batches drawn from the pool; leave each run at its best validation checkpoint."""
+) -> Float[Tensor, "run checkpoint"]:
+    """Train on batches drawn from the pool; leave each run at its best validation checkpoint.
+
+    Returns the validation errors of all checkpoints.
+    """
     if len(seeds) != len(net.theta):
         raise ValueError(f"give {len(net.theta)} seeds, one a run; got {list(seeds)}")
     if min(x.shape[1], x_valid.shape[1]) < 2:
@@ -154,7 +159,8 @@ def train(
     training = net.training
     generators = [stream("two-layer batches", seed) for seed in seeds]
     optimizer = Adam(net.theta, net.grad, BETAS)
-    best, kept = torch.full((len(x),), math.inf).to(x), net.theta.clone()
+    tried: list[Tensor] = []
+    kept = net.theta.clone()
     rows = torch.arange(len(x), device=x.device)[:, None]
 
     def draw() -> Drawn:
@@ -176,8 +182,8 @@ def train(
     for step, (size, drawn) in enumerate(zip(sizes, draws, strict=True)):
         run(size, *drawn)
         if (step + 1) % (training.n_steps // CHECKPOINTS) == 0:
-            difference = net.outputs(x_valid) - y_valid
-            error = difference.var(1)
-            better = error < best
-            best[better], kept[better] = error[better], net.theta[better]
+            tried.append((net.outputs(x_valid) - y_valid).var(1))
+            better = tried[-1] <= torch.stack(tried).amin(0)
+            kept[better] = net.theta[better]
     net.theta.copy_(kept)
+    return torch.stack(tried, 1)
