@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 import torch
-import toy
 import toy_book
 import yaml
 from click.testing import CliRunner
@@ -29,9 +28,8 @@ from hierlearn.errors import RunError, UsageError
 from hierlearn.grammar import derivations, dials
 from hierlearn.grammar.target import RandomHierarchy
 from hierlearn.quadratic.target import QuadraticTeachers
-from hierlearn.records import RecordStore, freeze
+from hierlearn.records import freeze
 from hierlearn.registry import EXPERIMENTS
-from hierlearn.sweeps import sweep
 
 pytestmark = pytest.mark.slow
 
@@ -59,12 +57,10 @@ def book(tmp_path_factory):
         raise RunError("nothing is computed in this test")
 
     root = toy_book.make_project(tmp_path_factory.mktemp("bad") / "project")
-    working = RecordStore(root / "_build/records")
-    for profile in ("smoke", "laptop"):
-        sweep.compute([toy_book.TOY], profile, working, executor=toy.Inline(), progress=False)
-    freeze(working, root / "book/records", "smoke", [toy_book.TOY])
     with pytest.MonkeyPatch.context() as patch:
         toy_book.isolate(patch)
+        working = toy_book.fill(root, "smoke", "laptop")
+        freeze(working, root / "book/records", "smoke", [toy_book.TOY])
         patch.chdir(root)
         measuring = (
             "hierlearn.sweeps.sweep.compute",

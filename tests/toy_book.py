@@ -10,9 +10,12 @@ from typing import Any
 import nbformat
 import pytest
 import torch
+import toy
 
 from hierlearn.experiment import Experiment, Group, Measured, Run
+from hierlearn.records import RecordStore
 from hierlearn.registry import EXPERIMENTS
+from hierlearn.sweeps import sweep
 
 CHAPTER = "01_toy_chapter"
 LEDGER = "ledger"
@@ -159,6 +162,16 @@ def add_twin(root: Path, patch: pytest.MonkeyPatch) -> None:
     )
     for path in (root / "book").glob("*.ipynb"):
         path.write_text(path.read_text().replace("register()", "register(toy_book.TWIN)"))
+
+
+def fill(root: Path, *profiles: str) -> RecordStore:
+    """Compute what is registered into the working store of a project, in this process."""
+    store = RecordStore(root / "_build/records")
+    for profile in profiles:
+        sweep.compute(
+            list(EXPERIMENTS.values()), profile, store, executor=toy.Inline(), progress=False
+        )
+    return store
 
 
 def run_file(root: Path) -> dict[str, Any]:

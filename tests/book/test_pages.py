@@ -29,9 +29,7 @@ def computed(tmp_path_factory):
     root = toy_book.make_project(tmp_path_factory.mktemp("computed") / "project")
     with pytest.MonkeyPatch.context() as patch:
         toy_book.isolate(patch)
-        patch.chdir(root)
-        open_toy().compute()
-    return root / "_build" / "records"
+        return toy_book.fill(root, "smoke").folder
 
 
 @pytest.fixture

@@ -12,22 +12,30 @@ from hierlearn.book.published import published
 from hierlearn.cli import commands
 from hierlearn.errors import RunError
 from hierlearn.records import FrozenFile, RecordStore
+from hierlearn.registry import EXPERIMENTS
 
 pytestmark = pytest.mark.slow
 
 CHAPTERS = (toy_book.CHAPTER, toy_book.TWIN.chapter)
 
 
-@pytest.fixture
-def project(tmp_path, monkeypatch):
+@pytest.fixture(scope="module")
+def computed(tmp_path_factory):
     """The toy book with two chapters, computed at two profiles."""
-    toy_book.isolate(monkeypatch)
-    root = toy_book.make_project(tmp_path / "project")
-    toy_book.add_twin(root, monkeypatch)
-    monkeypatch.chdir(root)
-    for profile in ("smoke", "laptop"):
-        ok("compute", "--profile", profile, "--workers", "1")
+    root = toy_book.make_project(tmp_path_factory.mktemp("computed") / "project")
+    with pytest.MonkeyPatch.context() as patch:
+        toy_book.isolate(patch)
+        toy_book.add_twin(root, patch)
+        toy_book.fill(root, "smoke", "laptop")
     return root
+
+
+@pytest.fixture
+def project(computed, tmp_path, monkeypatch):
+    toy_book.isolate(monkeypatch)
+    monkeypatch.setitem(EXPERIMENTS, "twin", toy_book.TWIN)
+    monkeypatch.chdir(shutil.copytree(computed, tmp_path / "project"))
+    return tmp_path / "project"
 
 
 def call(*arguments: str) -> Result:
