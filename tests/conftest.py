@@ -63,9 +63,15 @@ class Book:
 
 @pytest.fixture(scope="session")
 def smoke_book(tmp_path_factory: pytest.TempPathFactory) -> Book:
-    """The whole book, executed once at the smoke profile and built strictly; all tests share it."""
+    """The whole book, executed once at the smoke profile and built strictly; all tests share it.
+
+    Where the environment names a folder as SMOKE_BOOK, its records and site stay there.
+    """
     book = Book(tmp_path_factory.mktemp("book"))
     for arguments in (("run", "--profile", "smoke"), ("build",)):
         done = book.hierlearn(*arguments)
         assert done.returncode == 0, f"{arguments}\n{done.stdout}\n{done.stderr}"
+    if folder := os.environ.get("SMOKE_BOOK"):
+        shutil.copytree(book.root / "_build/records", Path(folder, "ci-records"))
+        shutil.copytree(book.html, Path(folder, "smoke-html"))
     return book
