@@ -1,11 +1,11 @@
-r"""The error that greedy training cannot get below: an exact consequence of the level-2 plateau.
+r"""The error that greedy training settles near: an exact consequence of the level-2 plateau.
 
 While level 2 is alone it settles at $\hat A$ (`quadratic.measures.plateau_gram`). Frozen there,
 the network with level 3 is $a_2x^\top\hat Ax+a_3\sum_is_i(x)^2$ with
 $s_i=\langle C_i,xx^\top-I\rangle+v_i^\top x+c_i$ and $C_i=K_2^\top G_iK_2$. For Gaussian inputs
 the loss of such a network is a polynomial in its parameters, by the orthogonality of the Hermite
-polynomials, and its minimum over level 3 is the floor. The derivation is ours
-and has no free parameter.
+polynomials, and what we call its floor is the minimum over level 3
+next to the truth; others may lie lower. The derivation is ours and has no free parameter.
 """
 
 import math
