@@ -332,10 +332,10 @@ def test_pilots_run_at_other_seeds_in_a_folder_of_their_own_and_are_judged_there
         assert refused.exit_code == 2 and words in refused.stderr
 
 
-def test_one_chapter_is_executed_and_built_as_a_page_without_the_others(project):
-    toy_book.write_notebook(project, toy_book.LEDGER, "raise ValueError('not asked for')")
-    result = call("page", "1", "--profile", "smoke", "--workers", "1")
+def test_one_chapter_is_executed_and_built_as_a_page_without_the_others(ran):
+    toy_book.write_notebook(ran, toy_book.LEDGER, "raise ValueError('not asked for')")
+    result = call("page", "1", "--profile", "smoke")
     assert result.exit_code == 0, result.stderr
     page = Path(result.stdout.strip())
-    assert page == project / f"_build/page/_build/html/book/{toy_book.CHAPTER}.html"
+    assert page == ran / f"_build/page/_build/html/book/{toy_book.CHAPTER}.html"
     assert "The measurement doubles the gap." in page.read_text()
