@@ -313,7 +313,7 @@ def pilot(experiment: Experiment, seeds: Sequence[int]) -> Experiment:
 
 
 PUSHED_SEEDS = 5000
-"""What pushing adds to a seed: another start, other data."""
+"""What pushing adds to a seed, so that the start and the data are others."""
 
 
 def pushed(experiment: Experiment, times: int, keys: Container[str]) -> Experiment:
