@@ -373,10 +373,10 @@ chapter.verdicts()
 # target = OriginalTarget.draw(0, dim=6, widths=(2, 2))
 # x = torch.randn(2000, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 # z = x**2 - 1
-# level_2, level_3 = (features.square().sum(1) for features in target.features(x))
+# second, third = (features.square().sum(1) for features in target.features(x))
 # own, found = products(z), []
 # for gap in (0.2, 0.1):
-#     y = (level_2 + gap * level_3)[:, None]
+#     y = (second + gap * third)[:, None]
 #     form = torch.linalg.lstsq(own, y).solution
 #     for _ in range(3):
 #         K2 = level_2(form[:, 0], 6, 2)

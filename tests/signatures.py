@@ -40,7 +40,7 @@ from hierlearn.quadratic.target import QuadraticTeachers
 WINGS = ("quadratic", "cube", "grammar", "ball")
 OTHERS = ("hierlearn/intervals", "hierlearn/engine/kernels")
 # Arithmetic on numbers once a step, and a result: nothing in them broadcasts.
-NO_DOOR = {"learning_rate", "Interval"}
+NO_DOOR = {"learning_rate", "Interval", "integer_power"}
 
 
 def module_names() -> Iterator[str]:

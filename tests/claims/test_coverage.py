@@ -65,7 +65,7 @@ def references(kind: str) -> dict[str, np.ndarray]:
             if rule is None or rule.reports or reference is None or reference.interval != kind:
                 continue
             if evidence.records(reference.experiment):
-                values = np.array(list(evidence.values(reference).values()))
+                values = np.array(list(evidence.values(reference)[0].values()))
                 found[str(reference)] = np.log(values) if kind == "log-t" else values
     return found
 
