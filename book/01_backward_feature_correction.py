@@ -145,7 +145,8 @@ def features_of(form):  # K_2, from the fitted coefficients of z_i z_j
 
 columns = products(z)
 for n in range(5):
-    K2 = features_of(torch.linalg.lstsq(columns, y[:, None]).solution[:55, 0])
+    fit = torch.linalg.lstsq(columns, y[:, None], driver="gelsd").solution[:, 0]  # some repeat
+    K2 = features_of(fit[:55])
     u, _, v = torch.linalg.svd(K2 @ target.first.T)
     error = ((u @ v).T @ K2 - target.first).norm() / target.first.norm()
     print(f"round {n}: error of level 2 {error:.0e}")
@@ -381,7 +382,7 @@ chapter.verdicts()
 #     for _ in range(3):
 #         K2 = level_2(form[:, 0], 6, 2)
 #         upper = products(torch.cat([products(z @ K2.T), x], 1))
-#         explained = upper @ torch.linalg.lstsq(upper, y - own @ form).solution
+#         explained = upper @ torch.linalg.lstsq(upper, y - own @ form, driver="gelsd").solution
 #         form = torch.linalg.lstsq(own, y - explained).solution
 #     K2 = level_2(form[:, 0], 6, 2)
 #     found.append(distance(z @ K2.T, z @ target.first.T))
