@@ -72,7 +72,7 @@ def findings(tab, rules: str = "", where: str = "document") -> list[str]:
 def test_no_page_complains_overflows_calls_elsewhere_or_shuts_anybody_out(
     smoke_book, browser, address
 ):
-    problems, formulas = [], {}
+    problems, formulas, framed = [], {}, {}
     with Visit(browser, (address, "data:")) as visit:
         for name in pages(smoke_book.html):
             visit.tab.emulate_media(color_scheme="light")
@@ -87,9 +87,13 @@ def test_no_page_complains_overflows_calls_elsewhere_or_shuts_anybody_out(
                     tab.set_viewport_size({"width": width, "height": 900})
                     if (wide := tab.evaluate(TOO_WIDE)) > 0:
                         problems.append(f"{name} is {wide} px wider than {width} px, {scheme}")
-                    # Where there is room, what differs is the frame, and the ledger's layout.
-                    frame = width == 1280 and not name.endswith("ledger.html")
-                    where = "{exclude: ['.bd-article']}" if frame else "document"
+                    # Where there is room, what differs is the ledger's layout, and the frame, which
+                    # the pages of a folder share.
+                    where = "document"
+                    if width == 1280 and not name.endswith("ledger.html"):
+                        if framed.setdefault(name.rpartition("/")[0], name) != name:
+                            continue
+                        where = "{exclude: ['.bd-article']}"
                     found = findings(tab, rules, where)
                     problems += [f"{name}, {scheme}, {width} px: {one}" for one in found]
             problems += [f"{name}: {complaint}" for complaint in visit.complaints]

@@ -103,13 +103,13 @@ class Conditions:
     given its parent a, and u the noise of either, an estimate of $E|\hat p-p|^2$:
 
     Attributes:
-        signal: $S=\frac1m\left(E_{a\ne b,j}|\hat p_{aj}-\hat p_{bj}|^2/E(u_{aj}+u_{bj})-1\right)$,
-            how far apart the label laws of parents lie, debiased. Correlation, condition (i):
-            $P/P_0$ for random rules, 0 without. What synonyms do does not enter.
+        signal: $S=(A/B-1)/m$, how far apart the label laws of parents lie, debiased, with
+            $A=E_{a\ne b,j}|\hat p_{aj}-\hat p_{bj}|^2$ and $B=E(u_{aj}+u_{bj})$. Correlation,
+            condition (i): $P/P_0$ for random rules, 0 without. What synonyms do does not enter.
         dirt: $W=E|\hat p_{\mu j}-\hat p_{\nu j}|^2/2E(u_{\mu j})$ over synonyms. Clean signal,
             condition (ii): 1 when clean.
-        margin: $G=E_a\min_b\sum_j|\hat p_{aj}-\hat p_{bj}|^2/\sum_j(u_{aj}+u_{bj})$.
-            Identifiability, condition (iii): 1 or less when two parents cannot be told apart.
+        margin: $G=E_a\min_b A_{ab}/B_{ab}$, the sums over j of the same. Identifiability,
+            condition (iii): 1 or less when two parents cannot be told apart.
     """
 
     signal: float
