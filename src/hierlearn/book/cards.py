@@ -320,7 +320,7 @@ def pushed_table(found: Sequence[Pushed]) -> str:
         return "No claim has been pushed yet."
     lines = ["| Claim | Budget | Before | After | Why |", "|---|---|---|---|---|"]
     for one in found:
-        link = f"[{one.id}]({one.chapter}.ipynb#{one.id})"
+        link = f'<a href="{one.chapter}.html#{one.id}">{one.id}</a>'
         before = f"{SHAPES[one.verdict_before]} {one.verdict_before}: {one.before}"
         after = f"{SHAPES[one.verdict_after]} {one.verdict_after}: {one.after}"
         after = after if one.held else f"**{after}**"

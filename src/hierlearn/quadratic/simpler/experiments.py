@@ -74,6 +74,7 @@ def arms(profile: str) -> Arms:
         found[f"powers, N = {MANY}"] = replace(
             found["powers, four levels"], n_samples=MANY, n_steps=MANY_STEPS
         )
+        found[f"level 4 shut, N = {MANY}"] = replace(found["level 4 shut"], n_samples=MANY)
         for name in OVER_R:
             at = [learners(profile, widths, N_WIDER)[name] for widths in WIDER]
             found |= {f"{name} over r": at, f"{name}, r = 13 and 16": at[2:4]}
@@ -101,7 +102,9 @@ STATISTICS = {
     "staged_wide": each(REL, "staged, r = 13 and 16", max),
     "solved_over_shut": ratio(each(REL, "solved, four levels", min), each(REL, "level 4 shut")),
     "staged_over_shut": ratio(each(REL, "staged, four levels"), each(REL, "level 4 shut")),
-    "powers_over_shut": ratio(each(REL, f"powers, N = {MANY}"), each(REL, "level 4 shut")),
+    "powers_over_shut": ratio(
+        each(REL, f"powers, N = {MANY}"), each(REL, f"level 4 shut, N = {MANY}")
+    ),
     "few_powers_over_shut": ratio(each(REL, "powers, four levels"), each(REL, "level 4 shut")),
 }
 
