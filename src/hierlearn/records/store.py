@@ -9,27 +9,24 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
 
-from hierlearn.experiment import PROFILES, Experiment, Group
+from hierlearn.experiment import PROFILES, Experiment, Group, canonical
 from hierlearn.records.files import (
+    Manifest,
     Numbered,
+    Provenance,
+    Record,
+    RecordError,
     copy_to_free_name,
     inside,
     misfits,
+    plain_measurements,
     read_lines,
+    read_manifest,
     sorted_lines,
     write_file,
     writing,
 )
 from hierlearn.records.fingerprints import fingerprint
-from hierlearn.records.schema import (
-    Manifest,
-    Provenance,
-    Record,
-    RecordError,
-    canonical,
-    plain_measurements,
-    read_manifest,
-)
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +61,7 @@ class RecordStore:
     def __init__(self, folder: Path | str, *, frozen: bool | None = None) -> None:
         self.folder = Path(folder)
         self.frozen = (self.folder / "manifest.json").is_file() if frozen is None else frozen
-        self._frozen_files: dict[tuple[str, str], _Frozen] = {}
+        self._frozen_files: dict[tuple[str, str], tuple[Path, dict[str, Numbered], list[str]]] = {}
 
     @cached_property
     def manifest(self) -> Manifest:
@@ -89,9 +86,8 @@ class RecordStore:
     def find(self, group: Group, experiment: Experiment, profile: str) -> GroupState:
         """Return what is there of `group`, a group of `experiment` at `profile`."""
         if self.frozen:
-            frozen = self._load_frozen(experiment, profile)
-            path, problems = frozen.path, frozen.problems
-            entries = frozen.groups.get(group.key, [])
+            path, by_group, problems = self._load_frozen(experiment, profile)
+            entries = by_group.get(group.key, [])
         else:
             path = self._path(group)
             entries, problems = read_lines(path)
@@ -167,37 +163,37 @@ class RecordStore:
         if not path.exists():
             return provenance
         if problems or misfits(path, [group], entries):
-            copy_to_free_name(path, path.with_name(f"{path.name}.damaged"))
-            return provenance
-        earlier = {record.key: record for _, record in entries}
-        pairs = zip(group.runs, measured, strict=True)
-        if all(canonical(earlier[run.key].measurement) == canonical(one) for run, one in pairs):
-            new = provenance.fingerprints
-            old = [f for f in entries[0][1].provenance.fingerprints if f not in new]
-            return provenance.model_copy(update={"fingerprints": old + new})
-        aside = inside(self.folder, "superseded", *path.relative_to(self.folder).parts)
+            aside = path.with_name(f"{path.name}.damaged")
+        else:
+            earlier = {record.key: record.measurement for _, record in entries}
+            if canonical([earlier[run.key] for run in group.runs]) == canonical(measured):
+                both = entries[0][1].provenance.stamped(provenance.fingerprints).fingerprints
+                return provenance.model_copy(update={"fingerprints": both})
+            aside = inside(self.folder, "superseded", *path.relative_to(self.folder).parts)
         copy_to_free_name(path, aside)
         return provenance
 
-    def _load_frozen(self, experiment: Experiment, profile: str) -> "_Frozen":
+    def _load_frozen(
+        self, experiment: Experiment, profile: str
+    ) -> tuple[Path, dict[str, Numbered], list[str]]:
+        """Return a frozen file, its records by group, and its problems: any spoils all of it."""
         key = experiment.name, profile
-        if key in self._frozen_files:
-            return self._frozen_files[key]
-        path = inside(self.folder, profile, f"{experiment.name}.jsonl")
-        stated = self.manifest.get(profile, {}).get(experiment.name)
-        found = self._frozen_files[key] = _Frozen(path, {}, [])
-        if stated is None:
-            return found
-        entries, problems = read_lines(path)
-        if not path.is_file():
-            problems.append(f"{path}: is listed in manifest.json but not there")
-        elif problems or sha256(sorted_lines(r for _, r in entries)).hexdigest() != stated.sha256:
-            problems = problems or misfits(path, groups_of(experiment, profile), entries)
-            problems.append(f"{path}: has not the hash that manifest.json states")
-        found.problems.extend(problems)
-        for number, record in entries:
-            found.groups.setdefault(record.group, []).append((number, record))
-        return found
+        if key not in self._frozen_files:
+            path = inside(self.folder, profile, f"{experiment.name}.jsonl")
+            stated = self.manifest.get(profile, {}).get(experiment.name)
+            entries, problems = read_lines(path) if stated else ([], [])
+            if stated and not path.is_file():
+                problems.append(f"{path}: is listed in manifest.json but not there")
+            elif stated and (
+                problems or sha256(sorted_lines(r for _, r in entries)).hexdigest() != stated.sha256
+            ):
+                problems = problems or misfits(path, groups_of(experiment, profile), entries)
+                problems.append(f"{path}: has not the hash that manifest.json states")
+            by_group: dict[str, Numbered] = {}
+            for number, record in entries:
+                by_group.setdefault(record.group, []).append((number, record))
+            self._frozen_files[key] = path, by_group, problems
+        return self._frozen_files[key]
 
 
 def groups_of(experiment: Experiment, profile: str) -> tuple[Group, ...]:
@@ -225,12 +221,3 @@ def computed(
                 key = state.group.key, state.provenance.hardware
                 found[key] = state.group, state.provenance
     return list(found.values())
-
-
-@dataclass(frozen=True)
-class _Frozen:
-    """A frozen file: its records by group, and its problems; any problem spoils the whole file."""
-
-    path: Path
-    groups: dict[str, Numbered]
-    problems: list[str]

@@ -14,9 +14,8 @@ import numpy as np
 from hierlearn.claims import verdicts
 from hierlearn.engine import devices
 from hierlearn.errors import RunError, UsageError
-from hierlearn.experiment import Experiment
+from hierlearn.experiment import Experiment, canonical
 from hierlearn.records import GroupState, Record, RecordStore, fingerprint, restamp
-from hierlearn.records.schema import canonical
 from hierlearn.sweeps import sweep
 from hierlearn.sweeps.executors import Executor
 from hierlearn.sweeps.workers import Result, Unit
