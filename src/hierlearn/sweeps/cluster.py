@@ -20,8 +20,15 @@ import torch
 from tqdm import tqdm
 
 from hierlearn.engine import devices
-from hierlearn.sweeps.executors import DIED, MAX_DEATHS, ExecutorError, Finished
-from hierlearn.sweeps.workers import Result, Unit, measure_unit
+from hierlearn.sweeps.executors import (
+    DIED,
+    MAX_DEATHS,
+    ExecutorError,
+    Finished,
+    Result,
+    Unit,
+    measure_unit,
+)
 
 if TYPE_CHECKING:
     from distributed import Client

@@ -32,29 +32,18 @@ def worker_pool(n_workers: int, variables: Mapping[str, str]) -> Iterator[Proces
     pool = ProcessPoolExecutor(
         n_workers, mp_context=context, initializer=_start_worker, initargs=ends
     )
+    before = {name: os.environ[name] for name in variables if name in os.environ}
+    os.environ.update(variables)
     try:
-        with _environment(variables):
-            yield pool
+        yield pool
         pool.shutdown()
     finally:
+        for name in variables:
+            os.environ.pop(name, None)
+        os.environ.update(before)
         held.close()
         pool.shutdown(cancel_futures=True)
         leash.close()
-
-
-@contextmanager
-def _environment(values: Mapping[str, str]) -> Iterator[None]:
-    """Give new processes these variables."""
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
 
 
 def _start_worker(leash: Connection, held: Connection | None) -> None:

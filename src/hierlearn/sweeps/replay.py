@@ -17,8 +17,7 @@ from hierlearn.errors import RunError, UsageError
 from hierlearn.experiment import Experiment, canonical
 from hierlearn.records import GroupState, Record, RecordStore, fingerprint, restamp
 from hierlearn.sweeps import sweep
-from hierlearn.sweeps.executors import Executor
-from hierlearn.sweeps.workers import Result, Unit
+from hierlearn.sweeps.executors import Executor, Result, Unit
 
 Outcome = Literal["same", "agrees", "differs", "failed"]
 SLACK = 1e-3

@@ -18,8 +18,7 @@ from hierlearn.engine.git import git
 from hierlearn.experiment import Experiment
 from hierlearn.records import Provenance, RecordError, RecordStore, fingerprint, sole_writer
 from hierlearn.sweeps import costs
-from hierlearn.sweeps.executors import Executor, LocalPool
-from hierlearn.sweeps.workers import Result, Unit, refuse_in_worker
+from hierlearn.sweeps.executors import Executor, LocalPool, Result, Unit, refuse_in_worker
 
 
 class SweepError(RuntimeError):
