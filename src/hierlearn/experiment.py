@@ -299,10 +299,13 @@ PUSHED_SEEDS = 5000
 """What pushing adds to a seed, so that the start and the data are others."""
 
 
-def pushed(experiment: Experiment, times: int, keys: Container[str]) -> Experiment:
+def pushed(
+    experiment: Experiment, times: int, keys: Container[str], *, seconds: float = 1.0
+) -> Experiment:
     """Return the experiment's runs of these keys at other seeds, with `times` the budget of each.
 
-    A budget that is a tuple (when levels open) grows entry by entry; None and 0 stay.
+    A budget that is a tuple (when levels open) grows entry by entry; None and 0 stay. `seconds` is
+    what one of the runs took.
     """
     names = experiment.budget if isinstance(experiment.budget, tuple) else ()
 
@@ -316,20 +319,21 @@ def pushed(experiment: Experiment, times: int, keys: Container[str]) -> Experime
         }
 
     def groups(profile: str) -> list[Group]:
-        known = {
-            digest(one.as_dict()): longer(one).as_dict() for one in every(experiment.arms(profile))
-        }
-        kept = [[r for r in group.runs if r.key in keys] for group in experiment.groups(profile)]
-        return [
-            Group(
-                tuple(
-                    replace(run, config=known[digest(run.config)], seed=run.seed + PUSHED_SEEDS)
-                    for run in runs
+        known = {digest(one.as_dict()): longer(one) for one in every(experiment.arms(profile))}
+        found = []
+        for group in experiment.groups(profile):
+            runs = tuple(
+                replace(
+                    run,
+                    config=known[digest(run.config)].as_dict(),
+                    seed=run.seed + PUSHED_SEEDS,
                 )
+                for run in group.runs
+                if run.key in keys
             )
-            for runs in kept
-            if runs
-        ]
+            if runs:
+                found.append(Group(runs, seconds * len(runs) * (times if names else 1)))
+        return found
 
     return replace(experiment, groups=groups, arms=arms)
 

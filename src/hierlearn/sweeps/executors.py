@@ -27,7 +27,6 @@ from hierlearn.experiment import Experiment, Group
 from hierlearn.records import code_fingerprint, plain_measurements
 from hierlearn.sweeps.pools import worker_pool
 
-_ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 _DRIVER = "HIERLEARN_DRIVER"
 """The variable that tells a worker the process id of its driver."""
 
@@ -101,7 +100,8 @@ def measure_unit(
 
 def measuring_variables() -> dict[str, str]:
     """Return the environment of workers that measure: one thread each, and who their driver is."""
-    return {**dict.fromkeys(_ONE_THREAD, "1"), _DRIVER: str(os.getpid())}
+    threads = "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"
+    return {**dict.fromkeys(threads, "1"), _DRIVER: str(os.getpid())}
 
 
 def refuse_in_worker() -> None:
@@ -167,9 +167,8 @@ class LocalPool:
         while waiting:
             alone = deaths[waiting[0].group.key] > 0
             running: dict[Future[Result], Unit] = {}
-            for finished in self._one_pool(
-                deque([waiting.popleft()]) if alone else waiting, running
-            ):
+            some = deque([waiting.popleft()]) if alone else waiting
+            for finished in self._one_pool(some, running):
                 n_done += finished is not None
                 yield finished
             if running and not n_done:
@@ -191,9 +190,8 @@ class LocalPool:
                 while units or running:
                     # One more than the workers: the next unit is there when a worker is free.
                     while units and len(running) <= n_workers:
-                        unit = units[0]
-                        args = unit.experiment.measure, unit.group, self.device
-                        running[pool.submit(measure_unit, *args)] = unit
+                        args = units[0].experiment.measure, units[0].group, self.device
+                        running[pool.submit(measure_unit, *args)] = units[0]
                         units.popleft()
                     done, _ = wait(running, timeout=1, return_when=FIRST_COMPLETED)
                     for future in done:

@@ -6,10 +6,8 @@ read the group must keep their verdicts, and their estimates must stay inside th
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
-
-import numpy as np
 
 from hierlearn.claims import verdicts
 from hierlearn.engine import devices
@@ -63,8 +61,7 @@ def choose(
         for one in experiments
         for s in store.states(one, profile)
     ]
-    damaged = [str(s.problem) for _, s in found if s.status == "damaged"]
-    if damaged:
+    if damaged := [str(s.problem) for _, s in found if s.status == "damaged"]:
         raise RunError("damaged records are not replayed:\n  " + "\n  ".join(damaged))
     moved = [s for _, s in found if s.status == "stale"]
     if moved and not stale:
@@ -84,10 +81,7 @@ def choose(
     if not kept and not stale:
         limit = "" if below is None else f" below {below:g} CPU seconds"
         raise RunError(f"{store.folder} holds no groups of profile {profile}{limit} to replay")
-    if n is None or n >= len(kept):
-        return kept
-    picked = np.random.default_rng(seed).choice(len(kept), size=n, replace=False)
-    return [kept[i] for i in sorted(picked)]
+    return sweep.sample(kept, n, seed)
 
 
 def device_kind(
@@ -126,12 +120,14 @@ def _compared(state: GroupState, unit: Unit, result: Result) -> Replayed:
     if result.error:
         return Replayed(state, unit, result, "failed", result.error.strip().splitlines()[-1])
     pairs = list(zip(state.records, result.measurements, strict=True))
-    moved = next((p for old, new in pairs for p in _moved(old.measurement, new, "")), "")
+    moved = [one for old, new in pairs for one in _moved(old.measurement, new, "measurement")]
     if not moved:
         return Replayed(state, unit, result, "same")
+    where, was, now = moved[0]
     alike = _build(state.provenance.model_dump()) == _build(result.circumstances)
-    fits = all(_shape(a.measurement) == _shape(b) for a, b in pairs)
-    return Replayed(state, unit, result, "agrees" if fits and not alike else "differs", moved)
+    fits = all(isinstance(value, int | float) for _, *both in moved for value in both)
+    outcome: Outcome = "agrees" if fits and not alike else "differs"
+    return Replayed(state, unit, result, outcome, f"{where} was {was!r}, is {now!r}")
 
 
 def _build(circumstances: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -142,16 +138,7 @@ def _build(circumstances: Mapping[str, Any]) -> tuple[Any, ...]:
     return processor, circumstances["device"], circumstances["dtype"], sorted(packages.items())
 
 
-def _shape(value: Any) -> Any:
-    """Return a measurement with its numbers taken out: keys, lengths, and what is not a float."""
-    if isinstance(value, dict):
-        return {key: _shape(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_shape(inner) for inner in value]
-    return "number" if isinstance(value, (int, float)) else value
-
-
-def _moved(old: Any, new: Any, where: str) -> Iterator[str]:
+def _moved(old: Any, new: Any, where: str) -> Iterator[tuple[str, Any, Any]]:
     """Give the places where two measurements differ, with both values."""
     if isinstance(old, dict) and isinstance(new, dict) and old.keys() == new.keys():
         for key in old:
@@ -160,7 +147,7 @@ def _moved(old: Any, new: Any, where: str) -> Iterator[str]:
         for i, (a, b) in enumerate(zip(old, new, strict=True)):
             yield from _moved(a, b, f"{where}[{i}]")
     elif canonical(old) != canonical(new):
-        yield f"measurement{where} was {old!r}, is {new!r}"
+        yield where, old, new
 
 
 @dataclass(frozen=True)
@@ -168,11 +155,10 @@ class _Substituted:
     """The records of a store with some of them replaced: what claims are evaluated on."""
 
     store: RecordStore
-    replaced: dict[str, Record] = field(default_factory=dict)
+    replaced: dict[str, Record]
 
     def read(self, experiment: Experiment, profile: str) -> list[Record]:
-        records = self.store.read(experiment, profile)
-        return [self.replaced.get(record.key, record) for record in records]
+        return [self.replaced.get(r.key, r) for r in self.store.read(experiment, profile)]
 
     def stale(self, experiment: Experiment, profile: str) -> bool:
         return self.store.stale(experiment, profile)
@@ -206,16 +192,19 @@ def problems(
 
     for old, new in zip(rows(others, []), rows(others, others), strict=True):
         wrong += _changes(old, new)
+
+    def estimates(one: Replayed, changed: Sequence[Replayed]) -> list[tuple[Any, ...]]:
+        return [(r.estimate, r.interval, r.control.estimate) for r in rows([one], changed)]
+
     unread = [
         f"{one.unit}: no claim reads what moved ({one.problem})"
         for one in others
-        if _estimates(rows([one], [one])) == _estimates(rows([one], []))
+        if estimates(one, [one]) == estimates(one, [])
     ]
     return wrong, unread
 
 
-def _estimates(rows: Iterable[verdicts.Row]) -> list[tuple[Any, ...]]:
-    return [(row.estimate, row.interval, row.control.estimate) for row in rows]
+Side = verdicts.Row | verdicts.ControlRow
 
 
 def _changes(old: verdicts.Row, new: verdicts.Row) -> Iterator[str]:
@@ -224,13 +213,11 @@ def _changes(old: verdicts.Row, new: verdicts.Row) -> Iterator[str]:
             f"{old.id}: {old.verdict} (control: {old.control.outcome}) became "
             f"{new.verdict} (control: {new.control.outcome})"
         )
-    parts: list[
-        tuple[str, verdicts.Row | verdicts.ControlRow, verdicts.Row | verdicts.ControlRow]
-    ] = [
+    sides: tuple[tuple[str, Side, Side], ...] = (
         ("", old, new),
         (" (control)", old.control, new.control),
-    ]
-    for name, was, now in parts:
+    )
+    for name, was, now in sides:
         if was.interval is None or was.estimate is None:
             continue
         if now.estimate is None:
@@ -248,7 +235,6 @@ def restamp_same(replayed: Iterable[Replayed], store: RecordStore, profile: str)
     for one in replayed:
         every.append(one)
         if one.outcome == "same":
-            experiment, key = one.unit.experiment, one.unit.group.key
-            code = fingerprint(experiment)
-            restamp(store, experiment, profile, groups={key}, code=code)
+            code, key = fingerprint(one.unit.experiment), one.unit.group.key
+            restamp(store, one.unit.experiment, profile, groups={key}, code=code)
     return every

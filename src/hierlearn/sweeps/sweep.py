@@ -11,14 +11,25 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
+import numpy as np
 from tqdm import tqdm
 
 from hierlearn.engine.git import git
 from hierlearn.experiment import Experiment
-from hierlearn.records import Provenance, RecordError, RecordStore, fingerprint, sole_writer
+from hierlearn.records import (
+    GroupState,
+    Provenance,
+    RecordError,
+    RecordStore,
+    fingerprint,
+    sole_writer,
+)
 from hierlearn.sweeps import costs
 from hierlearn.sweeps.executors import Executor, LocalPool, Result, Unit, refuse_in_worker
+
+T = TypeVar("T")
 
 
 class SweepError(RuntimeError):
@@ -81,33 +92,30 @@ def compute(
 
 
 def _missing(
-    experiments: list[Experiment],
-    profile: str,
-    stores: Sequence[RecordStore],
-    *,
-    tell: bool = False,
+    experiments: list[Experiment], profile: str, stores: Sequence[RecordStore], tell: bool = False
 ) -> tuple[list[Unit], int]:
     """Return the units that the first store lacks, longest first, and the number of all groups.
 
     With `tell`, damage is reported on stderr. Raises RecordError where a frozen store lacks a unit.
     """
-    store = stores[0]
-    states = [(one, state) for one in experiments for state in store.states(one, profile)]
-    lacking = [(one, s.group) for one, s in states if s.status != "present"]
-    expected: dict[str, float] = {}
-    for one in {one.name: one for one, _ in lacking}.values():
-        expected |= costs.seconds(one, profile, stores)
-    units = {group.key: Unit(one, group, expected[group.key]) for one, group in lacking}
+    store, units, lacking, n_groups = stores[0], list[Unit](), list[GroupState](), 0
+    for one in experiments:
+        states = store.states(one, profile)
+        n_groups += len(states)
+        if own := [state for state in states if state.status != "present"]:
+            expected = costs.seconds(one, profile, stores)
+            units += [Unit(one, state.group, expected[state.group.key]) for state in own]
+            lacking += own
     if units and store.frozen:
-        problems = (f"  {s.status}: {s.problem}" for _, s in states if s.status != "present")
-        lines = "\n".join(dict.fromkeys(problems))
+        lines = "\n".join(dict.fromkeys(f"  {s.status}: {s.problem}" for s in lacking))
         raise RecordError(
             f"the frozen records in {store.folder} lack {len(units)} groups of profile {profile}, "
             f"and nothing is computed there; compute them in another folder, and freeze:\n{lines}"
         )
-    for problem in (s.problem for _, s in states if tell and s.status == "damaged"):
-        print(f"computed again: {problem}", file=sys.stderr)
-    return sorted(units.values(), key=lambda unit: -unit.seconds), len(states)
+    for state in lacking:
+        if tell and state.status == "damaged":
+            print(f"computed again: {state.problem}", file=sys.stderr)
+    return sorted(units, key=lambda unit: -unit.seconds), n_groups
 
 
 def _compute(
@@ -135,10 +143,8 @@ def _compute(
         tqdm.write(f"interrupted: {n_done} groups are recorded", file=sys.stderr)
         raise
     if failures:
-        lines = "\n".join(f"  {failure}" for failure in failures)
-        raise SweepError(
-            f"{len(failures)} of {len(units)} groups failed, {n_done} are recorded:\n{lines}"
-        )
+        head = f"{len(failures)} of {len(units)} groups failed, {n_done} are recorded:"
+        raise SweepError("\n  ".join([head, *failures]))
     return n_done
 
 
@@ -177,6 +183,14 @@ def measured(
             n_done += not result.error
             bar.set_description_str(f"{label}: {n_done}/{len(units)} groups", refresh=False)
             bar.update(min(unit.seconds, total - bar.n))  # never past the end by rounding
+
+
+def sample(found: Sequence[T], n: int | None, seed: int) -> list[T]:
+    """Return `n` random ones in their order (None: all), the same ones for the same `seed`."""
+    if n is None or n >= len(found):
+        return list(found)
+    picked = np.random.default_rng(seed).choice(len(found), size=n, replace=False)
+    return [found[i] for i in sorted(picked)]
 
 
 def git_state() -> tuple[str, bool | None]:
