@@ -1,5 +1,6 @@
 """Records, the manifest of frozen ones, and their files: every doubt named by file and line."""
 
+import itertools
 import json
 import math
 import os
@@ -145,8 +146,6 @@ def plain_measurements(group: Group, measurements: Sequence[Any]) -> list[dict[s
     Raises ValueError that names the run and the field unless there is one dict a run, nested from
     dicts with string keys, lists, strings, booleans, None, integers and finite floats.
     """
-    if len({run.key for run in group.runs}) != len(group.runs):
-        raise ValueError(f"group {group.key} of {group.experiment} holds the same run twice")
     if len(measurements) != len(group.runs):
         raise ValueError(
             f"{group.experiment}: {len(measurements)} measurements for the {len(group.runs)} runs "
@@ -176,8 +175,7 @@ def _plain(value: Any, where: str) -> Any:
     if isinstance(value, list):
         return [_plain(item, f"{where}[{index}]") for index, item in enumerate(value)]
     if isinstance(value, dict):
-        wrong = [key for key in value if not isinstance(key, str)]
-        if wrong:
+        if wrong := [key for key in value if not isinstance(key, str)]:
             raise ValueError(f"{where} has the key {wrong[0]!r}; expected strings as keys")
         return {str(key): _plain(item, f"{where}.{key}") for key, item in value.items()}
     raise ValueError(
@@ -194,7 +192,7 @@ Numbered = list[tuple[int, Record]]
 def inside(folder: Path, *parts: str) -> Path:
     """Return `folder` / `parts`; RecordError where a name or a symbolic link would lead out of it.
 
-    The folder itself may be a link: it is wherever the user says.
+    The folder itself may be a link.
     """
     for part in parts:
         if not NAME.fullmatch(part):
@@ -279,8 +277,6 @@ def sole_writer(
 ) -> Iterator[None]:
     """Hold the lock of a folder of records, waiting for it; `tell` says so on stderr.
 
-    The lock file is `.lock` in the folder, unless it is to lie elsewhere.
-
     Raises RecordError when the folder cannot be written.
     """
     lock = FileLock(lock_file or folder / ".lock")
@@ -319,8 +315,6 @@ def copy_to_free_name(path: Path, target: Path) -> None:
 
     A copy, not a move: a process that dies here leaves the file where it is looked for.
     """
-    free, number = target, 1
-    while free.exists():
-        number += 1
-        free = target.with_name(f"{target.name}.{number}")
-    write_file(free, path.read_bytes())
+    names = (f"{target.name}.{number}" for number in itertools.count(2))
+    places = itertools.chain([target], map(target.with_name, names))
+    write_file(next(place for place in places if not place.exists()), path.read_bytes())

@@ -14,18 +14,8 @@ from pathlib import Path
 from tempfile import gettempdir
 
 from hierlearn.experiment import Experiment, Run, digest
-from hierlearn.records.files import (
-    FrozenFile,
-    Manifest,
-    Record,
-    RecordError,
-    inside,
-    read_manifest,
-    sole_writer,
-    sorted_lines,
-    write_file,
-    writing,
-)
+from hierlearn.records import files
+from hierlearn.records.files import FrozenFile, Manifest, Record, RecordError
 from hierlearn.records.store import GroupState, RecordStore
 
 
@@ -53,12 +43,12 @@ def freeze(
     if root.resolve() == working.folder.resolve():
         raise RecordError(f"{root} holds the working records: freeze into another folder")
     with _writing_frozen(root):
-        manifest = read_manifest(root)
+        manifest = files.read_manifest(root)
         replaced = {one.name for one in chosen}
         others = {} if whole else manifest.get(profile, {})
         manifest[profile] = {name: e for name, e in others.items() if name not in replaced}
         _replace(root, profile, states, manifest)
-        return read_manifest(root)
+        return files.read_manifest(root)
 
 
 def restamp(
@@ -69,7 +59,7 @@ def restamp(
     Everything else of a record stays, the fingerprints before among it. Raises RecordError when
     the folder cannot be written.
     """
-    with _writing_frozen(store.folder) if store.frozen else sole_writer(store.folder):
+    with _writing_frozen(store.folder) if store.frozen else files.sole_writer(store.folder):
         store.forget()
         states = [
             replace(state, records=tuple(_stamped(record, code) for record in state.records))
@@ -83,8 +73,8 @@ def restamp(
             return
         for state in (state for state in states if state.group.key in groups):
             path = store.folder / experiment.name / f"{state.group.key}.jsonl"
-            with writing(path):
-                write_file(path, b"".join(record.line() for record in state.records))
+            with files.writing(path):
+                files.write_file(path, b"".join(record.line() for record in state.records))
 
 
 @contextmanager
@@ -92,10 +82,10 @@ def _writing_frozen(root: Path) -> Iterator[None]:
     """Hold the lock of a frozen folder, after finishing what a killed process began."""
     # Not in the folder: it is committed.
     lock = Path(gettempdir()) / f"hierlearn-{digest(str(root.resolve()))}.lock"
-    with sole_writer(root, lock_file=lock), writing(root):
+    with files.sole_writer(root, lock_file=lock), files.writing(root):
         new = list(root.glob("*/*.jsonl.new"))
         for path in (root / "manifest.json", *(p.parent for p in new)):
-            inside(root, path.name)
+            files.inside(root, path.name)
         if (root / "manifest.json.new").is_file():  # written last: all new files are there
             for path in new:
                 os.replace(path, path.with_suffix(""))
@@ -126,12 +116,12 @@ def _replace(
 ) -> None:
     """Write everything under other names first: a full disk then changes nothing."""
     for name, found in states.items():
-        content = sorted_lines(record for state in found for record in state.records)
+        content = files.sorted_lines(record for state in found for record in state.records)
         manifest[profile][name] = _entry(found, content)
-        write_file(inside(root, profile, f"{name}.jsonl").with_suffix(".jsonl.new"), content)
+        files.write_file(files.inside(root, profile, f"{name}.jsonl.new"), content)
     plain = {p: {n: e.model_dump() for n, e in found.items()} for p, found in manifest.items()}
     text = json.dumps(plain, indent=2, sort_keys=True) + "\n"
-    write_file(root / "manifest.json.new", text.encode())
+    files.write_file(root / "manifest.json.new", text.encode())
     for name in states:
         os.replace(root / profile / f"{name}.jsonl.new", root / profile / f"{name}.jsonl")
     # Dying before this line leaves files whose hashes differ: found, and mended by the next writer.

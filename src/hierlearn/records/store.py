@@ -10,22 +10,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from hierlearn.experiment import PROFILES, Experiment, Group, canonical
-from hierlearn.records.files import (
-    Manifest,
-    Numbered,
-    Provenance,
-    Record,
-    RecordError,
-    copy_to_free_name,
-    inside,
-    misfits,
-    plain_measurements,
-    read_lines,
-    read_manifest,
-    sorted_lines,
-    write_file,
-    writing,
-)
+from hierlearn.records import files
+from hierlearn.records.files import Manifest, Numbered, Provenance, Record, RecordError
 from hierlearn.records.fingerprints import fingerprint
 
 log = logging.getLogger(__name__)
@@ -66,7 +52,7 @@ class RecordStore:
     @cached_property
     def manifest(self) -> Manifest:
         """The manifest of a frozen folder, empty where there is none; RecordError if damaged."""
-        return read_manifest(inside(self.folder, "manifest.json").parent)
+        return files.read_manifest(files.inside(self.folder, "manifest.json").parent)
 
     def forget(self) -> None:
         """Forget what was read of frozen files, because they were replaced."""
@@ -90,11 +76,10 @@ class RecordStore:
             entries = by_group.get(group.key, [])
         else:
             path = self._path(group)
-            entries, problems = read_lines(path)
+            entries, problems = files.read_lines(path)
         if not entries and not problems:
             return GroupState(group, "missing", problem=f"{path}: group {group.key} is not there")
-        problems = problems or misfits(path, [group], entries)
-        if problems:
+        if problems := problems or files.misfits(path, [group], entries):
             return GroupState(group, "damaged", problem="\n".join(problems))
         by_key = {record.key: record for _, record in entries}
         records = tuple(by_key[run.key] for run in group.runs)
@@ -120,10 +105,8 @@ class RecordStore:
         """Return whether any of the records that `read` returns was computed by other code."""
         return any(state.status == "stale" for state in self.states(experiment, profile))
 
-    def write(
-        self, group: Group, measurements: Sequence[Any], provenance: Provenance
-    ) -> list[Record]:
-        """Write a whole group, in the order of its runs, or nothing, and return its records.
+    def write(self, group: Group, measurements: Sequence[Any], provenance: Provenance) -> None:
+        """Write a whole group, in the order of its runs, or nothing.
 
         An earlier file of the group is never lost: a damaged one is kept beside the new one as
         `.damaged`, one with other measurements moves to `superseded/`. Where the measurements are
@@ -134,16 +117,15 @@ class RecordStore:
         """
         if self.frozen:
             raise RecordError(f"{self.folder} holds frozen records: write to another folder")
-        measured = plain_measurements(group, measurements)
+        measured = files.plain_measurements(group, measurements)
         path = self._path(group)
-        with writing(path):
+        with files.writing(path):
             provenance = self._put_aside(path, group, measured, provenance)
-            records = [
-                Record.of(run, group=group.key, measurement=one, provenance=provenance)
+            lines = [
+                Record.of(run, group=group.key, measurement=one, provenance=provenance).line()
                 for run, one in zip(group.runs, measured, strict=True)
             ]
-            write_file(path, b"".join(record.line() for record in records))
-        return records
+            files.write_file(path, b"".join(lines))
 
     def tidy(self) -> None:
         """Remove what interrupted writes left behind; only while no other process writes here."""
@@ -153,24 +135,24 @@ class RecordStore:
     def _path(self, group: Group) -> Path:
         if group.experiment == "superseded":
             raise RecordError("an experiment cannot be called 'superseded': the folder is taken")
-        return inside(self.folder, group.experiment, f"{group.key}.jsonl")
+        return files.inside(self.folder, group.experiment, f"{group.key}.jsonl")
 
     def _put_aside(
         self, path: Path, group: Group, measured: list[dict[str, Any]], provenance: Provenance
     ) -> Provenance:
         """Save an earlier file of the group where it says something else than `measured`."""
-        entries, problems = read_lines(path)
+        entries, problems = files.read_lines(path)
         if not path.exists():
             return provenance
-        if problems or misfits(path, [group], entries):
+        if problems or files.misfits(path, [group], entries):
             aside = path.with_name(f"{path.name}.damaged")
         else:
             earlier = {record.key: record.measurement for _, record in entries}
             if canonical([earlier[run.key] for run in group.runs]) == canonical(measured):
                 both = entries[0][1].provenance.stamped(provenance.fingerprints).fingerprints
                 return provenance.model_copy(update={"fingerprints": both})
-            aside = inside(self.folder, "superseded", *path.relative_to(self.folder).parts)
-        copy_to_free_name(path, aside)
+            aside = files.inside(self.folder, "superseded", *path.relative_to(self.folder).parts)
+        files.copy_to_free_name(path, aside)
         return provenance
 
     def _load_frozen(
@@ -179,15 +161,14 @@ class RecordStore:
         """Return a frozen file, its records by group, and its problems: any spoils all of it."""
         key = experiment.name, profile
         if key not in self._frozen_files:
-            path = inside(self.folder, profile, f"{experiment.name}.jsonl")
+            path = files.inside(self.folder, profile, f"{experiment.name}.jsonl")
             stated = self.manifest.get(profile, {}).get(experiment.name)
-            entries, problems = read_lines(path) if stated else ([], [])
+            entries, problems = files.read_lines(path) if stated else ([], [])
+            content = files.sorted_lines(record for _, record in entries)
             if stated and not path.is_file():
                 problems.append(f"{path}: is listed in manifest.json but not there")
-            elif stated and (
-                problems or sha256(sorted_lines(r for _, r in entries)).hexdigest() != stated.sha256
-            ):
-                problems = problems or misfits(path, groups_of(experiment, profile), entries)
+            elif stated and (problems or sha256(content).hexdigest() != stated.sha256):
+                problems = problems or files.misfits(path, groups_of(experiment, profile), entries)
                 problems.append(f"{path}: has not the hash that manifest.json states")
             by_group: dict[str, Numbered] = {}
             for number, record in entries:

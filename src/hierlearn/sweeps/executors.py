@@ -9,7 +9,7 @@ import platform
 import time
 import traceback
 from collections import Counter, deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
@@ -113,7 +113,8 @@ def refuse_in_worker() -> None:
 MAX_DEATHS = 3
 """A unit whose worker died so often is given up, and named."""
 
-Finished = tuple[Unit, Result]
+Results = Generator[tuple[Unit, Result] | None, None, None]
+"""Units with their results; None whenever a second has passed without one."""
 
 
 class ExecutorError(RuntimeError):
@@ -128,8 +129,8 @@ DIED = Result("", error="its worker died again and again (out of memory, or kill
 class Executor(Protocol):
     """What measures units."""
 
-    def results(self, units: Sequence[Unit]) -> Generator[Finished | None, None, None]:
-        """Give each unit with its result, and None whenever a second has passed without one.
+    def results(self, units: Sequence[Unit]) -> Results:
+        """Give each unit with its result.
 
         Raises ExecutorError when nothing can be measured any more.
         """
@@ -161,7 +162,7 @@ class LocalPool:
             )
         return cls(1, target.type)
 
-    def results(self, units: Sequence[Unit]) -> Generator[Finished | None, None, None]:
+    def results(self, units: Sequence[Unit]) -> Results:
         """Give each unit with its result; one suspected of killing its worker runs alone."""
         waiting, deaths, n_done = deque(units), Counter[str](), 0
         while waiting:
@@ -180,9 +181,7 @@ class LocalPool:
                 else:
                     yield unit, DIED
 
-    def _one_pool(
-        self, units: deque[Unit], running: dict[Future[Result], Unit]
-    ) -> Iterator[Finished | None]:
+    def _one_pool(self, units: deque[Unit], running: dict[Future[Result], Unit]) -> Results:
         """Measure `units` until none is left, or a worker dies: what ran then is in `running`."""
         n_workers = min(self.n_workers, max(len(units), 1))
         with worker_pool(n_workers, measuring_variables()) as pool:

@@ -18,14 +18,7 @@ from tqdm import tqdm
 
 from hierlearn.engine.git import git
 from hierlearn.experiment import Experiment
-from hierlearn.records import (
-    GroupState,
-    Provenance,
-    RecordError,
-    RecordStore,
-    fingerprint,
-    sole_writer,
-)
+from hierlearn.records import Provenance, RecordError, RecordStore, fingerprint, sole_writer
 from hierlearn.sweeps import costs
 from hierlearn.sweeps.executors import Executor, LocalPool, Result, Unit, refuse_in_worker
 
@@ -98,24 +91,23 @@ def _missing(
 
     With `tell`, damage is reported on stderr. Raises RecordError where a frozen store lacks a unit.
     """
-    store, units, lacking, n_groups = stores[0], list[Unit](), list[GroupState](), 0
-    for one in experiments:
-        states = store.states(one, profile)
-        n_groups += len(states)
-        if own := [state for state in states if state.status != "present"]:
-            expected = costs.seconds(one, profile, stores)
-            units += [Unit(one, state.group, expected[state.group.key]) for state in own]
-            lacking += own
+    store = stores[0]
+    states = [(one, state) for one in experiments for state in store.states(one, profile)]
+    lacking = [(one, state) for one, state in states if state.status != "present"]
+    expected: dict[str, float] = {}
+    for one in {one.name: one for one, _ in lacking}.values():
+        expected |= costs.seconds(one, profile, stores)
+    units = [Unit(one, state.group, expected[state.group.key]) for one, state in lacking]
     if units and store.frozen:
-        lines = "\n".join(dict.fromkeys(f"  {s.status}: {s.problem}" for s in lacking))
+        lines = "\n".join(dict.fromkeys(f"  {s.status}: {s.problem}" for _, s in lacking))
         raise RecordError(
             f"the frozen records in {store.folder} lack {len(units)} groups of profile {profile}, "
             f"and nothing is computed there; compute them in another folder, and freeze:\n{lines}"
         )
-    for state in lacking:
+    for _, state in lacking:
         if tell and state.status == "damaged":
             print(f"computed again: {state.problem}", file=sys.stderr)
-    return sorted(units, key=lambda unit: -unit.seconds), n_groups
+    return sorted(units, key=lambda unit: -unit.seconds), len(states)
 
 
 def _compute(
