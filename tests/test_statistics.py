@@ -67,7 +67,6 @@ def test_only_seeds_that_have_every_run_count_when_asked_for():
     fewer = runs({key: value for key, value in CUBIC.items() if key[:2] != (1, 4)})
     assert set(each(REL, "plain", max)(fewer)) == {0, 1}
     assert set(each(REL, "plain", max, complete=True)(fewer)) == {0}
-    assert set(slope(size, REL, "plain", complete=True)(fewer)) == {0}
 
 
 def test_ratios_and_differences_are_of_the_seeds_that_both_have():

@@ -1,9 +1,8 @@
 """Intervals over seeds, and the slope of a power law.
 
 With 5 or 8 seeds a percentile bootstrap covers a normal mean in about 84 % or 88 % of experiments
-instead of 95 %; `tests/test_intervals.py` simulates this, and that the intervals below keep their
-promise on normal, log-normal and heavy-tailed (t with 4 degrees of freedom) data;
-`tests/claims/test_coverage.py` simulates the same on distributions fitted to the committed records.
+instead of 95 %; tests simulate this, and that the intervals below keep their promise on normal,
+log-normal and heavy-tailed data and on distributions fitted to the committed records.
 """
 
 import math

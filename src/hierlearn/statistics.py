@@ -14,11 +14,8 @@ from typing import Any
 from hierlearn.experiment import Result, Runs, Statistic
 from hierlearn.intervals import Bound, fit_slope
 
-Value = Callable[[Any, dict[str, Any]], float]
-"""A number of one run."""
-
-Arm = str | tuple[str, ...]
-"""The name of an arm, or the names of several."""
+Value = Callable[[Any, dict[str, Any]], float]  #: a number of one run
+Arm = str | tuple[str, ...]  #: the name of an arm, or the names of several
 
 
 def number(*path: str | int) -> Value:
@@ -72,14 +69,9 @@ def geometric_mean(values: Sequence[float]) -> float:
     return math.exp(mean([math.log(value) for value in values]))
 
 
-def runs_of(runs: Runs, arm: Arm, *, complete: bool = False) -> dict[int, list[Result]]:
-    """Return the runs of an arm, or of several, by seed.
-
-    With `complete`, only of the seeds that have as many as any: costly arms have fewer.
-    """
-    found = runs.of(*((arm,) if isinstance(arm, str) else arm))
-    most = max(map(len, found.values()), default=0)
-    return {seed: own for seed, own in found.items() if len(own) == most or not complete}
+def runs_of(runs: Runs, arm: Arm) -> dict[int, list[Result]]:
+    """Return the runs of an arm, or of several, by seed."""
+    return runs.of(*((arm,) if isinstance(arm, str) else arm))
 
 
 def each(
@@ -91,8 +83,8 @@ def each(
 ) -> Statistic:
     """Make the statistic that combines `value` over the runs of an arm, seed by seed.
 
-    See `runs_of` for `complete`. What a bound goes into is a bound (`combine` must grow with each
-    of its values).
+    With `complete`, only the seeds count that have as many runs as any: costly arms have fewer.
+    What a bound goes into is a bound (`combine` must grow with each of its values).
     """
 
     def combined(own: list[float]) -> float:
@@ -101,10 +93,16 @@ def each(
             return math.nan
         return _as_bound(combine(own), map(_side, own))
 
-    return lambda runs: {
-        seed: combined([value(config, measurement) for config, measurement in own])
-        for seed, own in runs_of(runs, arm, complete=complete).items()
-    }
+    def statistic(runs: Runs) -> dict[int, float]:
+        found = runs_of(runs, arm)
+        most = max(map(len, found.values()), default=0)
+        return {
+            seed: combined([value(config, measurement) for config, measurement in own])
+            for seed, own in found.items()
+            if len(own) == most or not complete
+        }
+
+    return statistic
 
 
 def ratio(above: Statistic, below: Statistic) -> Statistic:
@@ -137,24 +135,16 @@ def _both(
     return statistic
 
 
-def slope(
-    x: Callable[[Any], float], value: Value, arm: Arm, *, complete: bool = False
-) -> Statistic:
-    """Make the statistic that fits, seed by seed, the exponent of `value` in `x(config)`.
-
-    It is not a number where one of the values is not; see `runs_of` for `complete`.
-    """
+def slope(x: Callable[[Any], float], value: Value, arm: Arm) -> Statistic:
+    """Make the statistic that fits, seed by seed, the exponent of `value` in `x(config)`."""
     return lambda runs: {
         seed: exponent([(x(config), value(config, m)) for config, m in own])
-        for seed, own in runs_of(runs, arm, complete=complete).items()
+        for seed, own in runs_of(runs, arm).items()
     }
 
 
 def exponent(points: Sequence[tuple[float, float]]) -> float:
-    """Return the exponent of a power law through points (x, y).
-
-    It is nan where a y is not a number, or only a bound.
-    """
+    """Return the exponent of a power law through points (x, y); nan if a y is nan or a bound."""
     if any(math.isnan(y) or isinstance(y, Bound) for _, y in points):
         return math.nan
     return fit_slope([x for x, _ in points], [y for _, y in points])

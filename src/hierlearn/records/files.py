@@ -28,8 +28,8 @@ class _Model(BaseModel):
 class Provenance(_Model):
     """What computed a group of records; times and memory are those of the whole group.
 
-    `fingerprints` are those of the code, newest last: more than one says that later code was seen
-    to give the same measurements. `peak_mb` is resident memory, or memory allocated on CUDA.
+    `fingerprints`, newest last: more than one says that later code was seen to measure the same.
+    `peak_mb` is resident memory, or memory allocated on CUDA.
     """
 
     commit: str
@@ -87,10 +87,7 @@ class Record(_Model):
 
     @classmethod
     def from_line(cls, line: bytes) -> "Record":
-        """Return the record on `line`, given without its newline.
-
-        Raises ValueError unless the line is exactly what was once written.
-        """
+        """Return the record on `line`; ValueError unless it is exactly what was once written."""
         if not line:
             raise ValueError("the line is empty")
         try:
@@ -125,8 +122,7 @@ class FrozenFile(_Model):
     wall_s: float
 
 
-Manifest = dict[str, dict[str, FrozenFile]]
-"""Profile, then experiment."""
+Manifest = dict[str, dict[str, FrozenFile]]  #: by profile and experiment
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -141,10 +137,9 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def plain_measurements(group: Group, measurements: Sequence[Any]) -> list[dict[str, Any]]:
-    """Return the measurements of `group` as plain JSON values.
+    """Return the measurements of `group` as plain JSON values, one dict a run.
 
-    Raises ValueError that names the run and the field unless there is one dict a run, nested from
-    dicts with string keys, lists, strings, booleans, None, integers and finite floats.
+    Raises ValueError that names the run and the field of what is none, or not finite.
     """
     if len(measurements) != len(group.runs):
         raise ValueError(
@@ -185,8 +180,7 @@ def _plain(value: Any, where: str) -> Any:
 
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
-Numbered = list[tuple[int, Record]]
-"""Records with the numbers of their lines."""
+Numbered = list[tuple[int, Record]]  # with the numbers of their lines
 
 
 def inside(folder: Path, *parts: str) -> Path:

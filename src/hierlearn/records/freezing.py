@@ -1,7 +1,4 @@
-"""Freezing: the records of a profile as they are committed, sorted, with their manifest.
-
-And restamping: the same records with one more fingerprint.
-"""
+"""Freezing: the records of a profile as they are committed; restamping: with a new fingerprint."""
 
 import json
 import math
@@ -56,17 +53,14 @@ def restamp(
 ) -> None:
     """Add the fingerprint `code` to these groups, which it was seen to measure the same.
 
-    Everything else of a record stays, the fingerprints before among it. Raises RecordError when
-    the folder cannot be written.
+    Raises RecordError when the folder cannot be written.
     """
     with _writing_frozen(store.folder) if store.frozen else files.sole_writer(store.folder):
         store.forget()
-        states = [
-            replace(state, records=tuple(_stamped(record, code) for record in state.records))
-            if state.group.key in groups
-            else state
-            for state in store.states(experiment, profile)
-        ]
+        states = store.states(experiment, profile)
+        for i, state in enumerate(states):
+            if state.group.key in groups:
+                states[i] = replace(state, records=tuple(_stamped(r, code) for r in state.records))
         if store.frozen:
             _replace(store.folder, profile, {experiment.name: states}, store.manifest)
             store.forget()

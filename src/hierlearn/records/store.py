@@ -2,14 +2,14 @@
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
 
-from hierlearn.experiment import PROFILES, Experiment, Group, canonical
+from hierlearn.experiment import PROFILES, Experiment, Group, Groups, canonical
 from hierlearn.records import files
 from hierlearn.records.files import Manifest, Numbered, Provenance, Record, RecordError
 from hierlearn.records.fingerprints import fingerprint
@@ -21,9 +21,9 @@ Status = Literal["present", "missing", "stale", "damaged"]
 
 @dataclass(frozen=True)
 class GroupState:
-    """What a store holds of one group: its records in the order of its runs.
+    """What a store holds of a group: records in the order of its runs, none if missing or damaged.
 
-    There are none when it is missing or damaged. `problem` says what is wrong when not present.
+    `problem` says what is wrong when it is not present.
     """
 
     group: Group
@@ -38,10 +38,9 @@ class GroupState:
 
 
 class RecordStore:
-    """A folder of records.
+    """A folder of records; in a frozen one nothing is ever computed or written.
 
-    `frozen` says whether it is a frozen one, in which nothing is ever computed or written; unless
-    given, it is one when it holds a `manifest.json`.
+    Unless `frozen` says so, it is one when it holds a `manifest.json`.
     """
 
     def __init__(self, folder: Path | str, *, frozen: bool | None = None) -> None:
@@ -93,8 +92,7 @@ class RecordStore:
     def read(self, experiment: Experiment, profile: str) -> list[Record]:
         """Return the records of `experiment` at `profile`, in the order of its groups and runs.
 
-        Stale ones are among them: ask `stale`. Damaged ones are not: they are logged as warnings,
-        by file and line.
+        Stale ones are among them. Damaged ones are not: warnings name them by file and line.
         """
         states = self.states(experiment, profile)
         for problem in dict.fromkeys(s.problem for s in states if s.status == "damaged"):
@@ -109,8 +107,8 @@ class RecordStore:
         """Write a whole group, in the order of its runs, or nothing.
 
         An earlier file of the group is never lost: a damaged one is kept beside the new one as
-        `.damaged`, one with other measurements moves to `superseded/`. Where the measurements are
-        the same, its fingerprints are kept in the new provenance.
+        `.damaged`, one with other measurements moves to `superseded/`; of one with the same the
+        fingerprints are kept.
 
         Raises RecordError when the folder is frozen or cannot be written, and ValueError when the
         measurements are not JSON or not one for each run.
@@ -183,7 +181,7 @@ def groups_of(experiment: Experiment, profile: str) -> tuple[Group, ...]:
 
 
 @cache
-def _groups(groups: Callable[[str], list[Group]], profile: str) -> tuple[Group, ...]:
+def _groups(groups: Groups, profile: str) -> tuple[Group, ...]:
     return tuple(groups(profile))
 
 
@@ -192,13 +190,13 @@ def computed(
 ) -> list[tuple[Group, Provenance]]:
     """Return the groups of a profile that were ever computed, with what computed them.
 
-    A group comes once for each hardware; of two stores with the same, the first one's word counts,
-    and its entry is the group's last.
+    A group comes once for each hardware; of two stores with the same, the first one's word counts.
     """
-    found: dict[tuple[str, str], tuple[Group, Provenance]] = {}
-    for one in experiments:
-        for state in (state for store in reversed(stores) for state in store.states(one, profile)):
-            if state.provenance:
-                key = state.group.key, state.provenance.hardware
-                found[key] = state.group, state.provenance
+    found = {
+        (state.group.key, state.provenance.hardware): (state.group, state.provenance)
+        for one in experiments
+        for store in reversed(stores)
+        for state in store.states(one, profile)
+        if state.provenance
+    }
     return list(found.values())

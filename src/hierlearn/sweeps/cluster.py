@@ -27,14 +27,9 @@ if TYPE_CHECKING:
     from distributed import Client
     from distributed import Future as ClusterFuture
 
-CONNECT_SECONDS = 5
-"""A scheduler that does not answer for so long is reported as unreachable."""
-
-FETCH_SECONDS = 10
-"""A result that cannot be fetched for so long is measured again."""
-
-LOST_SECONDS = 20
-"""A scheduler that was there and does not come back for so long ends the sweep."""
+CONNECT_SECONDS = 5  #: a scheduler that does not answer for so long is unreachable
+FETCH_SECONDS = 10  #: a result that cannot be fetched for so long is measured again
+LOST_SECONDS = 20  #: a scheduler that was there and stays away for so long ends the sweep
 
 
 @dataclass(frozen=True)
@@ -130,12 +125,11 @@ class _Watch:
             return
         self.seen = self.counted = time.monotonic()
         threads = self.client.nthreads()
-        for worker, n in threads.items():
-            if n != 1:
-                raise ExecutorError(
-                    f"the worker {worker} has {n} threads; expected 1 (dask worker --nthreads 1), "
-                    "so that time and memory are those of one unit"
-                )
+        if worker := next((worker for worker, n in threads.items() if n != 1), None):
+            raise ExecutorError(
+                f"the worker {worker} has {threads[worker]} threads; expected 1 (dask worker "
+                "--nthreads 1), so that time and memory are those of one unit"
+            )
         self.n_workers = len(threads)
         if not self.n_workers and not self.told:
             tqdm.write(f"the scheduler at {self.address} has no workers: waiting", file=sys.stderr)
@@ -182,8 +176,7 @@ def local_cluster(n_workers: int, device: str = "auto") -> Iterator[Cluster]:
 
     target = devices.resolve(device)
     n_gpus = torch.cuda.device_count() if target.type == "cuda" else 0
-    most = n_gpus or sys.maxsize
-    if not 1 <= n_workers <= most:
+    if not 1 <= n_workers <= (n_gpus or sys.maxsize):
         valid = f"1 to {n_gpus}, one a GPU" if n_gpus else "at least 1"
         raise devices.DeviceError(f"local workers is {n_workers}; valid: {valid}")
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
@@ -191,9 +184,7 @@ def local_cluster(n_workers: int, device: str = "auto") -> Iterator[Cluster]:
     where = {"host": "127.0.0.1", "dashboard": False}
     options = {**where, "nthreads": 1, "memory_limit": None, "silence_logs": 50}
     on = [{"CUDA_VISIBLE_DEVICES": gpu} for gpu in gpus] or [{}] * n_workers
-    workers: dict[int, Any] = {
-        i: {"cls": Nanny, "options": {**options, "env": on[i]}} for i in range(n_workers)
-    }
+    workers = {i: {"cls": Nanny, "options": options | {"env": on[i]}} for i in range(n_workers)}
     settings = {
         # Else a unit that waits on a worker would be under suspicion when the worker dies.
         "distributed.scheduler.worker-saturation": 1.0,

@@ -27,16 +27,12 @@ from hierlearn.experiment import Experiment, Group
 from hierlearn.records import code_fingerprint, plain_measurements
 from hierlearn.sweeps.pools import worker_pool
 
-_DRIVER = "HIERLEARN_DRIVER"
-"""The variable that tells a worker the process id of its driver."""
+_DRIVER = "HIERLEARN_DRIVER"  # the variable that tells a worker the process id of its driver
 
 
 @dataclass(frozen=True)
 class Unit:
-    """A group to be measured, with its experiment: what a worker is given at a time.
-
-    `seconds` is how long that is expected to take.
-    """
+    """A group to be measured, with its experiment, and how many seconds it is expected to take."""
 
     experiment: Experiment
     group: Group
@@ -53,8 +49,7 @@ class Unit:
 class Result:
     """What comes back from a worker: plain values, or the traceback of a failure as `error`.
 
-    `code` is the fingerprint of the code that the worker ran; `circumstances` is the part of the
-    provenance that only the worker knows.
+    `code` is the fingerprint of what it ran; `circumstances`, of the provenance, only it knows.
     """
 
     code: str
@@ -110,9 +105,7 @@ def refuse_in_worker() -> None:
         raise RuntimeError("a worker process must not compute: put it under `if __name__ == ...`")
 
 
-MAX_DEATHS = 3
-"""A unit whose worker died so often is given up, and named."""
-
+MAX_DEATHS = 3  #: a unit whose worker died so often is given up, and named
 Results = Generator[tuple[Unit, Result] | None, None, None]
 """Units with their results; None whenever a second has passed without one."""
 
@@ -122,7 +115,6 @@ class ExecutorError(RuntimeError):
 
 
 DIED = Result("", error="its worker died again and again (out of memory, or killed)")
-"""The result of a unit that is given up."""
 
 
 @runtime_checkable
@@ -130,10 +122,7 @@ class Executor(Protocol):
     """What measures units."""
 
     def results(self, units: Sequence[Unit]) -> Results:
-        """Give each unit with its result.
-
-        Raises ExecutorError when nothing can be measured any more.
-        """
+        """Give each unit with its result; ExecutorError when nothing can be measured any more."""
 
 
 @dataclass(frozen=True)

@@ -7,25 +7,23 @@ has none, change seeds only.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
-from pydantic import BaseModel, ConfigDict, TypeAdapter
+from pydantic import BaseModel, TypeAdapter
 
 from hierlearn.claims.declarations import Claim
 from hierlearn.claims.rows import Row
 from hierlearn.claims.verdicts import DECIDED, Evidence, Judged, judged
 from hierlearn.experiment import Experiment, pushed
 from hierlearn.formatting import format_interval
-from hierlearn.records import RecordStore
+from hierlearn.records import RecordStore, computed
 from hierlearn.sweeps import sweep
 from hierlearn.sweeps.executors import Executor
 
 
 class Pushed(BaseModel):
     """One claim before and after: verdict, measured interval and reason."""
-
-    model_config = ConfigDict(frozen=True)
 
     id: str
     chapter: str
@@ -49,8 +47,7 @@ class Pushed(BaseModel):
         return self.verdict_before == self.verdict_after
 
 
-@dataclass(frozen=True)
-class Chosen:
+class Chosen(NamedTuple):
     """A claim with what was found before, and by how much its runs' budget grows."""
 
     claim: Claim
@@ -87,10 +84,7 @@ def choose(
 def _longer(
     chosen: Sequence[Chosen], evidence: Evidence, store: RecordStore
 ) -> dict[str, Experiment]:
-    """Return the experiments with those runs that the chosen claims read, pushed, by name.
-
-    The claims multiply the budget by the same number.
-    """
+    """Return the experiments that claims of one `times` read, with these runs, pushed, by name."""
     keys: dict[str, set[str]] = {}
     for one in chosen:
         for name, place in one.before.runs | one.before.control_runs:
@@ -98,9 +92,8 @@ def _longer(
     longer = {}
     for name in sorted(keys):
         own = evidence.experiments[name]
-        states = [s for s in store.states(own, evidence.profile) if s.provenance]
-        took = sum(s.provenance.cpu_s for s in states if s.provenance)
-        rate = took / max(1, sum(len(s.group.runs) for s in states))
+        took = [one for _, one in computed([store], [own], evidence.profile)]
+        rate = sum(one.cpu_s for one in took) / max(1, sum(one.n_runs for one in took))
         longer[name] = pushed(own, chosen[0].times, keys[name], seconds=rate)
     return longer
 

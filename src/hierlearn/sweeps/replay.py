@@ -5,6 +5,7 @@ Elsewhere the last digits differ, and with them all that training amplifies: the
 read the group must keep their verdicts, and their estimates must stay inside the stored intervals.
 """
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -51,10 +52,8 @@ def choose(
     """Return a random sample of `n` stored groups (None: all), the same for the same `seed`.
 
     With `below`, only groups that once took less than so many CPU seconds; with `stale`, only
-    those that other code computed, which are refused otherwise.
-
-    Raises RunError that lists damaged groups, stale ones where they are refused, or says that
-    there is nothing to replay.
+    those that other code computed. Raises RunError that lists damaged groups, stale ones where they
+    are not asked for, or says that there is nothing to replay.
     """
     found = [
         (Unit(one, s.group, s.provenance.cpu_s if s.provenance else 0.0), s)
@@ -71,16 +70,11 @@ def choose(
             f"code ({names}); `python -m hierlearn replay --restamp --profile {profile}` stamps "
             "those that come out the same, `run` computes them again"
         )
-    kept = [
-        (unit, s)
-        for unit, s in found
-        if s.provenance
-        and s.status == ("stale" if stale else "present")
-        and (below is None or s.provenance.cpu_s < below)
-    ]
+    status, limit = "stale" if stale else "present", math.inf if below is None else below
+    kept = [(unit, s) for unit, s in found if s.status == status and unit.seconds < limit]
     if not kept and not stale:
-        limit = "" if below is None else f" below {below:g} CPU seconds"
-        raise RunError(f"{store.folder} holds no groups of profile {profile}{limit} to replay")
+        only = "" if below is None else f" below {below:g} CPU seconds"
+        raise RunError(f"{store.folder} holds no groups of profile {profile}{only} to replay")
     return sweep.sample(kept, n, seed)
 
 
@@ -105,13 +99,11 @@ def device_kind(
     return device if device != "auto" else min(kinds, default="cpu")
 
 
-def replay(
-    chosen: Sequence[tuple[Unit, GroupState]], executor: Executor, *, progress: bool = True
-) -> Iterator[Replayed]:
+def replay(chosen: Sequence[tuple[Unit, GroupState]], executor: Executor) -> Iterator[Replayed]:
     """Measure the chosen groups once more and give each, compared, as it is finished."""
     states = {unit.group.key: state for unit, state in chosen}
     units = sorted((unit for unit, _ in chosen), key=lambda unit: -unit.seconds)
-    for unit, result in sweep.measured(units, executor, label="replay", progress=progress):
+    for unit, result in sweep.measured(units, executor, label="replay", progress=True):
         yield _compared(states[unit.group.key], unit, result)
 
 

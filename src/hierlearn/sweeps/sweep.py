@@ -51,11 +51,11 @@ def compute(
 ) -> Summary:
     """Compute what `store` lacks of `experiments` at `profile`: missing, stale and damaged groups.
 
-    `workers` is the number of single-threaded processes: one a core unless given, one on CUDA.
-    `executor`, if given, measures instead of them, on its own devices. The groups that take longest
-    start first, as far as the records in `store` and in `measured_before` tell. With `progress`, a
-    bar of expected seconds and a closing line appear on stderr. Two processes never compute the
-    same folder at once: the second waits, and then finds the records there.
+    `workers` is the number of single-threaded processes: one a core unless given, one on CUDA;
+    `executor`, if given, measures instead of them. The groups that take longest start first, as far
+    as the records in `store` and in `measured_before` tell. With `progress`, a bar of expected
+    seconds and a closing line appear on stderr. Of two processes that compute the same folder the
+    second waits, and then finds the records there.
 
     Raises SweepError that names the groups whose measurement failed, after all others are recorded;
     RecordError when the store is frozen and lacks something, or cannot be written; DeviceError when
@@ -122,14 +122,9 @@ def _compute(
             if result.error:
                 failures.append(f"{unit}: {result.error.strip().splitlines()[-1]}")
                 continue
-            provenance = Provenance(
-                commit=commit,
-                dirty=dirty,
-                fingerprints=[result.code],
-                n_runs=len(unit.group.runs),
-                **result.circumstances,
-            )
-            store.write(unit.group, result.measurements, provenance)
+            by = {"commit": commit, "dirty": dirty, "fingerprints": [result.code]}
+            own = {**by, "n_runs": len(unit.group.runs), **result.circumstances}
+            store.write(unit.group, result.measurements, Provenance.model_validate(own))
             n_done += 1
     except KeyboardInterrupt:
         tqdm.write(f"interrupted: {n_done} groups are recorded", file=sys.stderr)
@@ -186,10 +181,7 @@ def sample(found: Sequence[T], n: int | None, seed: int) -> list[T]:
 
 
 def git_state() -> tuple[str, bool | None]:
-    """Return the commit of this package's checkout and whether its code differs from it.
-
-    ("unknown", None) where the package is not part of a checkout.
-    """
+    """Return the commit of this package's checkout, if there is one, and if its code differs."""
     here = Path(__file__).parent
     try:
         git(here, "ls-files", "--error-unmatch", Path(__file__).name)
