@@ -25,10 +25,7 @@ SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 
 class Definition(NamedTuple):
-    """A definition at the top of a module.
-
-    An empty name stands for the module as an object, with all that it defines.
-    """
+    """A definition at the top of a module; without a name the module itself, with all of them."""
 
     module: str
     name: str = ""
@@ -69,7 +66,7 @@ def _root(measure: Callable[..., Any]) -> Definition:
 def _walk(root: Definition) -> Iterator[tuple[Definition, list[str | int]]]:
     """Give each definition that `root` reaches, in the order in which they are first named.
 
-    With it comes its text, in which the number of a definition, in that order, stands for whatever
+    In its text, which comes with it, the number of a definition in that order stands for whatever
     names it: the texts describe what is reached up to renaming and moving, and nothing less.
     """
     home = root.module.partition(".")[0]
@@ -78,18 +75,14 @@ def _walk(root: Definition) -> Iterator[tuple[Definition, list[str | int]]]:
     for definition in waiting:
         text: list[str | int] = []
         for part in _text(definition, home):
-            if isinstance(part, Definition):
-                if part not in numbers:
-                    numbers[part] = len(waiting)
-                    waiting.append(part)
-                text.append(numbers[part])
-            else:
-                text.append(part)
+            if isinstance(part, Definition) and part not in numbers:
+                numbers[part] = len(waiting)
+                waiting.append(part)
+            text.append(numbers[part] if isinstance(part, Definition) else part)
         yield definition, text
 
 
-Part = str | Definition
-"""A piece of the text of a definition: what is written, or another definition that it names."""
+Part = str | Definition  #: of the text of a definition: what is written, or what it names
 
 
 @cache
@@ -158,10 +151,7 @@ class _Module:
         return found
 
     def find(self, full: str) -> Definition | str | None:
-        """Return the definition or the module of this full name, None if it is neither or not ours.
-
-        A module is returned as its name.
-        """
+        """Return the definition, or the name of the module, of a full name; None if not ours."""
         if full.partition(".")[0] not in (PACKAGE, self.home):
             return None
         if _source(full):
@@ -172,13 +162,13 @@ class _Module:
         module = _module(parent, self.home)
         if name in module.statements:
             return Definition(parent, name)
-        return self.find(module.imports[name]) if name in module.imports else None
+        return self.find(module.imports.get(name, ""))
 
 
 class _Statement:
-    """The text of one top-level statement, without positions, bare strings and empty fields.
+    """The text of one top-level statement, without positions and bare strings.
 
-    Leaving out empty fields makes it independent of the fields that newer Pythons add.
+    Empty fields are left out, too: newer Pythons add some.
     """
 
     def __init__(self, module: _Module, node: ast.stmt, name: str = "") -> None:
@@ -189,8 +179,7 @@ class _Statement:
         lines = "".join(module.lines[start - 1 : node.end_lineno])
         table = symtable.symtable(lines, module.name, "exec")
         looked_up = {s.get_name() for s in table.get_symbols() if s.is_referenced()}
-        self.names = looked_up | _global(table) | set(own)
-        """The names that it looks up at the top of the module, or imports."""
+        self.names = looked_up | _global(table) | set(own)  # at the top of the module
 
     def parts(self, node: object) -> list[Part]:
         if isinstance(node, ast.Name | ast.Attribute) and (named := self._named(node)):
@@ -283,12 +272,10 @@ def _source(module: str) -> Path | None:
     spec = find_spec(top)
     if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
         return None
-    if not rest:
-        return Path(spec.origin)
-    if not spec.submodule_search_locations:
-        return None
     base = Path(spec.origin).parent.joinpath(*rest)
-    return next((p for p in (base.with_suffix(".py"), base / "__init__.py") if p.is_file()), None)
+    places = (base.with_suffix(".py"), base / "__init__.py") if rest else (Path(spec.origin),)
+    known = spec.submodule_search_locations or not rest
+    return next((place for place in places if known and place.is_file()), None)
 
 
 def _is_silent(node: object) -> bool:

@@ -169,16 +169,13 @@ def problems(
     whose new numbers move no claim's estimate, nothing but the form was compared: it is unread.
     """
     replayed, every = list(replayed), list(every)
-    wrong = [
-        f"{one.unit}: {one.problem}" for one in replayed if one.outcome in ("differs", "failed")
-    ]
+    bad = ("differs", "failed")
+    wrong = [f"{one.unit}: {one.problem}" for one in replayed if one.outcome in bad]
     others = [one for one in replayed if one.outcome == "agrees"]
 
     def rows(groups: Sequence[Replayed], changed: Sequence[Replayed]) -> list[verdicts.Row]:
         names = {one.unit.experiment.name for one in groups}
-        touched = [
-            c for c in every if {r.experiment for r in (c.statistic, c.control) if r} & names
-        ]
+        touched = [claim for claim in every if claim.reads & names]
         new = {record.key: record for one in changed for record in one.records()}
         return verdicts.evaluate_all(touched, _Substituted(store, new), profile, experiments)
 
@@ -196,19 +193,13 @@ def problems(
     return wrong, unread
 
 
-Side = verdicts.Row | verdicts.ControlRow
-
-
 def _changes(old: verdicts.Row, new: verdicts.Row) -> Iterator[str]:
     if (old.verdict, old.control.outcome) != (new.verdict, new.control.outcome):
         yield (
             f"{old.id}: {old.verdict} (control: {old.control.outcome}) became "
             f"{new.verdict} (control: {new.control.outcome})"
         )
-    sides: tuple[tuple[str, Side, Side], ...] = (
-        ("", old, new),
-        (" (control)", old.control, new.control),
-    )
+    sides: list[tuple[str, Any, Any]] = [("", old, new), (" (control)", old.control, new.control)]
     for name, was, now in sides:
         if was.interval is None or was.estimate is None:
             continue
