@@ -166,9 +166,9 @@ class AbsentArm(LookupError):
 class Runs(Sequence[Any]):
     """The records of an experiment at a profile; `runs.of("staged")` are those of an arm.
 
-    `arms` has the configurations of every arm that the experiment has at any profile, without any
-    where this profile has none. `taken` are the places of the records that were asked for since
-    it was last emptied. Raises ValueError for a record that belongs to no arm.
+    `arms` has the configurations of every arm that the experiment has at any profile, none where
+    this profile lacks it. `taken` are the places of the records that were asked for since it was
+    last emptied. Raises ValueError for a record that belongs to no arm.
     """
 
     def __init__(self, name: str, arms: Arms, records: Iterable[Measured]) -> None:
@@ -238,8 +238,7 @@ class Runs(Sequence[Any]):
         return f"<table><caption>{self.name}</caption>{''.join(lines)}</table>"
 
 
-Statistic = Callable[[Runs], dict[int, float]]
-"""Maps the records of one experiment and profile to one value a seed."""
+Statistic = Callable[[Runs], dict[int, float]]  #: from the runs of a profile to a value a seed
 
 
 @dataclass(frozen=True)
@@ -247,10 +246,10 @@ class Experiment:
     """One experiment of one chapter.
 
     `groups(profile)` lists the runs of a profile (empty where the experiment is not part of it);
-    `measure(group, device)` computes one JSON-able measurement a run, in the order of the runs;
-    `statistics` are the functions that a claim refers to by name; `arms(profile)` has the
-    configurations of that profile by name. `budget` names the fields of a configuration that say
-    how long it is trained, or is the reason why nothing does: the run is exact.
+    `measure(group, device)` computes one JSON-able measurement a run, in their order; claims refer
+    to `statistics` by name; `arms(profile)` has the configurations of that profile by name.
+    `budget` names the fields of a configuration that say how long it is trained, or is the reason
+    why nothing does.
     """
 
     name: str
@@ -295,8 +294,7 @@ def pilot(experiment: Experiment, seeds: Sequence[int]) -> Experiment:
     return replace(experiment, groups=groups)
 
 
-PUSHED_SEEDS = 5000
-"""What pushing adds to a seed, so that the start and the data are others."""
+PUSHED_SEEDS = 5000  #: what pushing adds to a seed, so that the start and the data are others
 
 
 def pushed(

@@ -82,7 +82,7 @@ def _walk(root: Definition) -> Iterator[tuple[Definition, list[str | int]]]:
         yield definition, text
 
 
-Part = str | Definition  #: of the text of a definition: what is written, or what it names
+Part = str | Definition  # of the text of a definition, what is written or what it names
 
 
 @cache

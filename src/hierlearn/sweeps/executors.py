@@ -12,6 +12,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from textwrap import shorten
@@ -173,40 +174,32 @@ class LocalPool:
     def _one_pool(self, units: deque[Unit], running: dict[Future[Result], Unit]) -> Results:
         """Measure `units` until none is left, or a worker dies: what ran then is in `running`."""
         n_workers = min(self.n_workers, max(len(units), 1))
-        with worker_pool(n_workers, measuring_variables()) as pool:
-            try:
-                while units or running:
-                    # One more than the workers: the next unit is there when a worker is free.
-                    while units and len(running) <= n_workers:
-                        args = units[0].experiment.measure, units[0].group, self.device
-                        running[pool.submit(measure_unit, *args)] = units[0]
-                        units.popleft()
-                    done, _ = wait(running, timeout=1, return_when=FIRST_COMPLETED)
-                    for future in done:
-                        error = future.exception()
-                        if error is None:
-                            yield running.pop(future), future.result()
-                        elif not isinstance(error, BrokenProcessPool):  # of the transport
-                            failed = Result("", error=f"{type(error).__name__}: {error}")
-                            yield running.pop(future), failed
-                    if any(future in running for future in done):
-                        break
-                    if not done:
-                        yield None
-            except BrokenProcessPool:  # raised by submit
-                pass
+        with worker_pool(n_workers, measuring_variables()) as pool, suppress(BrokenProcessPool):
+            while units or running:
+                # One more than the workers: the next unit is there when a worker is free.
+                while units and len(running) <= n_workers:
+                    args = units[0].experiment.measure, units[0].group, self.device
+                    running[pool.submit(measure_unit, *args)] = units[0]
+                    units.popleft()
+                done, _ = wait(running, timeout=1, return_when=FIRST_COMPLETED)
+                for future in done:
+                    error = future.exception()
+                    if not isinstance(error, BrokenProcessPool):  # but of the transport, if any
+                        failed = Result("", error=f"{type(error).__name__}: {error}")
+                        yield running.pop(future), failed if error else future.result()
+                if any(future in running for future in done):
+                    break
+                if not done:
+                    yield None
 
 
 def _check_that_workers_start() -> None:
     """Raise ExecutorError unless a worker starts; one that is killed meanwhile proves nothing."""
-    for attempt in range(1, MAX_DEATHS + 1):
-        try:
-            with worker_pool(1, measuring_variables()) as pool:
-                pool.submit(os.getpid).result()
+    for _ in range(MAX_DEATHS):
+        with suppress(BrokenProcessPool), worker_pool(1, measuring_variables()) as pool:
+            pool.submit(os.getpid).result()
             return
-        except BrokenProcessPool as error:
-            if attempt == MAX_DEATHS:
-                raise ExecutorError(
-                    "worker processes cannot start; a script that computes must do so under "
-                    "`if __name__ == '__main__':`, for the workers import it"
-                ) from error
+    raise ExecutorError(
+        "worker processes cannot start; a script that computes must do so under "
+        "`if __name__ == '__main__':`, for the workers import it"
+    )

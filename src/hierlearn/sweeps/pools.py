@@ -12,19 +12,16 @@ from contextlib import contextmanager
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 
-START_METHOD = "spawn"
-"""Fresh processes. Only tests fork theirs, from a process that has imported everything."""
+START_METHOD = "spawn"  # only tests fork theirs, from a process that has imported everything
 
 
 @contextmanager
 def worker_pool(n_workers: int, variables: Mapping[str, str]) -> Iterator[ProcessPoolExecutor]:
-    """Give a pool of fresh processes that end with the block, however it ends.
+    """Give a pool of fresh processes that end with the block, or this process, however it ends.
 
     `variables` are added to their environment: numerical libraries read theirs when they load.
-
-    The workers hold one end of a pipe whose other end only this process has: when that closes,
-    because the block was left or this process was killed, they exit at once.
     """
+    # When the end of the pipe that only this process holds is closed, the workers exit at once.
     context = get_context(START_METHOD)
     leash, held = context.Pipe(duplex=False)
     # A forked worker has both ends: held open there, the pipe would outlive the driver.
@@ -51,11 +48,11 @@ def _start_worker(leash: Connection, held: Connection | None) -> None:
         held.close()
     # Ctrl-C reaches the whole process group; what to do about it is the driver's to decide.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_exit_when_released, args=(leash,), daemon=True).start()
 
+    def exit_when_released() -> None:
+        try:
+            leash.recv_bytes()
+        except (EOFError, OSError):
+            os._exit(1)
 
-def _exit_when_released(leash: Connection) -> None:
-    try:
-        leash.recv_bytes()
-    except (EOFError, OSError):
-        os._exit(1)
+    threading.Thread(target=exit_when_released, daemon=True).start()

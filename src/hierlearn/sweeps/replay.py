@@ -19,8 +19,7 @@ from hierlearn.sweeps import sweep
 from hierlearn.sweeps.executors import Executor, Result, Unit
 
 Outcome = Literal["same", "agrees", "differs", "failed"]
-SLACK = 1e-3
-"""Where an interval has no width, an estimate may move by this part of itself."""
+SLACK = 1e-3  #: where an interval has no width, an estimate may move by this part of itself
 
 
 @dataclass(frozen=True)

@@ -74,14 +74,11 @@ def compute(
             store.tidy()
             missing, n_groups = _missing(experiments, profile, stores, tell=True)
             n_computed = _compute(missing, store, executor, label=profile, progress=progress)
-    summary = Summary(n_computed, n_groups - len(missing), time.perf_counter() - start)
+    n_present, seconds = n_groups - len(missing), time.perf_counter() - start
     if progress:
-        print(
-            f"{profile}: {summary.n_computed} groups computed, {summary.n_present} already there, "
-            f"{summary.seconds:.1f} s",
-            file=sys.stderr,
-        )
-    return summary
+        said = f"{n_computed} groups computed, {n_present} already there, {seconds:.1f} s"
+        print(f"{profile}: {said}", file=sys.stderr)
+    return Summary(n_computed, n_present, seconds)
 
 
 def _missing(
