@@ -23,7 +23,8 @@ def canonical(value: Any) -> str:
 
 def digest(value: Any) -> str:
     """Return the first 16 hex digits of the SHA-256 of `value` written as canonical JSON."""
-    return hashlib.sha256(canonical(value).encode()).hexdigest()[:16]
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
