@@ -9,7 +9,7 @@ import torch
 
 from hierlearn.experiment import Experiment, Group, Run
 from hierlearn.records import Provenance, RecordStore, fingerprint
-from hierlearn.sweeps.workers import measure_unit
+from hierlearn.sweeps.executors import measure_unit
 
 N_SEEDS = {"smoke": 2, "laptop": 3, "paper": 0}
 

@@ -14,7 +14,7 @@ import toy
 from toy import WALK
 
 import hierlearn
-from hierlearn.experiment import Group
+from hierlearn.experiment import Group, digest
 from hierlearn.records import code_fingerprint, fingerprint, fingerprints
 from hierlearn.records.fingerprints import Definition, reached
 from hierlearn.registry import EXPERIMENTS
@@ -49,15 +49,19 @@ def book(tmp_path, monkeypatch):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
         forget()
-        return fingerprints._fingerprint(Definition("fakebook.one", "measure"))
+        return code_of(Definition("fakebook.one", "measure"))
 
     yield change
     forget()
 
 
+def code_of(root):
+    return digest([text for _, text in fingerprints._walk(root)])
+
+
 def forget():
     importlib.invalidate_caches()
-    for cached in ("_fingerprint", "_text", "_module", "_source"):
+    for cached in ("code_fingerprint", "_text", "_module", "_source"):
         getattr(fingerprints, cached).cache_clear()
 
 
@@ -177,13 +181,13 @@ def test_the_empty_fields_that_newer_pythons_add_to_the_tree_change_nothing(book
     book()
     module = fingerprints._module("fakebook.one", "fakebook")
     (node,) = module.statements["measure"]
-    before = fingerprints._Statement(module, node, "measure").parts()
+    before = fingerprints._Statement(module, node, "measure").parts(node)
     # Python 3.12 gave definitions the field `type_params`, an empty list where unused.
     node.__class__ = type("FunctionDef", (ast.FunctionDef,), {"_fields": (*node._fields, "params")})
     node.params = []
-    assert fingerprints._Statement(module, node, "measure").parts() == before
+    assert fingerprints._Statement(module, node, "measure").parts(node) == before
     node.params = [ast.Name("T", ast.Load())]
-    assert fingerprints._Statement(module, node, "measure").parts() != before
+    assert fingerprints._Statement(module, node, "measure").parts(node) != before
 
 
 class _Moved(ast.NodeTransformer):
@@ -228,7 +232,7 @@ def test_a_package_whose_files_are_moved_and_renamed_has_the_same_fingerprints(
     forget()
     for one in EXPERIMENTS.values():
         root = Definition(places[one.measure.__module__], one.measure.__qualname__)
-        assert fingerprints._fingerprint(root) == fingerprint(one), one.name
+        assert code_of(root) == fingerprint(one), one.name
     forget()
 
 

@@ -10,9 +10,8 @@ from click.testing import CliRunner
 from toy import Inline, provenance
 
 from hierlearn.cli import commands
-from hierlearn.experiment import digest
+from hierlearn.experiment import canonical, digest
 from hierlearn.records import Record, RecordStore, fingerprint
-from hierlearn.records.schema import canonical
 from hierlearn.sweeps import replay
 
 pytestmark = pytest.mark.slow
