@@ -6,8 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from toy_claims import ENTRY, EXPERIMENTS, entry, load
 
-from hierlearn.claims.declarations import parse_rule
-from hierlearn.claims.verdicts import ClaimError, load_claims
+from hierlearn.claims.declarations import ClaimError, load_claims, parse_rule
 
 settings.register_profile("hierlearn", deadline=None, derandomize=True, database=None)
 settings.load_profile("hierlearn")

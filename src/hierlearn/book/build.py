@@ -17,7 +17,7 @@ from hierlearn.book.notebooks import not_ready, runs, write_text
 from hierlearn.book.project import Project, experiments_of
 from hierlearn.book.published import chapter_profiles
 from hierlearn.book.site_files import dead_links, drop_templates, pack
-from hierlearn.claims import verdicts
+from hierlearn.claims import declarations, verdicts
 from hierlearn.engine.git import git
 from hierlearn.errors import RunError, UsageError
 from hierlearn.experiment import PROFILES, Experiment
@@ -139,7 +139,7 @@ def write_fragments(project: Project, experiments: dict[str, Experiment]) -> Non
     readers = [n for n in executed if not experiments_of(n, experiments)] or list(executed)
     settings = executed[readers[0]]
     store = RecordStore(project.records_folder(settings["records"]))
-    every = verdicts.load_claims(project.claims, experiments)
+    every = declarations.load_claims(project.claims, experiments)
     profiles = chapter_profiles(store, every, settings["profile"])
     told = {name: {**settings, "profile": profile} for name, profile in profiles.items()}
     if mixed := [name for name in told if name in executed and _differ(executed[name], told[name])]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 from hierlearn.book.project import Project, experiments_of
-from hierlearn.claims import verdicts
+from hierlearn.claims import declarations
 from hierlearn.errors import RunError
 from hierlearn.experiment import PROFILES, Experiment
 from hierlearn.records import RecordStore, groups_of
@@ -12,12 +12,12 @@ from hierlearn.registry import EXPERIMENTS
 DEFAULT_PROFILE = "laptop"
 
 
-def load_claims(project: Project) -> list[verdicts.Claim]:
+def load_claims(project: Project) -> list[declarations.Claim]:
     """Return all claims of the book."""
-    return verdicts.load_claims(project.claims, EXPERIMENTS)
+    return declarations.load_claims(project.claims, EXPERIMENTS)
 
 
-def experiments_read(name: str, every: Iterable[verdicts.Claim]) -> dict[str, Experiment]:
+def experiments_read(name: str, every: Iterable[declarations.Claim]) -> dict[str, Experiment]:
     """Return the experiments of the notebook `name`: its own, and those that its claims read."""
     wanted = {read for claim in every if claim.chapter == name for read in claim.reads}
     wanted |= set(experiments_of(name, EXPERIMENTS))
@@ -42,7 +42,7 @@ def shown_profiles(
 
 def chapter_profiles(
     store: RecordStore,
-    every: Sequence[verdicts.Claim],
+    every: Sequence[declarations.Claim],
     profile: str = PROFILES[-1],
     names: Iterable[str] | None = None,
 ) -> dict[str, str]:

@@ -35,9 +35,9 @@ class ClaimError(ValueError):
 
 
 _NUMBER = r"([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)"
-_WITHIN = re.compile(rf"interval within \[\s*{_NUMBER}\s*,\s*{_NUMBER}\s*\]")
-_ABOVE = re.compile(rf"interval above {_NUMBER}")
-_BELOW = re.compile(rf"interval below {_NUMBER}")
+_RULE = re.compile(
+    rf"interval (?:within \[\s*{_NUMBER}\s*,\s*{_NUMBER}\s*\]|above {_NUMBER}|below {_NUMBER})"
+)
 _THEOREM = re.compile(r"\{prf:\w+\}[^\n]*\n#?\s*:label: (\S+)")
 RULE_FORMS = "'interval within [a, b]', 'interval above a', 'interval below b', 'report'"
 
@@ -83,29 +83,28 @@ def parse_rule(text: object) -> Rule:
     stripped = " ".join(text.split()) if isinstance(text, str) else ""
     if stripped == "report":
         return Rule("report")
-    if match := _WITHIN.fullmatch(stripped):
-        found = Rule(stripped, float(match[1]), float(match[2]), closed=True)
-    elif match := _ABOVE.fullmatch(stripped):
-        found = Rule(stripped, low=float(match[1]))
-    elif match := _BELOW.fullmatch(stripped):
-        found = Rule(stripped, high=float(match[1]))
-    else:
+    if not (match := _RULE.fullmatch(stripped)):
         raise ValueError(f"{text!r} is not a rule; valid: {RULE_FORMS} (a and b are numbers)")
-    if any(math.isinf(float(bound)) for bound in re.findall(_NUMBER, found.text)):
+    within, end, above, below = match.groups()
+    found = Rule(
+        stripped, float(within or above or -math.inf), float(end or below or math.inf), bool(within)
+    )
+    if any(math.isinf(float(bound)) for bound in match.groups() if bound):
         raise ValueError(f"{text!r} has a bound that is not finite")
     if found.low > found.high:
         raise ValueError(f"{text!r} is empty: {found.low:g} is larger than {found.high:g}")
     return found
 
 
-def _check_profile(name: str) -> str:
+def check_profile(name: str) -> str:
+    """Return `name`; ClaimError where it is no profile."""
     if name not in PROFILES:
-        raise ValueError(f"unknown profile {name!r}; valid: {', '.join(PROFILES)}")
+        raise ClaimError(f"unknown profile {name!r}; valid: {', '.join(PROFILES)}")
     return name
 
 
 Rules = dict[
-    Annotated[str, AfterValidator(_check_profile)], Annotated[Rule, BeforeValidator(parse_rule)]
+    Annotated[str, AfterValidator(check_profile)], Annotated[Rule, BeforeValidator(parse_rule)]
 ]
 
 
@@ -251,9 +250,10 @@ def load_claims(folder: Path | str, experiments: Mapping[str, Experiment]) -> li
     except ValueError as error:
         raise ClaimError(str(error)) from error
     claims, problems = [], []
-    for path in _files(folder):
-        entries = _entries(path)
-        prefix = _prefix(entries)
+    for path, entries in _files(folder):
+        ids = [entry.get("id") for entry in entries if isinstance(entry, dict)]
+        prefixes = Counter(key.partition(".")[0] for key in ids if isinstance(key, str))
+        prefix = max(prefixes, key=prefixes.__getitem__, default="")
         for number, entry in enumerate(entries, start=1):
             name = entry.get("id", "no id") if isinstance(entry, dict) else "not a mapping"
             found: list[str] = []
@@ -264,8 +264,7 @@ def load_claims(folder: Path | str, experiments: Mapping[str, Experiment]) -> li
                     chapter = claim.chapter or experiments[claim.statistic.experiment].chapter
                     cited = (papers or {}).get(claim.paper, claim.paper)
                     claim = claim.model_copy(update={"chapter": chapter, "cited": cited})
-                    found = list(_misplaced(claim, path.stem, prefix))
-                    found += _unknown_theorems(claim, folder.parent / f"{chapter}.py")
+                    found = list(_misplaced(claim, path, prefix))
             except ValidationError as error:
                 found = [_explain(detail) for detail in error.errors()]
             problems += [f"{path}, entry {number} ({name}): {problem}" for problem in found]
@@ -278,41 +277,37 @@ def load_claims(folder: Path | str, experiments: Mapping[str, Experiment]) -> li
     return claims
 
 
-def _files(folder: Path) -> list[Path]:
-    """Return the files of claims in the chapters' order; an error where one is no chapter's."""
+def _files(folder: Path) -> Iterable[tuple[Path, list[Any]]]:
+    """Yield the files of claims and their entries, in the chapters' order."""
     paths = sorted(folder.glob("*.yml"))
     if not paths:
         raise ClaimError(f"{folder} cannot be read: valid is a folder with claims, e.g. 01.yml")
     for path in paths:
         if not re.fullmatch(r"[0-9]{2}", path.stem):
             raise ClaimError(f"{path}: valid names are those of chapters' numbers, e.g. 01.yml")
-    return paths
+        try:
+            loader = yaml.CSafeLoader(path.read_text(encoding="utf-8"))  # tenfold safe_load's speed
+            entries = loader.get_single_data()
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            raise ClaimError(f"{path} cannot be read as YAML: {error}") from error
+        if not isinstance(entries, list):
+            raise ClaimError(f"{path}: expected a list of claims, got {type(entries).__name__}")
+        yield path, entries
 
 
-def _entries(path: Path) -> list[Any]:
-    try:
-        loader = yaml.CSafeLoader(path.read_text(encoding="utf-8"))  # tenfold safe_load's speed
-        entries = loader.get_single_data()
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ClaimError(f"{path} cannot be read as YAML: {error}") from error
-    if not isinstance(entries, list):
-        raise ClaimError(f"{path}: expected a list of claims, got {type(entries).__name__}")
-    return entries
-
-
-def _prefix(entries: Iterable[Any]) -> str:
-    """Return what most ids of a file begin with: what stands for its chapter."""
-    ids = [entry.get("id") for entry in entries if isinstance(entry, dict)]
-    counts = Counter(key.partition(".")[0] for key in ids if isinstance(key, str))
-    return counts.most_common(1)[0][0] if counts else ""
-
-
-def _misplaced(claim: Claim, number: str, prefix: str) -> Iterable[str]:
-    """Yield what in a claim is of another chapter than its file."""
-    if claim.chapter.partition("_")[0] != number:
-        yield f"chapter: {claim.chapter!r} is not that of {number}.yml"
+def _misplaced(claim: Claim, path: Path, prefix: str) -> Iterable[str]:
+    """Yield what in a claim is of another chapter than its file; most ids begin with `prefix`."""
+    if claim.chapter.partition("_")[0] != path.stem:
+        yield f"chapter: {claim.chapter!r} is not that of {path.name}"
     if claim.id.partition(".")[0] != prefix:
         yield f"id: {claim.id!r} begins otherwise than those beside it; valid: {prefix}.{{name}}"
+    chapter = path.parents[1] / f"{claim.chapter}.py"
+    text = chapter.read_text(encoding="utf-8") if claim.theorems and chapter.exists() else ""
+    known = _THEOREM.findall(text)
+    for label in claim.theorems:
+        if label not in known:
+            valid = ", ".join(known) or "none"
+            yield f"theorems: {label!r} is no theorem of {chapter.name}; valid: {valid}"
 
 
 def _explain(detail: Any) -> str:
@@ -347,14 +342,3 @@ def _bad_references(
                 f"{field}.name: experiment {reference.experiment!r} has no statistic "
                 f"{reference.name!r}; valid: {valid}"
             )
-
-
-def _unknown_theorems(claim: Claim, chapter: Path) -> Iterable[str]:
-    if not claim.theorems:
-        return
-    text = chapter.read_text(encoding="utf-8") if chapter.exists() else ""
-    known = _THEOREM.findall(text)
-    for label in claim.theorems:
-        if label not in known:
-            valid = ", ".join(known) or "none"
-            yield f"theorems: {label!r} is no theorem of {chapter.name}; valid: {valid}"

@@ -14,8 +14,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from hierlearn.claims.declarations import Claim
-from hierlearn.claims.rows import Row
-from hierlearn.claims.verdicts import DECIDED, Evidence, Judged, judged
+from hierlearn.claims.verdicts import DECIDED, Evidence, Judged, Row, judged
 from hierlearn.experiment import Experiment, Group, pushed
 from hierlearn.formatting import format_interval
 from hierlearn.records import GroupState, RecordStore
