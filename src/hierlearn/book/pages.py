@@ -175,7 +175,7 @@ class Page:
         return experiment.runs(self.profile, self.store.read(experiment, self.profile))
 
     def recompute(self, *names: str) -> dict[str, str]:
-        """Return `command` and `cost` of a figure that draws these experiments, for `figures.show`.
+        """Return `command` and `cost` of a figure that draws these experiments, for `Drawing.show`.
 
         The command computes them and no others; the cost is what their records took, machine by
         machine. Experiments that are not part of the profile are left out. Without a name the
