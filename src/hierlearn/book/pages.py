@@ -8,17 +8,19 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from html import escape
+from itertools import chain
 from typing import Any
 
 import torch
 
 from hierlearn.book import cards
-from hierlearn.book.project import Project, check_choice, check_profile, find_project
+from hierlearn.book.project import Project, find_project
 from hierlearn.book.published import chapter_profiles, experiments_read, load_claims
-from hierlearn.claims import verdicts as claims
+from hierlearn.claims.declarations import Claim
+from hierlearn.claims.verdicts import Row, evaluate_all
 from hierlearn.engine import devices
-from hierlearn.errors import RunError
-from hierlearn.experiment import AbsentArm, Experiment, Runs
+from hierlearn.errors import RunError, UsageError
+from hierlearn.experiment import PROFILES, AbsentArm, Experiment, Runs
 from hierlearn.formatting import format_interval, format_number
 from hierlearn.records import GroupState, RecordStore
 from hierlearn.registry import EXPERIMENTS
@@ -40,7 +42,7 @@ class Page:
     device: str
     store: RecordStore
     experiments: dict[str, Experiment]
-    shown: list[claims.Claim]
+    shown: list[Claim]
     glued: dict[str, str] = field(default_factory=dict)
 
     def compute(self) -> dict[str, Runs]:
@@ -49,18 +51,14 @@ class Page:
         A frozen folder is only read: records of other code than today's are kept (provenance
         and verdicts flag them), and RunError names the experiments that are not all there.
         """
-        gaps = incomplete(self.store, self.experiments.values(), self.profile)
-        if gaps and not self.store.frozen:
+        experiments = self.experiments.values()
+        if not self.store.frozen and incomplete(self.store, experiments, self.profile):
+            committed = RecordStore(self.project.frozen_records)
             sweep.compute(
-                self.experiments.values(),
-                self.profile,
-                self.store,
-                device=self.device,
-                measured_before=RecordStore(self.project.frozen_records),
+                experiments, self.profile, self.store, device=self.device, measured_before=committed
             )
         self.__dict__.pop("rows", None)
-        gaps = incomplete(self.store, self.experiments.values(), self.profile, ("stale",))
-        if gaps:
+        if gaps := incomplete(self.store, experiments, self.profile, ("stale",)):
             raise RunError(
                 f"records of profile {self.profile} in {self.project.relative(self.store.folder)} "
                 "are not complete:\n" + "\n".join(f"  {gap}" for gap in gaps)
@@ -69,26 +67,30 @@ class Page:
 
     def records(self) -> dict[str, Runs]:
         """Return the records that are there, by experiment; nothing is computed."""
-        return {
-            name: one.runs(self.profile, self.store.read(one, self.profile))
-            for name, one in self.experiments.items()
-        }
+        return {name: self._runs(name) for name in self.experiments}
+
+    def _runs(self, name: str) -> Runs:
+        one = self._experiment(name)
+        return one.runs(self.profile, self.store.read(one, self.profile))
+
+    def _experiment(self, name: str) -> Experiment:
+        if name not in self.experiments:
+            valid = ", ".join(self.experiments)
+            raise RunError(f"no experiment {name!r} on page {self.name}; valid: {valid}")
+        return self.experiments[name]
 
     @cached_property
-    def rows(self) -> list[claims.Row]:
+    def rows(self) -> list[Row]:
         """The evaluated claims of this page, in the order of `book/claims/`."""
-        return claims.evaluate_all(self.shown, self.store, self.profile, EXPERIMENTS)
+        return evaluate_all(self.shown, self.store, self.profile, EXPERIMENTS)
 
-    def row(self, claim_id: str) -> claims.Row:
+    def row(self, claim_id: str) -> Row:
         """Return the evaluated claim of that id; RunError lists the ids of this page."""
         for row in self.rows:
             if row.id == claim_id:
                 return row
         valid = ", ".join(row.id for row in self.rows) or "none"
         raise RunError(f"no claim {claim_id!r} on page {self.name}; valid: {valid}")
-
-    def _states(self, experiment: Experiment) -> list[GroupState]:
-        return self.store.states(experiment, self.profile)
 
     def verdicts(self) -> None:
         """Show the claims of this page as cards."""
@@ -136,7 +138,9 @@ class Page:
 
     def states(self) -> list[GroupState]:
         """Return the state of every group that this page reads."""
-        return [s for one in self.experiments.values() for s in self._states(one)]
+        return [
+            s for one in self.experiments.values() for s in self.store.states(one, self.profile)
+        ]
 
     def show(self, figure: Callable[..., Any]) -> None:
         """Draw a figure: a function whose parameters are named after experiments, for their runs.
@@ -167,13 +171,6 @@ class Page:
             self.glue(key, text)
         drawing.show(name, **self.recompute(*runs))
 
-    def _runs(self, name: str) -> Runs:
-        if name not in self.experiments:
-            valid = ", ".join(self.experiments)
-            raise RunError(f"no experiment {name!r} on page {self.name}; valid: {valid}")
-        experiment = self.experiments[name]
-        return experiment.runs(self.profile, self.store.read(experiment, self.profile))
-
     def recompute(self, *names: str) -> dict[str, str]:
         """Return `command` and `cost` of a figure that draws these experiments, for `Drawing.show`.
 
@@ -181,15 +178,12 @@ class Page:
         machine. Experiments that are not part of the profile are left out. Without a name the
         figure needs no records, and there is no command. RunError lists the valid names.
         """
-        if unknown := [name for name in names if name not in self.experiments]:
-            valid = ", ".join(self.experiments)
-            raise RunError(f"no experiment {unknown[0]!r} on page {self.name}; valid: {valid}")
-        states = {name: self._states(self.experiments[name]) for name in names}
+        states = {n: self.store.states(self._experiment(n), self.profile) for n in names}
         drawn = [name for name in states if states[name]]
         if not drawn:
             return {"command": "", "cost": "No records: the cell above draws this from scratch."}
         command = f"python -m hierlearn compute {' '.join(drawn)} --profile {self.profile}"
-        return {"command": command, "cost": cost_text([s for one in states.values() for s in one])}
+        return {"command": command, "cost": cost_text(chain(*states.values()))}
 
 
 @dataclass
@@ -197,7 +191,7 @@ class Ledger:
     """All claims (`shown`) on one page, each at the profile that its chapter shows."""
 
     chapters: dict[str, Page]
-    shown: list[claims.Claim]
+    shown: list[Claim]
     store: RecordStore
 
     def compute(self) -> None:
@@ -208,7 +202,7 @@ class Ledger:
     def table(self) -> None:
         """Show the claims as one table."""
         profiles = {name: page.profile for name, page in self.chapters.items()}
-        _show(cards.ledger_html(claims.evaluate_all(self.shown, self.store, profiles, EXPERIMENTS)))
+        _show(cards.ledger_html(evaluate_all(self.shown, self.store, profiles, EXPERIMENTS)))
 
     def provenance(self) -> None:
         """Show where all numbers come from, and the commands that recompute them."""
@@ -312,7 +306,6 @@ def provenance_html(states: Sequence[GroupState], *, profile: str, command: str)
         "Cost": f"{sum(p.cpu_s for p in firsts):.0f} CPU seconds, "
         f"{sum(p.wall_s for p in firsts):.0f} s of work",
         "Finished": max(p.finished for p in firsts),
-        "Recompute": command,
     }
     badge = (
         '<p><strong class="hl-badge hl-verdict-stale">▲ STALE</strong> '
@@ -320,37 +313,35 @@ def provenance_html(states: Sequence[GroupState], *, profile: str, command: str)
         if any(state.status == "stale" for state in states)
         else ""
     )
-    cells = "".join(
-        f"<dt>{key}</dt><dd>{_code(text) if key == 'Recompute' else escape(text)}</dd>"
-        for key, text in entries.items()
-    )
+    told = {key: escape(text) for key, text in entries.items()}
+    told["Recompute"] = f"<code>{escape(command)}</code>"
+    cells = "".join(f"<dt>{key}</dt><dd>{text}</dd>" for key, text in told.items())
     return f'<div class="hl-provenance">{badge}<dl>{cells}</dl></div>'
 
 
-def _code(text: str) -> str:
-    return f"<code>{escape(text)}</code>"
+def check_choice(what: str, value: object, valid: tuple[str, ...]) -> None:
+    """Raise UsageError that lists the `valid` ones when `value` is none of them."""
+    if value not in valid:
+        raise UsageError(f"unknown {what} {value!r}; valid: {', '.join(valid)}")
 
 
 def _checked(profile: str, device: str) -> Project:
-    """Check the parameters that every page has, and return the project around them."""
-    _check_injected()
-    check_profile(profile)
+    """Check the parameters that every page has, and return the project around them.
+
+    Papermill itself only warns of parameters that no page knows, and goes on.
+    """
+    shell: Any = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    for source in shell.user_ns.get("In", []) if shell is not None else []:
+        injected = ast.parse(source).body if source.startswith("# Parameters\n") else []
+        for statement in injected:
+            for target in statement.targets if isinstance(statement, ast.Assign) else []:
+                if isinstance(target, ast.Name):
+                    check_choice("parameter", target.id, PARAMETERS)
+    check_choice("profile", profile, PROFILES)
     devices.resolve(device)
     # The pages' own computations are tiny: a second thread would only wait for the first.
     torch.set_num_threads(1)
     return find_project()
-
-
-def _check_injected() -> None:
-    """Refuse parameters that no page knows: papermill itself only warns and goes on."""
-    shell: Any = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
-    for source in shell.user_ns.get("In", []) if shell is not None else []:
-        if not source.startswith("# Parameters\n"):
-            continue
-        for statement in ast.parse(source).body:
-            for target in statement.targets if isinstance(statement, ast.Assign) else []:
-                if isinstance(target, ast.Name):
-                    check_choice("parameter", target.id, PARAMETERS)
 
 
 def _show(html: str) -> None:

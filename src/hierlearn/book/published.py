@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from hierlearn.book.project import Project, experiments_of
+from hierlearn.book.project import Project, fitting
 from hierlearn.claims import declarations
-from hierlearn.errors import RunError
+from hierlearn.errors import RunError, UsageError
 from hierlearn.experiment import PROFILES, Experiment
 from hierlearn.records import RecordStore, groups_of
 from hierlearn.registry import EXPERIMENTS
@@ -17,11 +17,33 @@ def load_claims(project: Project) -> list[declarations.Claim]:
     return declarations.load_claims(project.claims, EXPERIMENTS)
 
 
+def chapters() -> list[str]:
+    """Return the chapters that have experiments, in their order."""
+    return list(dict.fromkeys(one.chapter for one in EXPERIMENTS.values()))
+
+
+def find_experiments(names: Iterable[str]) -> dict[str, Experiment]:
+    """Return the experiments that `names` mean, in their order; all of them when it is empty.
+
+    A name is an experiment's, or a chapter's stem, number or unique part of its stem.
+    """
+    wanted: set[str] = set()
+    for name in names:
+        found = [] if name in EXPERIMENTS else fitting(name, chapters())
+        if name not in EXPERIMENTS and len(found) != 1:
+            problem = f"fits {', '.join(found)}" if found else "is no chapter or experiment"
+            raise UsageError(
+                f"{name!r} {problem}; valid chapters: {', '.join(chapters())}; "
+                f"valid experiments: {', '.join(EXPERIMENTS)}"
+            )
+        wanted |= {key for key, one in EXPERIMENTS.items() if key == name or one.chapter in found}
+    return {key: one for key, one in EXPERIMENTS.items() if key in wanted or not wanted}
+
+
 def experiments_read(name: str, every: Iterable[declarations.Claim]) -> dict[str, Experiment]:
     """Return the experiments of the notebook `name`: its own, and those that its claims read."""
-    wanted = {read for claim in every if claim.chapter == name for read in claim.reads}
-    wanted |= set(experiments_of(name, EXPERIMENTS))
-    return {key: one for key, one in EXPERIMENTS.items() if key in wanted}
+    read = {key for claim in every if claim.chapter == name for key in claim.reads}
+    return {key: one for key, one in EXPERIMENTS.items() if one.chapter == name or key in read}
 
 
 def shown_profiles(
@@ -33,8 +55,7 @@ def shown_profiles(
     """
     if profile is not None or not store.frozen:
         return dict.fromkeys(names, profile or DEFAULT_PROFILE)
-    chapters = {one.chapter for one in EXPERIMENTS.values()}
-    some = names if set(names) <= chapters else None
+    some = names if set(names) <= set(chapters()) else None
     found = chapter_profiles(store, load_claims(project), names=some)
     largest = max(found.values(), key=PROFILES.index)
     return {name: found.get(name, largest) for name in names}
@@ -51,8 +72,7 @@ def chapter_profiles(
     It is that one, except in a frozen store: there it is the largest up to it that is frozen.
     `names` limits this to some chapters.
     """
-    chapters = dict.fromkeys(one.chapter for one in EXPERIMENTS.values())
-    names = list(chapters if names is None else names)
+    names = chapters() if names is None else names
     if not store.frozen:
         return dict.fromkeys(names, profile)
     return published(store, {name: experiments_read(name, every) for name in names}, profile)
@@ -60,24 +80,26 @@ def chapter_profiles(
 
 def published(
     store: RecordStore,
-    chapters: Mapping[str, Mapping[str, Experiment]],
+    reads: Mapping[str, Mapping[str, Experiment]],
     largest: str = PROFILES[-1],
 ) -> dict[str, str]:
     """Return, for each chapter, the largest profile up to `largest` at which it is frozen.
 
-    `chapters` gives the experiments that each reads: a chapter is frozen at a profile where the
+    `reads` gives the experiments of each: a chapter is frozen at a profile where the
     manifest lists all of them that have groups there. Whether they are whole and of today's code
     is not asked: a frozen file that is not must be told, not passed over for a smaller profile.
     Raises RunError that names the chapters of which nothing is frozen.
     """
     found = {}
-    for name, reads in chapters.items():
+    for name, experiments in reads.items():
         for profile in PROFILES[: PROFILES.index(largest) + 1]:
             listed = store.manifest.get(profile, {})
-            lacking = [one for key, one in reads.items() if key not in listed]
-            if len(lacking) < len(reads) and not any(groups_of(one, profile) for one in lacking):
+            lacking = [one for key, one in experiments.items() if key not in listed]
+            if len(lacking) < len(experiments) and not any(
+                groups_of(one, profile) for one in lacking
+            ):
                 found[name] = profile
-    if missing := [name for name in chapters if name not in found]:
+    if missing := [name for name in reads if name not in found]:
         raise RunError(
             f"{store.folder} holds no frozen records, up to profile {largest}, of all that these "
             f"chapters read: {', '.join(missing)}; "

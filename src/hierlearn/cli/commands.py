@@ -7,12 +7,19 @@ from typing import Any, TextIO
 
 import click
 
-from hierlearn.book.project import Project, find_experiments, find_project
-from hierlearn.book.published import DEFAULT_PROFILE, load_claims, shown_profiles
+from hierlearn.book.project import Project, find_project
+from hierlearn.book.published import (
+    DEFAULT_PROFILE,
+    chapters,
+    find_experiments,
+    load_claims,
+    shown_profiles,
+)
 
 # What needs the packages of the book (papermill, matplotlib, ...) is imported where it is used:
 # computing records must not need them.
 from hierlearn.claims import verdicts
+from hierlearn.claims.declarations import ClaimError
 from hierlearn.cli import tables
 from hierlearn.cli.options import (
     WHERE,
@@ -34,7 +41,7 @@ from hierlearn.sweeps import costs, pushing, replay, sweep
 from hierlearn.sweeps.executors import ExecutorError
 
 USAGE = (UsageError, devices.DeviceError)
-FAILURES = (RunError, verdicts.ClaimError, RecordError, sweep.SweepError, ExecutorError, OSError)
+FAILURES = (RunError, ClaimError, RecordError, sweep.SweepError, ExecutorError, OSError)
 
 
 class Command(click.Command):
@@ -122,7 +129,7 @@ def compute(
     project = find_project(need_book=False)
     store = store_at(project, records, pilots=seeds is not None)
     profile = profile or DEFAULT_PROFILE
-    chosen = at_seeds(find_experiments(names, EXPERIMENTS), seeds).values()
+    chosen = at_seeds(find_experiments(names), seeds).values()
     say(f"profile {profile}, device {device}, records {project.relative(store.folder)}")
     committed = RecordStore(project.frozen_records)
     say(costs.cost(chosen, profile, store, committed).sentences())
@@ -134,20 +141,20 @@ def compute(
 @cli.command
 def build() -> None:
     """Build the site from the executed chapters; every warning is an error."""
-    from hierlearn.book import build as site
+    from hierlearn.book import build
 
-    click.echo(site.build(find_project(), EXPERIMENTS))
+    click.echo(build.build(find_project()))
 
 
 @cli.command
 @options("profile", "device", "records", *WHERE, "frozen")
 def book(**settings: Any) -> None:
     """Execute all chapters, then build the site."""
-    from hierlearn.book import build as site
+    from hierlearn.book import build
 
     project = find_project()
     execute(project, wanted(project, ()), **settings)
-    click.echo(site.build(project, EXPERIMENTS))
+    click.echo(build.build(project))
 
 
 @cli.command
@@ -155,17 +162,12 @@ def book(**settings: Any) -> None:
 @options("profile", "device", "records", *WHERE, "frozen")
 def page(chapter: str, **settings: Any) -> None:
     """Execute one chapter and build its page alone, to look at while writing."""
-    from hierlearn.book import build as site
-    from hierlearn.book import notebooks
+    from hierlearn.book import build
 
     project = find_project()
     name = project.find_notebook(chapter)
     execute(project, [name], **settings)
-    done = notebooks.runs(project)[name]
-    store = RecordStore(project.records_folder(done["records"]))
-    shown = [claim for claim in load_claims(project) if claim.chapter == name]
-    rows = verdicts.evaluate_all(shown, store, done["profile"], EXPERIMENTS)
-    click.echo(site.build_page(project, name, rows))
+    click.echo(build.build_page(project, name))
 
 
 @cli.command(name="claims")
@@ -191,8 +193,8 @@ def show_claims(
     project = find_project()
     store = store_at(project, records, pilots=True) if seeds else readable_store(project, records)
     shown = wanted_claims(project, names, load_claims(project))
-    chapters = list(dict.fromkeys(claim.chapter for claim in shown))
-    profiles = shown_profiles(project, chapters, store, profile)
+    named = list(dict.fromkeys(claim.chapter for claim in shown))
+    profiles = shown_profiles(project, named, store, profile)
     rows = verdicts.evaluate_all(shown, store, profiles, at_seeds(EXPERIMENTS, seeds))
     if against:
         click.echo(tables.verdict_changes(tables.read_rows(against.read()), rows))
@@ -213,8 +215,7 @@ def status(profile: str | None, records: str | None) -> None:
     """Show which records exist and what computing the others will cost."""
     project = find_project(need_book=False)
     store = readable_store(project, records)
-    chapters = list(dict.fromkeys(one.chapter for one in EXPERIMENTS.values()))
-    profiles = shown_profiles(project, chapters, store, profile)
+    profiles = shown_profiles(project, chapters(), store, profile)
     say(f"records {project.relative(store.folder)}")
     click.echo(tables.status_table(project, store, profiles))
 
@@ -229,7 +230,7 @@ def freeze_records(names: tuple[str, ...], profile: str, records: str | None) ->
     from another folder: one that was copied from the machine that computed them.
     """
     project = find_project()
-    chosen = find_experiments(names, EXPERIMENTS)
+    chosen = find_experiments(names)
     working = store_at(project, records)
     if working.frozen:
         raise UsageError(f"{project.relative(working.folder)} holds frozen records already")
@@ -237,20 +238,20 @@ def freeze_records(names: tuple[str, ...], profile: str, records: str | None) ->
     manifest = freeze(working, frozen, profile, chosen.values(), whole=not names)
     n_groups = sum(one.n_groups for name, one in manifest[profile].items() if name in chosen)
     say(f"froze {n_groups} groups of profile {profile}")
-    _update_readme(project)
-    click.echo(project.frozen_records / "manifest.json")
+    from hierlearn.book import readme
+
+    try:
+        readme.update(project)
+    except (RunError, ClaimError) as error:
+        where = project.relative(frozen)
+        raise RunError(f"{where} is written, README.md is not: {error}") from error
+    click.echo(frozen / "manifest.json")
 
 
 @cli.command(name="replay")
 @options("names", "profile", "device", "records", *WHERE)
 @click.option("--sample", type=click.IntRange(min=1), help="Groups; default: 10, or all stale.")
-@click.option(
-    "--seed",
-    type=click.IntRange(min=0),
-    default=0,
-    show_default=True,
-    help="Draws another sample.",
-)
+@options("seed")
 @click.option("--below", type=click.FloatRange(min=0), help="Only groups of so few CPU seconds.")
 @click.option("--restamp", is_flag=True, help="Stamp stale groups that come out the same.")
 def replay_records(
@@ -267,9 +268,9 @@ def replay_records(
     """Measure a sample of the stored groups again and compare; exit 1 when one differs."""
     project = find_project()
     store = readable_store(project, records)
-    chosen = find_experiments(names, EXPERIMENTS)
-    chapters = list(dict.fromkeys(one.chapter for one in chosen.values()))
-    shown = shown_profiles(project, chapters, store, profile).values()
+    chosen = find_experiments(names)
+    named = list(dict.fromkeys(one.chapter for one in chosen.values()))
+    shown = shown_profiles(project, named, store, profile).values()
     profile = min(shown, key=PROFILES.index)  # one that all of them have
     if restamp and store.frozen:
         finish(store.folder)
@@ -297,13 +298,7 @@ def replay_records(
 @cli.command(name="push")
 @options("names", "profile", "device", "records", *WHERE)
 @click.option("--sample", type=click.IntRange(min=1), help="Claims, at random; default: all.")
-@click.option(
-    "--seed",
-    type=click.IntRange(min=0),
-    default=0,
-    show_default=True,
-    help="Draws another sample.",
-)
+@options("seed")
 @click.option(
     "--times",
     type=click.IntRange(min=1),
@@ -347,16 +342,6 @@ def push_claims(
         pushing.write(project.pushed, found)
     if changed := [one.id for one in found if not one.held]:
         raise RunError(f"other verdicts: {', '.join(changed)}")
-
-
-def _update_readme(project: Project) -> None:
-    from hierlearn.book import readme
-
-    try:
-        readme.update(project)
-    except (RunError, verdicts.ClaimError) as error:
-        where = project.relative(project.frozen_records)
-        raise RunError(f"{where} is written, README.md is not: {error}") from error
 
 
 def execute(
