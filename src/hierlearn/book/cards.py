@@ -39,19 +39,24 @@ def _prose(text: str | float) -> str:
     return _MATH.sub(span, escape(text)).replace(r"\$", "$")
 
 
+def _span(name: str, text: str) -> str:
+    return f'<span class="hl-{name}">{text}</span>'
+
+
 def _badge(verdict: str) -> str:
-    name = verdict.replace(" ", "-")
     shape = f'<span class="hl-shape" aria-hidden="true">{SHAPES[verdict]}</span>'
-    return f'<span class="hl-badge hl-verdict-{name}">{shape} {verdict}</span>'
+    return _span(f"badge hl-verdict-{verdict.replace(' ', '-')}", f"{shape} {verdict}")
 
 
 def _badges(row: Row) -> str:
-    text = _badge(row.verdict) + (" " + _badge("stale") if row.stale else "")
+    badges = [_badge(row.verdict)]
+    if row.stale:
+        badges.append(_badge("stale"))
     if row.excluded:
-        text += ' <span class="hl-badge hl-excluded">rule holds, prediction excluded</span>'
+        badges.append(_span("badge hl-excluded", "rule holds, prediction excluded"))
     if not row.as_expected and not row.stale:
-        text += f' <span class="hl-unexpected">declared: {escape(row.expected)}</span>'
-    return text
+        badges.append(_span("unexpected", f"declared: {escape(row.expected)}"))
+    return " ".join(badges)
 
 
 def words(row: Row) -> str:
@@ -72,8 +77,7 @@ def _measured(row: Row | ControlRow) -> str:
     if row.interval is None:
         return "—"
     value = format_interval(row.estimate, row.interval, row.side)
-    told = how(row.interval_kind, row.n_seeds)
-    return f'<span class="hl-number">{value}</span> <span class="hl-how">{told}</span>'
+    return f"{_span('number', value)} {_span('how', how(row.interval_kind, row.n_seeds))}"
 
 
 def _false_positives(row: Row) -> str:
@@ -83,38 +87,39 @@ def _false_positives(row: Row) -> str:
         return "—"
     fails = f"the control's rule fails in {percent(control.failure_rate)}"
     why = "" if control.same_quantity else " (it measures another quantity)"
-    value = f'<span class="hl-number">{percent(row.false_positive_rate)}</span>'
-    return f'{value} <span class="hl-how">{fails}{why}</span>'
+    return f"{_span('number', percent(row.false_positive_rate))} {_span('how', fails + why)}"
 
 
 def _control(row: Row) -> str:
     control, named = row.control, row.control.outcome.replace(" ", "-")
     if control.outcome == "none":
-        return f'{_prose(control.description)}; <span class="hl-outcome">no control</span>'
+        return f"{_prose(control.description)}; {_span('outcome', 'no control')}"
     parts = [
         _prose(control.description),
         control.exact and f"exact: {_prose(control.exact)}",
         control.interval and _measured(control),
-        control.rule and f'rule: <span class="hl-rule">{escape(control.rule)}</span>',
+        control.rule and f"rule: {_span('rule', escape(control.rule))}",
         control.reason and _prose(control.reason),
-        f'<span class="hl-outcome hl-outcome-{named}">{control.outcome}</span>',
+        _span(f"outcome hl-outcome-{named}", control.outcome),
     ]
     return "; ".join(part for part in parts if part)
 
 
-def _card(row: Row, ledger: str) -> str:
-    facts = {"Predicted": _prose(row.predicted), "Measured": _measured(row)}
-    facts["Rule"] = escape(row.rule or "—")
-    facts["Control"] = _control(row)
-    facts["False positives"] = _false_positives(row)
+def _card(row: Row) -> str:
+    facts = {
+        "Predicted": _prose(row.predicted),
+        "Measured": _measured(row),
+        "Rule": escape(row.rule or "—"),
+        "Control": _control(row),
+        "False positives": _false_positives(row),
+    }
     told = {"Stands": _stands(row), "Why": row.reason, "Note": row.note, "Revised": _revised(row)}
     facts |= {name: _prose(text) for name, text in told.items() if text}
     if row.interval is not None:
         facts["Records"] = escape(f"{row.profile}, commit {row.commit}, {row.hardware}")
     listed = "\n".join(f"<div><dt>{name}</dt><dd>{text}</dd></div>" for name, text in facts.items())
     kind = "hl-card hl-card-headline" if row.headline else "hl-card"
-    verdict = row.verdict.replace(" ", "-")
-    key = escape(row.id)
+    verdict, key = row.verdict.replace(" ", "-"), escape(row.id)
     links = []
     for label in row.theorems:  # thm-a is "theorem a"
         named, _, name = label.partition("-")
@@ -122,7 +127,7 @@ def _card(row: Row, ledger: str) -> str:
         links.append(f'<a href="#{escape(label)}">{escape(text)}</a>')
     bears_on = f" Bears on {' and '.join(links)}." if links else ""
     return f"""<article class="{kind} hl-card-{verdict}" id="{key}" aria-label="Claim {key}">
-<p class="hl-card-head"><a class="hl-id" href="{escape(ledger)}#{key}">{key}</a> {_badges(row)}</p>
+<p class="hl-card-head"><a class="hl-id" href="ledger.html#{key}">{key}</a> {_badges(row)}</p>
 <p class="hl-statement">{_prose(row.statement)}</p>
 <p class="hl-origin">{_origin(row)}{bears_on}</p>
 <dl class="hl-facts">
@@ -148,10 +153,9 @@ def _revised(row: Row) -> str:
 
 
 def _origin(row: Row) -> str:
-    source = f'<span class="hl-badge hl-source-{row.source}">{row.source}</span>'
-    cited = escape(row.cited or row.paper)
+    cite = f'<cite class="hl-paper">{escape(row.cited or row.paper)}</cite>'
     locus = "" if row.locus == row.source else f", {_prose(row.locus)}"
-    return f'<cite class="hl-paper">{cited}</cite>{locus} {source}'
+    return f"{cite}{locus} {_span(f'badge hl-source-{row.source}', row.source)}"
 
 
 def theorem_html(rows: Iterable[Row]) -> str:
@@ -164,13 +168,13 @@ def theorem_html(rows: Iterable[Row]) -> str:
     return f'<p class="hl-tested">Claims that bear on it: {groups}</p>' if groups else ""
 
 
-def chapter_html(rows: Iterable[Row], *, ledger: str = "ledger.html") -> str:
+def chapter_html(rows: Iterable[Row]) -> str:
     """Return a chapter's claims: headline claims as cards, the others folded below them.
 
-    Each card's id is the claim's, and its first link goes to the claim's row of the page `ledger`.
+    Each card's id is the claim's, and its first link goes to the claim's row in the ledger.
     """
     rows = list(rows)
-    parts = [_card(row, ledger) for row in rows if row.headline]
+    parts = [_card(row) for row in rows if row.headline]
     if others := [row for row in rows if not row.headline]:
         counts = Counter(str(row.verdict) for row in others)
         counted = ", ".join(f"{counts[verdict]} {verdict}" for verdict in SHAPES if counts[verdict])
@@ -178,7 +182,7 @@ def chapter_html(rows: Iterable[Row], *, ledger: str = "ledger.html") -> str:
         parts += [
             '<details class="hl-more">',
             f"<summary>{len(others)} more {noun}: {counted}</summary>",
-            *(_card(row, ledger) for row in others),
+            *(_card(row) for row in others),
             "</details>",
         ]
     inner = "\n".join(parts) or "<p>This chapter makes no claims yet.</p>"
@@ -220,8 +224,7 @@ def _ledger_row(row: Row) -> str:
 
 
 def _facts(**named: str) -> str:
-    spans = (f'<span class="hl-how">{name}:</span> {text}' for name, text in named.items())
-    return "<br>".join(spans)
+    return "<br>".join(f"{_span('how', name + ':')} {text}" for name, text in named.items())
 
 
 def ledger_html(rows: Iterable[Row]) -> str:

@@ -4,6 +4,7 @@ import ast
 import inspect
 import os
 import sys
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -21,7 +22,7 @@ from hierlearn.claims.verdicts import Row, evaluate_all
 from hierlearn.engine import devices
 from hierlearn.errors import RunError, UsageError
 from hierlearn.experiment import PROFILES, AbsentArm, Experiment, Runs
-from hierlearn.formatting import format_interval, format_number
+from hierlearn.formatting import format_interval
 from hierlearn.records import GroupState, RecordStore
 from hierlearn.registry import EXPERIMENTS
 from hierlearn.sweeps import sweep
@@ -58,15 +59,11 @@ class Page:
                 experiments, self.profile, self.store, device=self.device, measured_before=committed
             )
         self.__dict__.pop("rows", None)
-        if gaps := incomplete(self.store, experiments, self.profile, ("stale",)):
+        if gaps := incomplete(self.store, experiments, self.profile, "stale"):
             raise RunError(
                 f"records of profile {self.profile} in {self.project.relative(self.store.folder)} "
                 "are not complete:\n" + "\n".join(f"  {gap}" for gap in gaps)
             )
-        return self.records()
-
-    def records(self) -> dict[str, Runs]:
-        """Return the records that are there, by experiment; nothing is computed."""
         return {name: self._runs(name) for name in self.experiments}
 
     def _runs(self, name: str) -> Runs:
@@ -83,14 +80,6 @@ class Page:
     def rows(self) -> list[Row]:
         """The evaluated claims of this page, in the order of `book/claims/`."""
         return evaluate_all(self.shown, self.store, self.profile, EXPERIMENTS)
-
-    def row(self, claim_id: str) -> Row:
-        """Return the evaluated claim of that id; RunError lists the ids of this page."""
-        for row in self.rows:
-            if row.id == claim_id:
-                return row
-        valid = ", ".join(row.id for row in self.rows) or "none"
-        raise RunError(f"no claim {claim_id!r} on page {self.name}; valid: {valid}")
 
     def verdicts(self) -> None:
         """Show the claims of this page as cards."""
@@ -110,26 +99,19 @@ class Page:
         glue(key, text, display=False)
 
     def glue_claim(self, claim_id: str) -> None:
-        """Glue a claim: `<id>` is "estimate [low, high]", and `<id>.<field>` its other fields.
+        """Glue a claim: `<id>` is "estimate [low, high]", `<id>.control` the same of its control.
 
-        Fields: estimate, interval, verdict, n (seeds), rule, control (estimate and interval of
-        the control) and control.outcome.
+        `<id>.verdict` is its verdict. RunError lists the ids of this page where it has none of it.
         """
-        row = self.row(claim_id)
-        control, ends = row.control, row.interval
-        whole = format_interval(row.estimate, ends, row.side)
-        self.glue(claim_id, whole)
-        fields = {
-            "estimate": f"{row.side or ''} {format_number(row.estimate)}".strip(),
-            "interval": whole[max(whole.find("["), whole.find("(")) :],
-            "verdict": row.verdict,
-            "n": str(row.n_seeds),
-            "rule": row.rule or "—",
-            "control": format_interval(control.estimate, control.interval, control.side),
-            "control.outcome": control.outcome,
-        }
-        for name, text in fields.items():
-            self.glue(f"{claim_id}.{name}", text)
+        row = next((row for row in self.rows if row.id == claim_id), None)
+        if row is None:
+            valid = ", ".join(row.id for row in self.rows) or "none"
+            raise RunError(f"no claim {claim_id!r} on page {self.name}; valid: {valid}")
+        control = row.control
+        self.glue(claim_id, format_interval(row.estimate, row.interval, row.side))
+        self.glue(f"{claim_id}.verdict", row.verdict)
+        text = format_interval(control.estimate, control.interval, control.side)
+        self.glue(f"{claim_id}.control", text)
 
     def provenance(self) -> None:
         """Show where the numbers of this page come from, and the command that recomputes them."""
@@ -253,34 +235,27 @@ def open_ledger(
 
 
 def incomplete(
-    store: RecordStore,
-    experiments: Iterable[Experiment],
-    profile: str,
-    accepted: Sequence[str] = (),
+    store: RecordStore, experiments: Iterable[Experiment], profile: str, *accepted: str
 ) -> list[str]:
-    """Return a line for each experiment of which not all groups are present.
-
-    `accepted` lists states that count as present, e.g. ("stale",).
-    """
+    """Return a line for each experiment of which not all groups are present, or `accepted`."""
     lines = []
     for experiment in experiments:
         states = store.states(experiment, profile)
-        lacking = [s for s in states if s.status != "present" and s.status not in accepted]
+        lacking = [state for state in states if state.status not in ("present", *accepted)]
         if lacking:
-            kinds = sorted({state.status for state in lacking})
-            counts = ", ".join(f"{sum(s.status == k for s in lacking)} {k}" for k in kinds)
+            counts = sorted(Counter(state.status for state in lacking).items())
+            told = ", ".join(f"{n} {status}" for status, n in counts)
             problem = next((f" ({s.problem})" for s in lacking if s.problem), "")
-            lines.append(f"{experiment.name}: {counts} of {len(states)} groups{problem}")
+            lines.append(f"{experiment.name}: {told} of {len(states)} groups{problem}")
     return lines
 
 
 def cost_text(states: Iterable[GroupState]) -> str:
     """Return what the groups took on each machine: CPU seconds, or seconds of work on a GPU."""
-    seconds: dict[tuple[str, str], float] = {}
+    seconds: dict[tuple[str, str], float] = defaultdict(float)
     for one in (state.provenance for state in states if state.provenance):
         spent, unit = (one.cpu_s, "CPU seconds") if one.device == "cpu" else (one.wall_s, "seconds")
-        key = unit, one.hardware
-        seconds[key] = seconds.get(key, 0.0) + spent
+        seconds[unit, one.hardware] += spent
     return "; ".join(
         f"{spent:.{0 if spent >= 10 else 1}f} {unit} on {hardware}"
         for (unit, hardware), spent in sorted(seconds.items())
@@ -307,12 +282,11 @@ def provenance_html(states: Sequence[GroupState], *, profile: str, command: str)
         f"{sum(p.wall_s for p in firsts):.0f} s of work",
         "Finished": max(p.finished for p in firsts),
     }
+    stale = any(state.status == "stale" for state in states)
     badge = (
         '<p><strong class="hl-badge hl-verdict-stale">▲ STALE</strong> '
         "Some of these records were computed by other code than this book's.</p>"
-        if any(state.status == "stale" for state in states)
-        else ""
-    )
+    ) * stale
     told = {key: escape(text) for key, text in entries.items()}
     told["Recompute"] = f"<code>{escape(command)}</code>"
     cells = "".join(f"<dt>{key}</dt><dd>{text}</dd>" for key, text in told.items())

@@ -1,6 +1,7 @@
 """What each chapter reads, and at which profile it is shown."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from itertools import product
 
 from hierlearn.book.project import Project, fitting
 from hierlearn.claims import declarations
@@ -69,39 +70,24 @@ def chapter_profiles(
 ) -> dict[str, str]:
     """Return the profile at which each chapter is shown when the book is asked for at `profile`.
 
-    It is that one, except in a frozen store: there it is the largest up to it that is frozen.
-    `names` limits this to some chapters.
+    It is that one, except in a frozen store: there it is the largest up to it at which the chapter
+    is frozen, that is, where the manifest lists all experiments that it reads and that have groups.
+    Whether they are whole and of today's code is not asked: a frozen file that is not must be told,
+    not passed over for a smaller profile. `names` limits this to some chapters. Raises RunError
+    that names the chapters of which nothing is frozen.
     """
     names = chapters() if names is None else names
     if not store.frozen:
         return dict.fromkeys(names, profile)
-    return published(store, {name: experiments_read(name, every) for name in names}, profile)
-
-
-def published(
-    store: RecordStore,
-    reads: Mapping[str, Mapping[str, Experiment]],
-    largest: str = PROFILES[-1],
-) -> dict[str, str]:
-    """Return, for each chapter, the largest profile up to `largest` at which it is frozen.
-
-    `reads` gives the experiments of each: a chapter is frozen at a profile where the
-    manifest lists all of them that have groups there. Whether they are whole and of today's code
-    is not asked: a frozen file that is not must be told, not passed over for a smaller profile.
-    Raises RunError that names the chapters of which nothing is frozen.
-    """
     found = {}
-    for name, experiments in reads.items():
-        for profile in PROFILES[: PROFILES.index(largest) + 1]:
-            listed = store.manifest.get(profile, {})
-            lacking = [one for key, one in experiments.items() if key not in listed]
-            if len(lacking) < len(experiments) and not any(
-                groups_of(one, profile) for one in lacking
-            ):
-                found[name] = profile
-    if missing := [name for name in reads if name not in found]:
+    for name, at in product(names, PROFILES[: PROFILES.index(profile) + 1]):
+        read, listed = experiments_read(name, every), store.manifest.get(at, {})
+        lacking = [one for key, one in read.items() if key not in listed]
+        if len(lacking) < len(read) and not any(groups_of(one, at) for one in lacking):
+            found[name] = at
+    if missing := [name for name in names if name not in found]:
         raise RunError(
-            f"{store.folder} holds no frozen records, up to profile {largest}, of all that these "
+            f"{store.folder} holds no frozen records, up to profile {profile}, of all that these "
             f"chapters read: {', '.join(missing)}; "
             "run `python -m hierlearn book` instead, which computes them here"
         )

@@ -18,19 +18,18 @@ from hierlearn.sweeps.executors import Executor, LocalPool
 
 def execute(
     project: Project,
-    names: list[str],
+    profiles: dict[str, str],
     *,
     store: RecordStore,
-    profiles: dict[str, str],
     device: str,
     executor: Executor,
 ) -> None:
-    """Compute what the notebooks `names` lack on one executor, then execute each at its profile.
+    """Compute what the notebooks of `profiles` lack on one executor, execute each at its profile.
 
     A frozen store is only read. Raises RunError, before anything is executed, that lists what it
     lacks; and afterwards one that names the notebooks that failed.
     """
-    folder = project.relative(store.folder)
+    names, folder = list(profiles), project.relative(store.folder)
     # The device of a remote executor is not this machine's, and the notebooks compute nothing more.
     here = device if isinstance(executor, LocalPool) else "auto"
     parameters = {n: {"profile": profiles[n], "device": here, "records": folder} for n in names}

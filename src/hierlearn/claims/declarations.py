@@ -9,17 +9,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import numpy as np
+import pydantic
 import yaml
 from numpy.typing import NDArray
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationError,
-    model_validator,
-)
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, model_validator
 
 from hierlearn.claims.citations import labels
 from hierlearn.experiment import PROFILES, Experiment
@@ -109,7 +102,7 @@ Rules = dict[
 
 
 class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
 
 
 class Reference(_Model):
@@ -193,7 +186,18 @@ class Claim(_Model):
             raise ValueError("give either `control` or `no_control: <the reason>`")
         if self.headline and "smoke" not in self.rules:
             raise ValueError("a headline claim needs a rule for profile smoke")
-        _check_expected(self)
+        given, rules = self.expected, self.rules
+        verdicts = dict.fromkeys(rules, given) if isinstance(given, str) else given
+        if set(verdicts) != set(rules):
+            need, got = ", ".join(rules), ", ".join(verdicts)
+            raise ValueError(f"expected: needs one verdict for each of {need}; got {got}")
+        valid = get_args(Expected)
+        if wrong := [verdict for verdict in verdicts.values() if verdict not in valid]:
+            raise ValueError(f"expected: {wrong[0]!r} is not a verdict; valid: {', '.join(valid)}")
+        fits = [(verdicts[profile] == "reported") == rules[profile].reports for profile in rules]
+        # One verdict for all profiles speaks of those whose rule decides, if there is one.
+        if not all(fits) and (not isinstance(given, str) or given == "reported" or not any(fits)):
+            raise ValueError("expected: 'reported' belongs to the rule 'report', and only to it")
         for profile, rule in self.rules.items():
             control = self.control and self.control.rule_at(profile)
             if control and control.reports and not rule.reports:
@@ -215,24 +219,6 @@ class Claim(_Model):
         if rule is None or rule.reports:
             return "not run" if rule is None else "reported"
         return self.expected if isinstance(self.expected, str) else self.expected[profile]
-
-
-def _check_expected(claim: Claim) -> None:
-    given, rules = claim.expected, claim.rules
-    per_profile = dict.fromkeys(rules, given) if isinstance(given, str) else given
-    if set(per_profile) != set(rules):
-        need, got = ", ".join(rules), ", ".join(per_profile)
-        raise ValueError(f"expected: needs one verdict for each of {need}; got {got}")
-    for verdict in per_profile.values():
-        if verdict not in get_args(Expected):
-            valid = ", ".join(get_args(Expected))
-            raise ValueError(f"expected: {verdict!r} is not a verdict; valid: {valid}")
-    wrong = [p for p, verdict in per_profile.items() if (verdict == "reported") != rules[p].reports]
-    # One verdict for all profiles speaks of those whose rule decides, if there is one.
-    if isinstance(given, str) and given != "reported" and len(wrong) < len(rules):
-        return
-    if wrong:
-        raise ValueError("expected: 'reported' belongs to the rule 'report', and only to it")
 
 
 def load_claims(folder: Path | str, experiments: Mapping[str, Experiment]) -> list[Claim]:
@@ -265,7 +251,7 @@ def load_claims(folder: Path | str, experiments: Mapping[str, Experiment]) -> li
                     cited = (papers or {}).get(claim.paper, claim.paper)
                     claim = claim.model_copy(update={"chapter": chapter, "cited": cited})
                     found = list(_misplaced(claim, path, prefix))
-            except ValidationError as error:
+            except pydantic.ValidationError as error:
                 found = [_explain(detail) for detail in error.errors()]
             problems += [f"{path}, entry {number} ({name}): {problem}" for problem in found]
             if not found:
@@ -311,15 +297,19 @@ def _misplaced(claim: Claim, path: Path, prefix: str) -> Iterable[str]:
 
 
 def _explain(detail: Any) -> str:
-    where = ".".join(str(part) for part in detail["loc"] if part != "[key]")
-    parts: dict[str, type[BaseModel]] = {"statistic": Reference, "control": Control}
-    model = parts.get(".".join(str(part) for part in detail["loc"][:-1]), Claim)
-    message = detail["msg"].removeprefix("Value error, ")
+    loc = [str(part) for part in detail["loc"]]
+    where, message = ".".join(loc).replace(".[key]", ""), detail["msg"]
     if detail["type"] in ("extra_forbidden", "missing"):
+        parts: dict[tuple[str, ...], type[BaseModel]]
+        parts = {("statistic",): Reference, ("control",): Control}
         kind = "unknown field" if detail["type"] == "extra_forbidden" else "missing field"
-        return f"{where}: {kind}; valid: {', '.join(model.model_fields)}"
-    got = "" if detail["type"] == "value_error" else f"; got {detail['input']!r}"
-    return f"{where}: {message}{got}" if where else f"{message}{got}"
+        valid = parts.get((*loc[:-1],), Claim).model_fields
+        return f"{where}: {kind}; valid: {', '.join(valid)}"
+    if detail["type"] == "value_error":
+        message = message.removeprefix("Value error, ")
+    else:
+        message += f"; got {detail['input']!r}"
+    return f"{where}: {message}" if where else message
 
 
 def _bad_references(
@@ -327,18 +317,13 @@ def _bad_references(
 ) -> Iterable[str]:
     if papers is not None and claim.paper not in papers:
         yield f"paper: {claim.paper!r} is not in references.bib; valid: {', '.join(sorted(papers))}"
-    chapters = list(dict.fromkeys(experiment.chapter for experiment in experiments.values()))
-    if claim.chapter and claim.chapter not in chapters:
-        yield f"chapter: {claim.chapter!r} is not a chapter; valid: {', '.join(chapters)}"
     for field, reference in (("statistic", claim.statistic), ("control", claim.control)):
-        if reference is None:
-            continue
-        if reference.experiment not in experiments:
+        experiment = experiments.get(reference.experiment) if reference else None
+        if reference and not experiment:
             valid = ", ".join(experiments)
             yield f"{field}.experiment: no experiment {reference.experiment!r}; valid: {valid}"
-        elif reference.name not in (known := experiments[reference.experiment].statistics):
-            valid = ", ".join(known)
+        if reference and experiment and reference.name not in experiment.statistics:
             yield (
-                f"{field}.name: experiment {reference.experiment!r} has no statistic "
-                f"{reference.name!r}; valid: {valid}"
+                f"{field}.name: experiment {experiment.name!r} has no statistic "
+                f"{reference.name!r}; valid: {', '.join(experiment.statistics)}"
             )

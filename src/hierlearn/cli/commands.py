@@ -40,6 +40,8 @@ from hierlearn.registry import EXPERIMENTS
 from hierlearn.sweeps import costs, pushing, replay, sweep
 from hierlearn.sweeps.executors import ExecutorError
 
+Names = tuple[str, ...]
+Given = str | None
 USAGE = (UsageError, devices.DeviceError)
 FAILURES = (RunError, ClaimError, RecordError, sweep.SweepError, ExecutorError, OSError)
 
@@ -106,7 +108,7 @@ def main() -> None:
 
 @cli.command
 @options("chapters", "profile", "device", "records", *WHERE, "frozen")
-def run(chapters: tuple[str, ...], **settings: Any) -> None:
+def run(chapters: Names, **settings: Any) -> None:
     """Execute chapters (default: all), computing the records that are missing."""
     project = find_project()
     execute(project, wanted(project, chapters), **settings)
@@ -115,12 +117,7 @@ def run(chapters: tuple[str, ...], **settings: Any) -> None:
 @cli.command
 @options("names", "profile", "seeds", "device", "records", *WHERE)
 def compute(
-    names: tuple[str, ...],
-    profile: str | None,
-    seeds: range | None,
-    device: str,
-    records: str | None,
-    **where: Any,
+    names: Names, profile: Given, seeds: range | None, records: Given, **where: Any
 ) -> None:
     """Compute the records of chapters or experiments (default: all), and nothing else.
 
@@ -130,10 +127,10 @@ def compute(
     store = store_at(project, records, pilots=seeds is not None)
     profile = profile or DEFAULT_PROFILE
     chosen = at_seeds(find_experiments(names), seeds).values()
-    say(f"profile {profile}, device {device}, records {project.relative(store.folder)}")
+    say(f"profile {profile}, device {where['device']}, records {project.relative(store.folder)}")
     committed = RecordStore(project.frozen_records)
     say(costs.cost(chosen, profile, store, committed).sentences())
-    with executor_for(device, **where) as executor:
+    with executor_for(**where) as executor:
         sweep.compute(chosen, profile, store, executor=executor, measured_before=committed)
     click.echo(project.relative(store.folder))
 
@@ -179,10 +176,10 @@ def page(chapter: str, **settings: Any) -> None:
     help="What changed since --json wrote this file, in Markdown, instead of a table.",
 )
 def show_claims(
-    names: tuple[str, ...],
-    profile: str | None,
+    names: Names,
+    profile: Given,
     seeds: range | None,
-    records: str | None,
+    records: Given,
     as_json: bool,
     against: TextIO | None,
 ) -> None:
@@ -211,7 +208,7 @@ def show_claims(
 
 @cli.command
 @options("profile", "records")
-def status(profile: str | None, records: str | None) -> None:
+def status(profile: Given, records: Given) -> None:
     """Show which records exist and what computing the others will cost."""
     project = find_project(need_book=False)
     store = readable_store(project, records)
@@ -223,7 +220,7 @@ def status(profile: str | None, records: str | None) -> None:
 @cli.command(name="freeze")
 @click.option("--profile", type=click.Choice(PROFILES), required=True, help="Size.")
 @options("names", "records")
-def freeze_records(names: tuple[str, ...], profile: str, records: str | None) -> None:
+def freeze_records(names: Names, profile: str, records: Given) -> None:
     """Copy the records of a profile into book/records, and the verdicts into README.md.
 
     Without names the whole profile is replaced, and must be complete. With --records they come
@@ -255,10 +252,9 @@ def freeze_records(names: tuple[str, ...], profile: str, records: str | None) ->
 @click.option("--below", type=click.FloatRange(min=0), help="Only groups of so few CPU seconds.")
 @click.option("--restamp", is_flag=True, help="Stamp stale groups that come out the same.")
 def replay_records(
-    names: tuple[str, ...],
-    profile: str | None,
-    device: str,
-    records: str | None,
+    names: Names,
+    profile: Given,
+    records: Given,
     sample: int | None,
     restamp: bool,
     seed: int,
@@ -279,8 +275,9 @@ def replay_records(
         chosen.values(), profile, store, n=n, seed=seed, below=below, stale=restamp
     )
     say(f"profile {profile}, records {project.relative(store.folder)}: {len(groups)} groups")
-    kind = replay.device_kind(groups, device, remote=where["scheduler"] is not None)
-    with executor_for(kind, **where) as executor:
+    remote = where["scheduler"] is not None
+    where["device"] = replay.device_kind(groups, where["device"], remote=remote)
+    with executor_for(**where) as executor:
         found = replay.replay(groups, executor)
         replayed = replay.restamp_same(found, store, profile) if restamp else list(found)
     click.echo(tables.replay_table(replayed))
@@ -310,10 +307,9 @@ def replay_records(
 @click.option("--headline", is_flag=True, help="Only headline claims.")
 @click.option("--publish", is_flag=True, help="Write what came out into book/pushed.json.")
 def push_claims(
-    names: tuple[str, ...],
-    profile: str | None,
-    device: str,
-    records: str | None,
+    names: Names,
+    profile: Given,
+    records: Given,
     sample: int | None,
     seed: int,
     times: int,
@@ -334,7 +330,7 @@ def push_claims(
     evidence = verdicts.Evidence(store, profile, EXPERIMENTS)
     chosen = pushing.choose(claims, evidence, store, times=times, n=sample, seed=seed, below=below)
     say(f"pushing {', '.join(one.claim.id for one in chosen) or 'no claim'}")
-    with executor_for(device, **where) as executor:
+    with executor_for(**where) as executor:
         into = store_at(project, None, pilots=True)
         found = pushing.push(chosen, evidence, store, into=into, executor=executor)
     click.echo(tables.pushed_table(found))
@@ -348,10 +344,10 @@ def execute(
     project: Project,
     names: list[str],
     *,
-    profile: str | None,
-    records: str | None,
+    profile: Given,
+    records: Given,
     frozen: bool,
-    **settings: Any,
+    **where: Any,
 ) -> None:
     """Execute the notebooks `names` with what the options of `run` and `book` mean."""
     from hierlearn.book import running
@@ -365,8 +361,5 @@ def execute(
             "run `python -m hierlearn book` without --frozen, which computes them here"
         )
     profiles = shown_profiles(project, names, store, profile)
-    where = {name.replace("-", "_"): settings.pop(name.replace("-", "_")) for name in WHERE}
-    with executor_for(settings["device"], **where) as executor:
-        running.execute(
-            project, names, store=store, profiles=profiles, executor=executor, **settings
-        )
+    with executor_for(**where) as executor:
+        running.execute(project, profiles, store=store, device=where["device"], executor=executor)

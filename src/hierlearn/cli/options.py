@@ -18,7 +18,7 @@ from hierlearn.registry import EXPERIMENTS
 from hierlearn.sweeps.executors import Executor, LocalPool
 
 WHERE = ("workers", "scheduler", "local-workers")
-"""The options that say what measures; `executor_for` takes their values."""
+"""The options that, with --device, say what measures; `executor_for` takes their values."""
 
 
 def _seeds(_: Any, __: Any, text: str | None) -> range | None:
@@ -73,7 +73,7 @@ def options(*names: str) -> Callable[[Callable], Callable]:
 
 @contextmanager
 def executor_for(
-    device: str, *, workers: int | None, scheduler: str | None, local_workers: int | None
+    *, device: str, workers: int | None, scheduler: str | None, local_workers: int | None
 ) -> Iterator[Executor]:
     """Give what measures: processes here, a local dask cluster, or the one at `scheduler`."""
     given = {"--workers": workers, "--scheduler": scheduler, "--local-workers": local_workers}
