@@ -31,11 +31,9 @@ def update(project: Project) -> None:
     page = project.root / "README.md"
     write_text(page, with_table(page.read_text(encoding="utf-8"), rows))
     if one := EXPERIMENTS.get("exact_depth"):
-        records = store.read(one, profiles[one.chapter])
-        draw(
-            one.runs(profiles[one.chapter], records),
-            project.root / "book/_static/readme-figure.svg",
-        )
+        profile = profiles[one.chapter]
+        if runs := one.runs(profile, store.read(one, profile)):
+            draw(runs, project.book / "_static/readme-figure.svg")
 
 
 def with_table(text: str, rows: Sequence[verdicts.Row]) -> str:
@@ -48,12 +46,7 @@ def with_table(text: str, rows: Sequence[verdicts.Row]) -> str:
 
 
 def draw(runs: Runs, path: Path) -> None:
-    """Draw how each level that opens corrects level 2, from `exact_depth`.
-
-    Does nothing where there are no records.
-    """
-    if not runs:
-        return
+    """Draw how each level that opens corrects level 2, from `exact_depth`."""
     with figures.style():
         drawing = depth(runs)
         figures.save(drawing.fig, path, name="readme", alt=drawing.alt)

@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from hierlearn.book.project import Project, execution_order
+from hierlearn.book.project import Project
+from hierlearn.book.published import chapters as chapter_names
 from hierlearn.claims.declarations import Claim
 from hierlearn.engine import devices
 from hierlearn.errors import UsageError
@@ -17,62 +18,54 @@ from hierlearn.registry import EXPERIMENTS
 from hierlearn.sweeps.executors import Executor, LocalPool
 
 WHERE = ("workers", "scheduler", "local-workers")
-"""The options that say what measures; `executor_for` takes their values."""
+"""The options that, with --device, say what measures; `executor_for` takes their values."""
 
 
-class _Seeds(click.ParamType):
-    """A range of seeds, like 1000-1007."""
+def _seeds(_: Any, __: Any, text: str | None) -> range | None:
+    """Return the range that the text of `--seeds` means; an error says what is valid."""
+    if text is None:
+        return None
+    match = re.fullmatch(r"(\d{1,9})(?:-(\d{1,9}))?", text)
+    first, last = (int(match[1]), int(match[2] or match[1])) if match else (0, -1)
+    if not 0 <= last - first < 1000:
+        raise click.BadParameter(
+            f"{text!r} is no range of seeds; valid: FIRST-LAST, e.g. 1000-1007"
+        )
+    return range(first, last + 1)
 
-    name = "seeds"
 
-    def convert(self, value: Any, param: Any, ctx: Any) -> range:
-        """Return the range; an error says what is valid."""
-        match = re.fullmatch(r"(\d{1,9})(?:-(\d{1,9}))?", str(value))
-        first, last = (int(match[1]), int(match[2] or match[1])) if match else (0, -1)
-        if not 0 <= last - first < 1000:
-            self.fail(f"{value!r} is no range of seeds; valid: FIRST-LAST, e.g. 1000-1007")
-        return range(first, last + 1)
+_ARGUMENTS = {"chapters": "[CHAPTER]...", "names": "[CHAPTER|EXPERIMENT]..."}
+_OPTIONS: dict[str, dict[str, Any]] = {
+    "profile": dict(type=click.Choice(PROFILES), help="Size; default: laptop."),
+    "device": dict(type=click.Choice(devices.DEVICES), default="auto", show_default=True),
+    "records": dict(metavar="DIR", help="Folder, from the project's root; _build/records."),
+    "seeds": dict(
+        callback=_seeds,
+        metavar="FIRST-LAST",
+        help="Pilot runs at seeds that the book does not use, in _build/pilots.",
+    ),
+    "workers": dict(type=click.IntRange(min=1), help="Processes; default: one a core."),
+    "scheduler": dict(metavar="ADDRESS", help="Compute on the workers of a dask scheduler."),
+    "local-workers": dict(
+        type=click.IntRange(min=1),
+        help="Compute on a local dask cluster; on CUDA one worker a GPU.",
+    ),
+    "frozen": dict(is_flag=True, help="Read committed records, compute nothing."),
+    "seed": dict(
+        type=click.IntRange(min=0), default=0, show_default=True, help="Draws another sample."
+    ),
+}
 
 
 def options(*names: str) -> Callable[[Callable], Callable]:
     """Return a decorator that adds the options and arguments of these names to a command."""
-    known: dict[str, Callable] = {
-        "chapters": click.argument("chapters", nargs=-1, metavar="[CHAPTER]..."),
-        "names": click.argument("names", nargs=-1, metavar="[CHAPTER|EXPERIMENT]..."),
-        "profile": click.option(
-            "--profile", type=click.Choice(PROFILES), help="Size; default: laptop."
-        ),
-        "device": click.option(
-            "--device", type=click.Choice(devices.DEVICES), default="auto", show_default=True
-        ),
-        "records": click.option(
-            "--records", metavar="DIR", help="Folder, from the project's root; _build/records."
-        ),
-        "seeds": click.option(
-            "--seeds",
-            type=_Seeds(),
-            metavar="FIRST-LAST",
-            help="Pilot runs at seeds that the book does not use, in _build/pilots.",
-        ),
-        "workers": click.option(
-            "--workers", type=click.IntRange(min=1), help="Processes; default: one a core."
-        ),
-        "scheduler": click.option(
-            "--scheduler", metavar="ADDRESS", help="Compute on the workers of a dask scheduler."
-        ),
-        "local-workers": click.option(
-            "--local-workers",
-            type=click.IntRange(min=1),
-            help="Compute on a local dask cluster; on CUDA one worker a GPU.",
-        ),
-        "frozen": click.option(
-            "--frozen", is_flag=True, help="Read committed records, compute nothing."
-        ),
-    }
 
     def decorate(function: Callable) -> Callable:
         for name in reversed(names):
-            function = known[name](function)
+            if name in _ARGUMENTS:
+                function = click.argument(name, nargs=-1, metavar=_ARGUMENTS[name])(function)
+            else:
+                function = click.option(f"--{name}", **_OPTIONS[name])(function)
         return function
 
     return decorate
@@ -80,7 +73,7 @@ def options(*names: str) -> Callable[[Callable], Callable]:
 
 @contextmanager
 def executor_for(
-    device: str, *, workers: int | None, scheduler: str | None, local_workers: int | None
+    *, device: str, workers: int | None, scheduler: str | None, local_workers: int | None
 ) -> Iterator[Executor]:
     """Give what measures: processes here, a local dask cluster, or the one at `scheduler`."""
     given = {"--workers": workers, "--scheduler": scheduler, "--local-workers": local_workers}
@@ -106,9 +99,14 @@ def executor_for(
 
 
 def wanted(project: Project, chapters: Sequence[str]) -> list[str]:
-    """Return the notebooks to execute: those named, else all; readers of records last."""
+    """Return the notebooks to execute: those named, else all.
+
+    Those that only read records come first: what they read is computed before, and executed last
+    they would keep one core waiting.
+    """
     named = [project.find_notebook(chapter) for chapter in chapters]
-    return [n for n in execution_order(project, EXPERIMENTS) if n in named or not named]
+    order = sorted(project.notebooks(), key=lambda stem: stem in chapter_names())
+    return [name for name in order if name in named or not named]
 
 
 def store_at(project: Project, folder: str | None, *, pilots: bool = False) -> RecordStore:

@@ -13,8 +13,7 @@ from typing import NamedTuple
 from pydantic import BaseModel, TypeAdapter
 
 from hierlearn.claims.declarations import Claim
-from hierlearn.claims.rows import Row
-from hierlearn.claims.verdicts import DECIDED, Evidence, Judged, judged
+from hierlearn.claims.verdicts import DECIDED, Evidence, Judged, Row, judged
 from hierlearn.experiment import Experiment, pushed
 from hierlearn.formatting import format_interval
 from hierlearn.records import RecordStore, computed
