@@ -1,4 +1,4 @@
-"""Building the site: the stage, fragments from records, Jupyter Book, a check of what it made."""
+"""Building the site: stage, fragments from records, Jupyter Book, a check; README's table."""
 
 import json
 import os
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urldefrag
 
+import matplotlib.pyplot as plt
 import yaml
 
 from hierlearn.book import cards
@@ -20,9 +21,11 @@ from hierlearn.book.notebooks import not_ready, runs, write_text
 from hierlearn.book.project import Project
 from hierlearn.book.published import chapter_profiles, chapters, load_claims
 from hierlearn.claims import verdicts
+from hierlearn.drawing import figures
 from hierlearn.engine.git import git
 from hierlearn.errors import RunError, UsageError
-from hierlearn.experiment import PROFILES
+from hierlearn.experiment import PROFILES, Runs
+from hierlearn.quadratic.original.figures import depth
 from hierlearn.records import Provenance, RecordStore, computed
 from hierlearn.registry import EXPERIMENTS
 from hierlearn.sweeps import pushing
@@ -30,6 +33,7 @@ from hierlearn.sweeps import pushing
 # Not pages: the records are large, and caches and earlier products do not belong to a source.
 LEFT_OUT = {"records", "generated", "__pycache__", ".ipynb_checkpoints"}
 
+MARKERS = ("<!-- verdicts -->", "<!-- /verdicts -->")
 _LINK = re.compile(r'<(?:a|link|script|img|iframe|source)\b[^>]*?\s(?:href|src)="([^"]*)"')
 _ID = re.compile(r'\sid="([^"]+)"')
 _ELSEWHERE = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*:|//")
@@ -200,6 +204,39 @@ def costs_table(project: Project, stores: Sequence[RecordStore]) -> str:
         "|---|---|---|--:|--:|--:|--:|",
     ]
     return "\n".join(head + lines) if lines else "No costs have been measured yet."
+
+
+def update_readme(project: Project) -> None:
+    """Write verdicts and a figure from the frozen records into README.md.
+
+    Each claim is shown at the profile that its chapter shows.
+    """
+    store, every = RecordStore(project.frozen_records), load_claims(project)
+    profiles = chapter_profiles(store, every)
+    rows = verdicts.evaluate_all(every, store, profiles, EXPERIMENTS)
+    page = project.root / "README.md"
+    write_text(page, with_table(page.read_text(encoding="utf-8"), rows))
+    if one := EXPERIMENTS.get("exact_depth"):
+        profile = profiles[one.chapter]
+        if shown := one.runs(profile, store.read(one, profile)):
+            draw_readme(shown, project.book / "_static/readme-figure.svg")
+
+
+def with_table(text: str, rows: Sequence[verdicts.Row]) -> str:
+    """Return README's `text` with the verdict table between its markers replaced."""
+    start, end = (text.find(marker) for marker in MARKERS)
+    if start < 0 or end < start:
+        raise RunError(f"README.md has no lines {MARKERS[0]} and {MARKERS[1]} to write between")
+    head, tail = text[: start + len(MARKERS[0])], text[end:]
+    return f"{head}\n{cards.readme_table(rows)}\n{tail}"
+
+
+def draw_readme(runs: Runs, path: Path) -> None:
+    """Draw how each level that opens corrects level 2, from `exact_depth`."""
+    with figures.style():
+        drawing = depth(runs)
+        figures.save(drawing.fig, path, name="readme", alt=drawing.alt)
+        plt.close(drawing.fig)
 
 
 def _jupyter_book(project: Project, source: Path, output: Path, epoch: str, *strict: str) -> None:

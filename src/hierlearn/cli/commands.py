@@ -235,10 +235,10 @@ def freeze_records(names: Names, profile: str, records: Given) -> None:
     manifest = freeze(working, frozen, profile, chosen.values(), whole=not names)
     n_groups = sum(one.n_groups for name, one in manifest[profile].items() if name in chosen)
     say(f"froze {n_groups} groups of profile {profile}")
-    from hierlearn.book import readme
+    from hierlearn.book import build
 
     try:
-        readme.update(project)
+        build.update_readme(project)
     except (RunError, ClaimError) as error:
         where = project.relative(frozen)
         raise RunError(f"{where} is written, README.md is not: {error}") from error
@@ -303,7 +303,6 @@ def replay_records(
     show_default=True,
     help="What multiplies the budget of each run.",
 )
-@click.option("--below", type=click.FloatRange(min=0), help="Only claims of so few CPU seconds.")
 @click.option("--headline", is_flag=True, help="Only headline claims.")
 @click.option("--publish", is_flag=True, help="Write what came out into book/pushed.json.")
 def push_claims(
@@ -313,7 +312,6 @@ def push_claims(
     sample: int | None,
     seed: int,
     times: int,
-    below: float | None,
     headline: bool,
     publish: bool,
     **where: Any,
@@ -328,11 +326,11 @@ def push_claims(
     claims = [claim for claim in claims if claim.headline or not headline]
     profile = profile or DEFAULT_PROFILE
     evidence = verdicts.Evidence(store, profile, EXPERIMENTS)
-    chosen = pushing.choose(claims, evidence, store, times=times, n=sample, seed=seed, below=below)
+    chosen = pushing.choose(claims, evidence, times=times, n=sample, seed=seed)
     say(f"pushing {', '.join(one.claim.id for one in chosen) or 'no claim'}")
     with executor_for(**where) as executor:
         into = store_at(project, None, pilots=True)
-        found = pushing.push(chosen, evidence, store, into=into, executor=executor)
+        found = pushing.push(chosen, evidence, into=into, executor=executor)
     click.echo(tables.pushed_table(found))
     if publish:
         pushing.write(project.pushed, found)

@@ -73,16 +73,9 @@ class Record(_Model):
     @classmethod
     def of(cls, run: Run, *, group: str, measurement: dict, provenance: Provenance) -> "Record":
         """Return the record of `run` in the group with the key `group`."""
-        content = {
-            "version": 1,
-            "key": run.key,
-            "experiment": run.experiment,
-            "config": run.config,
-            "seed": run.seed,
-            "group": group,
-            "measurement": measurement,
-            "provenance": provenance.model_dump(),
-        }
+        own = {"experiment": run.experiment, "config": run.config, "seed": run.seed}
+        what = {"version": 1, "key": run.key, "group": group, "measurement": measurement}
+        content = {**what, **own, "provenance": provenance.model_dump()}
         return cls.model_validate({**content, "checksum": digest(content)})
 
     @classmethod

@@ -16,7 +16,7 @@ from hierlearn.claims.declarations import Claim
 from hierlearn.claims.verdicts import DECIDED, Evidence, Judged, Row, judged
 from hierlearn.experiment import Experiment, pushed
 from hierlearn.formatting import format_interval
-from hierlearn.records import RecordStore, computed
+from hierlearn.records import RecordStore
 from hierlearn.sweeps import sweep
 from hierlearn.sweeps.executors import Executor
 
@@ -57,32 +57,18 @@ class Chosen(NamedTuple):
 def choose(
     claims: Iterable[Claim],
     evidence: Evidence,
-    store: RecordStore,
     *,
     times: int,
     n: int | None = None,
     seed: int = 0,
-    below: float | None = None,
 ) -> list[Chosen]:
-    """Return `n` random ones of the claims that `store` decides (None: all), fixed by `seed`.
-
-    With `below`, only claims whose longer runs are expected to take less than so many CPU seconds.
-    """
-    found = []
-    for claim in claims:
-        one = Chosen(claim, judged(claim, evidence), 1 if claim.budget else times)
-        if one.before.row.verdict not in DECIDED or not one.before.row.n_seeds:
-            continue
-        longer = _longer([one], evidence, store).values() if below is not None else ()
-        weights = (g.weight for e in longer for g in e.groups(evidence.profile))
-        if below is None or sum(weights) < below:
-            found.append(one)
-    return sweep.sample(found, n, seed)
+    """Return `n` random ones of the claims that `evidence` decides (None: all), fixed by `seed`."""
+    found = [Chosen(one, judged(one, evidence), 1 if one.budget else times) for one in claims]
+    kept = [one for one in found if one.before.row.verdict in DECIDED and one.before.row.n_seeds]
+    return sweep.sample(kept, n, seed)
 
 
-def _longer(
-    chosen: Sequence[Chosen], evidence: Evidence, store: RecordStore
-) -> dict[str, Experiment]:
+def _longer(chosen: Sequence[Chosen], evidence: Evidence) -> dict[str, Experiment]:
     """Return the experiments that claims of one `times` read, with these runs, pushed, by name."""
     keys: dict[str, set[str]] = {}
     for one in chosen:
@@ -91,25 +77,20 @@ def _longer(
     longer = {}
     for name in sorted(keys):
         own = evidence.experiments[name]
-        took = [one for _, one in computed([store], [own], evidence.profile)]
+        took = {record.group: record.provenance for record in evidence.records(name)}.values()
         rate = sum(one.cpu_s for one in took) / max(1, sum(one.n_runs for one in took))
         longer[name] = pushed(own, chosen[0].times, keys[name], seconds=rate)
     return longer
 
 
 def push(
-    chosen: Sequence[Chosen],
-    evidence: Evidence,
-    store: RecordStore,
-    *,
-    into: RecordStore,
-    executor: Executor,
+    chosen: Sequence[Chosen], evidence: Evidence, *, into: RecordStore, executor: Executor
 ) -> list[Pushed]:
     """Compute the longer runs of the chosen claims in the store `into`, and judge on them."""
     after: dict[str, Row] = {}
     for times in sorted({one.times for one in chosen}):
         some = [one for one in chosen if one.times == times]
-        longer = _longer(some, evidence, store)
+        longer = _longer(some, evidence)
         sweep.compute(longer.values(), evidence.profile, into, executor=executor)
         new = Evidence(into, evidence.profile, longer)
         after |= {one.claim.id: judged(one.claim, new).row for one in some}
