@@ -321,12 +321,12 @@ def pushed(
         known = {digest(one.as_dict()): longer(one) for one in every(experiment.arms(profile))}
         found = []
         for group in experiment.groups(profile):
-            runs = [run for run in group.runs if run.key in keys]
-            configs = [known[digest(run.config)].as_dict() for run in runs]
-            pairs = zip(configs, runs, strict=True)
-            made = tuple(Run(run.experiment, one, run.seed + PUSHED_SEEDS) for one, run in pairs)
-            if made:
-                found.append(Group(made, seconds * len(made) * (times if names else 1)))
+            made = tuple(
+                Run(run.experiment, known[digest(run.config)].as_dict(), run.seed + PUSHED_SEEDS)
+                for run in group.runs
+                if run.key in keys
+            )
+            found += [Group(made, seconds * len(made) * (times if names else 1))] if made else []
         return found
 
     return replace(experiment, groups=groups, arms=arms)

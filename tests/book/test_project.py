@@ -7,9 +7,8 @@ import toy_book
 import yaml
 from packaging.requirements import Requirement
 
-from hierlearn.book.pages import check_choice
 from hierlearn.book.project import find_project
-from hierlearn.errors import UsageError
+from hierlearn.errors import UsageError, check_choice
 from hierlearn.experiment import PROFILES
 
 ROOT = Path(__file__).parents[2]

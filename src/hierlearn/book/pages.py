@@ -20,7 +20,7 @@ from hierlearn.book.published import chapter_profiles, experiments_read, load_cl
 from hierlearn.claims.declarations import Claim
 from hierlearn.claims.verdicts import Row, evaluate_all
 from hierlearn.engine import devices
-from hierlearn.errors import RunError, UsageError
+from hierlearn.errors import RunError, check_choice
 from hierlearn.experiment import PROFILES, AbsentArm, Experiment, Runs
 from hierlearn.formatting import format_interval
 from hierlearn.records import GroupState, RecordStore
@@ -291,12 +291,6 @@ def provenance_html(states: Sequence[GroupState], *, profile: str, command: str)
     told["Recompute"] = f"<code>{escape(command)}</code>"
     cells = "".join(f"<dt>{key}</dt><dd>{text}</dd>" for key, text in told.items())
     return f'<div class="hl-provenance">{badge}<dl>{cells}</dl></div>'
-
-
-def check_choice(what: str, value: object, valid: tuple[str, ...]) -> None:
-    """Raise UsageError that lists the `valid` ones when `value` is none of them."""
-    if value not in valid:
-        raise UsageError(f"unknown {what} {value!r}; valid: {', '.join(valid)}")
 
 
 def _checked(profile: str, device: str) -> Project:

@@ -11,12 +11,12 @@ from typing import Annotated, Any, Literal, get_args
 import numpy as np
 import pydantic
 import yaml
-from numpy.typing import NDArray
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, model_validator
 
 from hierlearn.claims.citations import labels
+from hierlearn.errors import check_choice
 from hierlearn.experiment import PROFILES, Experiment
-from hierlearn.intervals import Array, IntervalKind
+from hierlearn.intervals import IntervalKind
 
 Source = Literal["proved", "stated", "conjectured", "ours"]
 Expected = Literal["supported", "refuted", "inconclusive", "reported"]
@@ -52,12 +52,8 @@ class Rule:
         """Whether the rule decides nothing and only reports."""
         return self.text == "report"
 
-    def satisfied(self, low: float, high: float) -> bool:
-        """Whether every point of [low, high] lies in the region."""
-        return not (self._left(low) or self._right(high))
-
-    def all_satisfied(self, low: Array, high: Array) -> NDArray[np.bool_]:
-        """The same for many intervals at once."""
+    def satisfied(self, low: Any, high: Any) -> Any:
+        """Whether every point of [low, high] lies in the region; of many intervals, of each."""
         return np.logical_not(self._left(low) | self._right(high))
 
     def violated(self, low: float, high: float) -> bool:
@@ -89,15 +85,9 @@ def parse_rule(text: object) -> Rule:
     return found
 
 
-def check_profile(name: str) -> str:
-    """Return `name`; ClaimError where it is no profile."""
-    if name not in PROFILES:
-        raise ClaimError(f"unknown profile {name!r}; valid: {', '.join(PROFILES)}")
-    return name
-
-
 Rules = dict[
-    Annotated[str, AfterValidator(check_profile)], Annotated[Rule, BeforeValidator(parse_rule)]
+    Annotated[str, AfterValidator(lambda name: check_choice("profile", name, PROFILES))],
+    Annotated[Rule, BeforeValidator(parse_rule)],
 ]
 
 

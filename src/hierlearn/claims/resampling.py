@@ -46,7 +46,7 @@ def rate(
     drawn = sample[places] + np.std(sample, ddof=1) * len(sample) ** -0.2 * noise
     with np.errstate(over="ignore"):
         low, high = ends(np.exp(drawn) if logs else drawn, kind)
-    return float(rule.all_satisfied(low, high).mean())
+    return float(rule.satisfied(low, high).mean())
 
 
 @cache

@@ -31,11 +31,11 @@ from hierlearn.claims.declarations import (
     Revision,
     Rule,
     Source,
-    check_profile,
     parse_rule,
 )
 from hierlearn.claims.resampling import rate
-from hierlearn.experiment import Experiment, Runs
+from hierlearn.errors import check_choice
+from hierlearn.experiment import PROFILES, Experiment, Runs
 from hierlearn.intervals import CONFIDENCE, Bound, Interval, IntervalError, IntervalKind, interval
 from hierlearn.records import groups_of
 
@@ -144,11 +144,11 @@ class MissingRecords(ClaimError):
 class Evidence:
     """The records of one profile, each experiment read and checked for completeness once.
 
-    Raises ClaimError for an unknown profile and, when first asked, MissingRecords.
+    Raises UsageError for an unknown profile and, when first asked, MissingRecords.
     """
 
     def __init__(self, store: Store, profile: str, experiments: Mapping[str, Experiment]) -> None:
-        check_profile(profile)
+        check_choice("profile", profile, PROFILES)
         self.store, self.profile, self.experiments = store, profile, experiments
         self._records: dict[str, Runs] = {}
         # Whether one of an experiment's records was computed by other code than today's.

@@ -9,6 +9,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
 
+from hierlearn.errors import check_choice
 from hierlearn.experiment import PROFILES, Experiment, Group, Groups, canonical
 from hierlearn.records import files
 from hierlearn.records.files import Manifest, Numbered, Provenance, Record, RecordError
@@ -60,8 +61,7 @@ class RecordStore:
 
     def states(self, experiment: Experiment, profile: str) -> list[GroupState]:
         """Return the state of every group of `experiment` at `profile`, in order."""
-        if profile not in PROFILES:
-            raise ValueError(f"unknown profile {profile!r}; valid: {', '.join(PROFILES)}")
+        check_choice("profile", profile, PROFILES)
         groups = groups_of(experiment, profile)
         counts = Counter(run.key for group in groups for run in group.runs)
         if counts and max(counts.values()) > 1:
