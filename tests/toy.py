@@ -124,7 +124,9 @@ def fill(folder, experiments=TOYS, profile="smoke", code=None):
     for one in experiments:
         for group in one.groups(profile):
             measured = one.measure(group, torch.device("cpu"))
-            store.write(group, measured, provenance(code or fingerprint(one), len(group.runs)))
+            store.write(
+                group, measured, provenance(code or fingerprint(one.measure), len(group.runs))
+            )
     return store
 
 

@@ -15,7 +15,7 @@ from toy import WALK
 
 import hierlearn
 from hierlearn.experiment import Group, digest
-from hierlearn.records import code_fingerprint, fingerprint, fingerprints
+from hierlearn.records import fingerprint, fingerprints
 from hierlearn.records.fingerprints import Definition, reached
 from hierlearn.registry import EXPERIMENTS
 
@@ -61,7 +61,7 @@ def code_of(root):
 
 def forget():
     importlib.invalidate_caches()
-    for cached in ("code_fingerprint", "_text", "_module", "_source"):
+    for cached in ("fingerprint", "_text", "_module", "_source"):
         getattr(fingerprints, cached).cache_clear()
 
 
@@ -143,7 +143,7 @@ def test_an_experiment_outside_the_package_reaches_into_it():
         return toy.fill(group)
 
     assert Definition("toy", "_walk") in reached(WALK.measure)
-    assert fingerprint(WALK) == code_fingerprint(toy.measure_walk) == code_fingerprint(wrapped)
+    assert fingerprint(WALK.measure) == fingerprint(toy.measure_walk) == fingerprint(wrapped)
     assert Definition("hierlearn.records.store", "RecordStore") in reached(toy.fill)
 
 
@@ -154,19 +154,19 @@ def test_a_measure_without_a_source_file_is_an_error(module):
 
     measure.__module__ = module
     with pytest.raises(ValueError, match="importable module"):
-        code_fingerprint(measure)
+        fingerprint(measure)
 
 
 def test_a_fingerprint_takes_less_than_a_blink():
     forget()
     start = time.process_time()
-    code_fingerprint(EXPERIMENTS["back_and_forth"].measure)
+    fingerprint(EXPERIMENTS["back_and_forth"].measure)
     assert time.process_time() - start < 1
 
 
 @pytest.mark.slow
 def test_another_process_finds_the_same_fingerprint():
-    code = "from hierlearn.records import code_fingerprint as f, RecordStore; print(f(RecordStore))"
+    code = "from hierlearn.records import fingerprint as f, RecordStore; print(f(RecordStore))"
     found = subprocess.run(
         [sys.executable, "-c", code],
         env={"PYTHONPATH": str(Path(hierlearn.__file__).parents[1]), "PYTHONHASHSEED": "7"},
@@ -174,7 +174,7 @@ def test_another_process_finds_the_same_fingerprint():
         text=True,
         check=True,
     )
-    assert found.stdout.strip() == code_fingerprint(hierlearn.records.RecordStore)
+    assert found.stdout.strip() == fingerprint(hierlearn.records.RecordStore)
 
 
 def test_the_empty_fields_that_newer_pythons_add_to_the_tree_change_nothing(book):
@@ -232,7 +232,7 @@ def test_a_package_whose_files_are_moved_and_renamed_has_the_same_fingerprints(
     forget()
     for one in EXPERIMENTS.values():
         root = Definition(places[one.measure.__module__], one.measure.__qualname__)
-        assert code_of(root) == fingerprint(one), one.name
+        assert code_of(root) == fingerprint(one.measure), one.name
     forget()
 
 

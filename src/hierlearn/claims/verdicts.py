@@ -216,7 +216,8 @@ class _Reading:
 
     @property
     def holds(self) -> bool:
-        return self.found is not None and self.rule.satisfied(self.found.low, self.found.high)
+        found = self.found
+        return found is not None and bool(self.rule.satisfied(found.low, found.high))
 
     @property
     def fails(self) -> bool:

@@ -325,8 +325,7 @@ def replay_records(
     remote = where["scheduler"] is not None
     where["device"] = replay.device_kind(groups, where["device"], remote=remote)
     with executor_for(**where) as executor:
-        found = replay.replay(groups, executor)
-        replayed = replay.restamp_same(found, store, profile) if restamp else list(found)
+        replayed = list(replay.replay(groups, executor, store if restamp else None, profile))
     click.echo(tables.replay_table(replayed))
     problems, unread = replay.problems(replayed, store, profile, load_claims(project), EXPERIMENTS)
     for line in unread:

@@ -16,6 +16,6 @@ from hierlearn.records.files import (
     plain_measurements,
     sole_writer,
 )
-from hierlearn.records.fingerprints import code_fingerprint, fingerprint
+from hierlearn.records.fingerprints import fingerprint
 from hierlearn.records.freezing import finish, freeze, restamp
 from hierlearn.records.store import GroupState, RecordStore, computed, groups_of

@@ -18,7 +18,7 @@ from importlib.util import find_spec, resolve_name
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from hierlearn.experiment import Experiment, digest
+from hierlearn.experiment import digest
 
 PACKAGE = __name__.partition(".")[0]
 SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
@@ -31,13 +31,8 @@ class Definition(NamedTuple):
     name: str = ""
 
 
-def fingerprint(experiment: Experiment) -> str:
-    """Return the hash of all definitions that `experiment.measure` reaches."""
-    return code_fingerprint(experiment.measure)
-
-
 @cache
-def code_fingerprint(measure: Callable[..., Any]) -> str:
+def fingerprint(measure: Callable[..., Any]) -> str:
     """Return the hash of all definitions that the function `measure` reaches.
 
     Files are read once a process, so that the fingerprint stays that of the code this process runs.

@@ -82,7 +82,7 @@ class RecordStore:
             return GroupState(group, "damaged", problem="\n".join(problems))
         by_key = {record.key: record for _, record in entries}
         records = tuple(by_key[run.key] for run in group.runs)
-        now = fingerprint(experiment)
+        now = fingerprint(experiment.measure)
         if all(now in record.provenance.fingerprints for record in records):
             return GroupState(group, "present", records)
         then = records[0].provenance.fingerprints[-1]

@@ -25,7 +25,7 @@ import torch
 import hierlearn
 from hierlearn.engine import devices
 from hierlearn.experiment import Experiment, Group
-from hierlearn.records import code_fingerprint, plain_measurements
+from hierlearn.records import fingerprint, plain_measurements
 from hierlearn.sweeps.pools import worker_pool
 
 _DRIVER = "HIERLEARN_DRIVER"  # the variable that tells a worker the process id of its driver
@@ -68,7 +68,7 @@ def measure_unit(
     """
     code = ""
     try:
-        code = code_fingerprint(measure)
+        code = fingerprint(measure)
         target = devices.resolve(device)
         devices.prepare(target)
         devices.reset_peak_memory(target)

@@ -98,12 +98,21 @@ def device_kind(
     return device if device != "auto" else min(kinds, default="cpu")
 
 
-def replay(chosen: Sequence[tuple[Unit, GroupState]], executor: Executor) -> Iterator[Replayed]:
-    """Measure the chosen groups once more and give each, compared, as it is finished."""
+def replay(
+    chosen: Sequence[tuple[Unit, GroupState]], executor: Executor, into: RecordStore | None, at: str
+) -> Iterator[Replayed]:
+    """Measure the chosen groups once more and give each, compared, as it is finished.
+
+    In the store `into` those of the profile `at` that come out the same get today's fingerprint.
+    """
     states = {unit.group.key: state for unit, state in chosen}
     units = sorted((unit for unit, _ in chosen), key=lambda unit: -unit.seconds)
     for unit, result in sweep.measured(units, executor, label="replay", progress=True):
-        yield _compared(states[unit.group.key], unit, result)
+        found = _compared(states[unit.group.key], unit, result)
+        if into and found.outcome == "same":
+            code = fingerprint(unit.experiment.measure)
+            restamp(into, unit.experiment, at, groups={unit.group.key}, code=code)
+        yield found
 
 
 def _compared(state: GroupState, unit: Unit, result: Result) -> Replayed:
@@ -209,14 +218,3 @@ def _changes(old: verdicts.Row, new: verdicts.Row) -> Iterator[str]:
         slack = SLACK * abs(was.estimate)
         if not low - slack <= now.estimate <= high + slack:
             yield f"{old.id}{name}: the estimate {now.estimate:g} is outside [{low:g}, {high:g}]"
-
-
-def restamp_same(replayed: Iterable[Replayed], store: RecordStore, profile: str) -> list[Replayed]:
-    """Stamp each group that came out the same with today's fingerprint, at once; return all."""
-    every = []
-    for one in replayed:
-        every.append(one)
-        if one.outcome == "same":
-            code, key = fingerprint(one.unit.experiment), one.unit.group.key
-            restamp(store, one.unit.experiment, profile, groups={key}, code=code)
-    return every

@@ -140,7 +140,7 @@ def measured(
     A failed one is told on stderr and given, too. Raises SweepError when a worker ran other code
     than this process holds, and what the executor raises.
     """
-    codes = {unit.experiment.name: fingerprint(unit.experiment) for unit in units}
+    codes = {unit.experiment.name: fingerprint(unit.experiment.measure) for unit in units}
     total = sum(unit.seconds for unit in units)
     form = "{desc} {percentage:3.0f}%|{bar}| {elapsed}<{remaining}"
     n_done = 0
