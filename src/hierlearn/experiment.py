@@ -85,8 +85,8 @@ class Run:
 class Group:
     """The runs of one shape that train together; recorded whole or not at all.
 
-    `weight` is the cost in CPU seconds as declared: what `costs.seconds`, which orders a sweep and
-    fills its bar, falls back on where no record tells what a group takes.
+    `weight` is the cost in CPU seconds as declared: what `costs.estimates`, which order a sweep and
+    fill its bar, fall back on where no record tells what a group takes.
     """
 
     runs: tuple[Run, ...]

@@ -13,7 +13,7 @@ class Cost:
     """The CPU seconds that some groups will take.
 
     `known` were measured on these very groups; `scaled` is an estimate for those that were never
-    measured (see `seconds`). `machines` is where all that was measured.
+    measured (see `estimates`). `machines` is where all that was measured.
     """
 
     n_known: int = 0
@@ -72,26 +72,20 @@ def cost(
     total = Cost()
     for one in experiments:
         needed = [s.group.key for s in store.states(one, profile) if s.status != "present"]
-        found = _estimates(one, profile, (store, others)) if needed else {}
+        found = estimates(one, profile, (store, others)) if needed else {}
         total = sum((found[key] for key in needed), total)
     return total
 
 
-def seconds(
+def estimates(
     experiment: Experiment, profile: str, stores: Sequence[RecordStore]
-) -> dict[str, float]:
-    """Return the CPU seconds that each group of a profile will take, by its key.
+) -> dict[str, Cost]:
+    """Return the cost of each group of a profile, by its key.
 
     A group that `stores` hold takes what it took. Another takes its declared weight times the rate,
     seconds per weight, of the experiment's groups that they hold; without any, its weight.
     """
-    found = _estimates(experiment, profile, stores)
-    return {key: one.known + one.scaled for key, one in found.items()}
 
-
-def _estimates(
-    experiment: Experiment, profile: str, stores: Sequence[RecordStore]
-) -> dict[str, Cost]:
     def known(profile: str) -> dict[str, tuple[Group, Provenance]]:
         return {group.key: (group, one) for group, one in computed(stores, [experiment], profile)}
 

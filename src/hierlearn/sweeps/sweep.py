@@ -91,10 +91,11 @@ def _missing(
     store = stores[0]
     states = [(one, state) for one in experiments for state in store.states(one, profile)]
     lacking = [(one, state) for one, state in states if state.status != "present"]
-    expected: dict[str, float] = {}
+    expected: dict[str, costs.Cost] = {}
     for one in {one.name: one for one, _ in lacking}.values():
-        expected |= costs.seconds(one, profile, stores)
-    units = [Unit(one, state.group, expected[state.group.key]) for one, state in lacking]
+        expected |= costs.estimates(one, profile, stores)
+    took = {key: one.known + one.scaled for key, one in expected.items()}
+    units = [Unit(one, state.group, took[state.group.key]) for one, state in lacking]
     if units and store.frozen:
         lines = "\n".join(dict.fromkeys(f"  {s.status}: {s.problem}" for _, s in lacking))
         raise RecordError(
