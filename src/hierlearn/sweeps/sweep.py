@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -21,8 +21,6 @@ from hierlearn.experiment import Experiment
 from hierlearn.records import Provenance, RecordError, RecordStore, fingerprint, sole_writer
 from hierlearn.sweeps import costs
 from hierlearn.sweeps.executors import Executor, LocalPool, Result, Unit, refuse_in_worker
-
-T = TypeVar("T")
 
 
 class SweepError(RuntimeError):
@@ -170,7 +168,7 @@ def measured(
             bar.update(min(unit.seconds, total - bar.n))  # never past the end by rounding
 
 
-def sample(found: Sequence[T], n: int | None, seed: int) -> list[T]:
+def sample(found: Sequence[Any], n: int | None, seed: int) -> list[Any]:
     """Return `n` random ones in their order (None: all), the same ones for the same `seed`."""
     if n is None or n >= len(found):
         return list(found)
