@@ -87,7 +87,7 @@ def _text(definition: Definition, home: str) -> tuple[Part, ...]:
     parts: list[Part] = []
     for one in sorted(set(module.statements) - {""}) if not name else []:
         parts += [one, Definition(module.name, one)]
-    for key in (name, "") if name else ("",):
+    for key in dict.fromkeys((name, "")):
         for node in module.statements.get(key, []):
             parts += _Statement(module, node, key).parts(node)
     return tuple(parts)
@@ -206,26 +206,24 @@ class _Statement:
         rest: list[str] = []
         base: ast.expr = node
         while isinstance(base, ast.Attribute):
-            rest.append(base.attr)
+            rest.insert(0, base.attr)
             base = base.value
         if not isinstance(base, ast.Name) or isinstance(node.ctx, ast.Store):
             return []
-        full = self.imports.get(base.id)
-        if base.id not in self.names:
+        name, full = base.id, self.imports.get(base.id)
+        if name not in self.names or not (full or name in self.module.statements):
             return []
-        if base.id in self.module.statements:
-            found: Definition | str = Definition(self.module.name, base.id)
-        elif not full:
-            return []
-        elif not (found := self.module.find(full) or ""):
-            return [".".join([full, *reversed(rest)])]
+        here = Definition(self.module.name, name) if name in self.module.statements else None
+        found = here or self.module.find(full or "")
+        if found is None:
+            return [".".join([full or "", *rest])]
         while isinstance(found, str) and rest:
-            if not (inner := self.module.find(f"{found}.{rest[-1]}")):
+            if not (inner := self.module.find(f"{found}.{rest[0]}")):
                 break
             found = inner
-            rest.pop()
+            rest.pop(0)
         what = Definition(found) if isinstance(found, str) else found
-        return [what, *(f".{name}" for name in reversed(rest))]
+        return [what, *(f".{name}" for name in rest)]
 
 
 @cache

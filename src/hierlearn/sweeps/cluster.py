@@ -123,8 +123,11 @@ class _Watch:
             return
         if time.monotonic() < self.counted + 1:
             return
+        try:
+            threads = self.client.nthreads()
+        except OSError:  # the scheduler has gone since: its status will tell
+            return
         self.seen = self.counted = time.monotonic()
-        threads = self.client.nthreads()
         if worker := next((worker for worker, n in threads.items() if n != 1), None):
             raise ExecutorError(
                 f"the worker {worker} has {threads[worker]} threads; expected 1 (dask worker "
@@ -139,11 +142,17 @@ class _Watch:
 @contextmanager
 def _connected(address: str) -> Iterator["Client"]:
     from distributed import Client
+    from distributed.core import connect
+    from distributed.security import Security
+
+    async def knock() -> None:
+        encryption = Security().get_connection_args("client")
+        await (await connect(address, timeout=CONNECT_SECONDS, **encryption)).close()
 
     try:
         # First: a client that cannot connect complains once more when it is thrown away.
         with ThreadPoolExecutor(1) as thread:  # a notebook's own thread has a loop already
-            thread.submit(asyncio.run, _knock(address)).result()
+            thread.submit(asyncio.run, knock()).result()
         client = Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
     except (OSError, ValueError, TypeError) as error:
         raise ExecutorError(
@@ -154,14 +163,6 @@ def _connected(address: str) -> Iterator["Client"]:
         yield client
     finally:
         client.close(timeout=CONNECT_SECONDS)
-
-
-async def _knock(address: str) -> None:
-    from distributed.core import connect
-    from distributed.security import Security
-
-    encryption = Security().get_connection_args("client")
-    await (await connect(address, timeout=CONNECT_SECONDS, **encryption)).close()
 
 
 @contextmanager
