@@ -11,7 +11,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -117,15 +117,15 @@ class _Watch:
 
     def check(self) -> None:
         """Count the workers; raise ExecutorError when the scheduler stays away."""
-        if self.client.status != "running":
+        threads = None
+        if self.client.status == "running":
+            if time.monotonic() < self.counted + 1:
+                return
+            with suppress(OSError):  # the scheduler may go while it is asked
+                threads = self.client.nthreads()
+        if threads is None:
             if time.monotonic() - self.seen > LOST_SECONDS:
                 raise ExecutorError(f"the scheduler at {self.address} is gone; start it again")
-            return
-        if time.monotonic() < self.counted + 1:
-            return
-        try:
-            threads = self.client.nthreads()
-        except OSError:  # the scheduler has gone since: its status will tell
             return
         self.seen = self.counted = time.monotonic()
         if worker := next((worker for worker, n in threads.items() if n != 1), None):
