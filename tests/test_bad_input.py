@@ -19,7 +19,7 @@ from signatures import doors_alone
 
 from hierlearn.ball import target as balls
 from hierlearn.book import pages
-from hierlearn.claims.verdicts import ClaimError, load_claims
+from hierlearn.claims.declarations import ClaimError, load_claims
 from hierlearn.cli import commands as cli
 from hierlearn.cube import target as hypercube
 from hierlearn.engine.devices import DeviceError

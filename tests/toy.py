@@ -9,7 +9,7 @@ import torch
 
 from hierlearn.experiment import Experiment, Group, Run
 from hierlearn.records import Provenance, RecordStore, fingerprint
-from hierlearn.sweeps.workers import measure_unit
+from hierlearn.sweeps.executors import measure_unit
 
 N_SEEDS = {"smoke": 2, "laptop": 3, "paper": 0}
 
@@ -124,7 +124,9 @@ def fill(folder, experiments=TOYS, profile="smoke", code=None):
     for one in experiments:
         for group in one.groups(profile):
             measured = one.measure(group, torch.device("cpu"))
-            store.write(group, measured, provenance(code or fingerprint(one), len(group.runs)))
+            store.write(
+                group, measured, provenance(code or fingerprint(one.measure), len(group.runs))
+            )
     return store
 
 

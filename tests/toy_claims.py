@@ -5,8 +5,8 @@ from types import SimpleNamespace
 
 import yaml
 
-from hierlearn.claims.declarations import Claim
-from hierlearn.claims.verdicts import Evidence, Row, evaluate, load_claims
+from hierlearn.claims.declarations import Claim, load_claims
+from hierlearn.claims.verdicts import Evidence, Row, judged
 from hierlearn.experiment import Experiment, Group, Run
 
 SEEDS = range(5)
@@ -85,7 +85,7 @@ def entry(**changes) -> dict:
 
 def row_of(store: ToyStore, profile: str = "laptop", experiments=EXPERIMENTS, **changes) -> Row:
     claim = Claim.model_validate(entry(**{"chapter": "01_toy"} | changes))
-    return evaluate(claim, Evidence(store, profile, experiments))
+    return judged(claim, Evidence(store, profile, experiments)).row
 
 
 def load(folder, *entries) -> list[Claim]:

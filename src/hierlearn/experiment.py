@@ -8,12 +8,17 @@ import hashlib
 import json
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, replace
-from functools import cache, cached_property
-from typing import Any, ClassVar, NamedTuple, Protocol, overload, runtime_checkable
+from functools import cached_property
+from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 import torch
 
 PROFILES = ("smoke", "laptop", "paper")
+
+
+def canonical(value: Any) -> str:
+    """Return `value` as the one JSON text that stands for it; floats round-trip exactly."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 def digest(value: Any) -> str:
@@ -80,8 +85,8 @@ class Run:
 class Group:
     """The runs of one shape that train together; recorded whole or not at all.
 
-    `weight` is the expected cost in CPU seconds, as far as one can tell before it is measured: the
-    scheduler starts the heaviest first, and the progress bar counts them.
+    `weight` is the cost in CPU seconds as declared: what `costs.estimates`, which order a sweep and
+    fill its bar, fall back on where no record tells what a group takes.
     """
 
     runs: tuple[Run, ...]
@@ -115,19 +120,11 @@ class Group:
 
 @runtime_checkable
 class Measured(Protocol):
-    """A record, as far as a statistic is concerned."""
+    """A record, as far as a statistic is concerned: what was run, its seed, what came out."""
 
-    @property
-    def config(self) -> dict[str, Any]:
-        """What was run."""
-
-    @property
-    def seed(self) -> int:
-        """The seed it was run with."""
-
-    @property
-    def measurement(self) -> dict[str, Any]:
-        """What came out."""
+    config: dict[str, Any]
+    seed: int
+    measurement: dict[str, Any]
 
 
 class Result(NamedTuple):
@@ -138,6 +135,7 @@ class Result(NamedTuple):
 
 
 Arms = Mapping[str, Any]  # configurations by name: each a `Config`, or several in a list
+Groups = Callable[[str], list[Group]]
 
 
 def every(arms: Arms, *names: str) -> list[Any]:
@@ -147,9 +145,7 @@ def every(arms: Arms, *names: str) -> list[Any]:
     return list(dict.fromkeys(flat))
 
 
-def together(
-    name: str, arms: Callable[[str], Arms], seeds: Mapping[str, Iterable[int]]
-) -> Callable[[str], list[Group]]:
+def together(name: str, arms: Callable[[str], Arms], seeds: Mapping[str, Iterable[int]]) -> Groups:
     """Make the `groups` of an experiment that trains all its arms as one group."""
 
     def groups(profile: str) -> list[Group]:
@@ -159,15 +155,9 @@ def together(
     return groups
 
 
-def apart(
-    name: str, arms: Callable[[str], Arms], seeds: Mapping[str, Iterable[int]]
-) -> Callable[[str], list[Group]]:
+def apart(name: str, arms: Callable[[str], Arms], seeds: Mapping[str, Iterable[int]]) -> Groups:
     """Make the `groups` of an experiment with a group for each configuration."""
-
-    def groups(profile: str) -> list[Group]:
-        return [Group.of(name, [one], seeds[profile]) for one in every(arms(profile))]
-
-    return groups
+    return lambda profile: [Group.of(name, [one], seeds[profile]) for one in every(arms(profile))]
 
 
 class AbsentArm(LookupError):
@@ -177,9 +167,9 @@ class AbsentArm(LookupError):
 class Runs(Sequence[Any]):
     """The records of an experiment at a profile; `runs.of("staged")` are those of an arm.
 
-    `arms` has the configurations of every arm that the experiment has at any profile, without any
-    where this profile has none. `taken` are the places of the records that were asked for since
-    it was last emptied. Raises ValueError for a record that belongs to no arm.
+    `arms` has the configurations of every arm that the experiment has at any profile, none where
+    this profile lacks it. `taken` are the places of the records that were asked for since it was
+    last emptied. Raises ValueError for a record that belongs to no arm.
     """
 
     def __init__(self, name: str, arms: Arms, records: Iterable[Measured]) -> None:
@@ -195,11 +185,7 @@ class Runs(Sequence[Any]):
             stray = self._records[self._known.index(None)]
             raise ValueError(f"{name}: the run {stray.config} belongs to no arm")
 
-    @overload
-    def __getitem__(self, place: int) -> Any: ...
-    @overload
-    def __getitem__(self, place: slice) -> Sequence[Any]: ...
-    def __getitem__(self, place: int | slice) -> Any:
+    def __getitem__(self, place: Any) -> Any:
         every = range(len(self._records))[place]
         self.taken |= {every} if isinstance(every, int) else set(every)
         return self._records[place]
@@ -236,29 +222,24 @@ class Runs(Sequence[Any]):
         Raises AbsentArm where the profile has none of the arms.
         """
         found: dict[Any, list[float]] = {}
-        runs = self.of(*names)
-        if not runs:
-            raise AbsentArm(f"{self.name}: {', '.join(names)}")
-        for results in runs.values():
+        for results in self.of(*names).values():
             for config, measurement in results:
                 found.setdefault(x(config), []).append(value(config, measurement))
+        if not found:
+            raise AbsentArm(f"{self.name}: {', '.join(names)}")
         return dict(sorted(found.items()))
 
     def _repr_html_(self) -> str:
         """Show the arms: how many runs they have, and what the first of them is."""
-        head = "<tr><th>arm</th><th>runs</th><th>seeds</th><th>configuration</th></tr>"
-        rows = [(name, self.of(name)) for name in self.arms]
-        lines = [
-            f"<tr><td>{name}</td><td>{sum(map(len, found.values()))}</td><td>{len(found)}</td>"
-            f"<td>{'; '.join(str(c.as_dict()) for c in self.arms[name][:1])}</td></tr>"
-            for name, found in rows
-            if found
-        ]
-        return f"<table><caption>{self.name}</caption>{head}{''.join(lines)}</table>"
+        lines = ["<tr><th>arm</th><th>runs</th><th>seeds</th><th>configuration</th></tr>"]
+        for name, arm in self.arms.items():
+            if found := self.of(name):
+                cells = name, sum(map(len, found.values())), len(found), arm[0].as_dict()
+                lines.append(f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>")
+        return f"<table><caption>{self.name}</caption>{''.join(lines)}</table>"
 
 
-Statistic = Callable[[Runs], dict[int, float]]
-"""Maps the records of one experiment and profile to one value a seed."""
+Statistic = Callable[[Runs], dict[int, float]]  #: from the runs of a profile to a value a seed
 
 
 @dataclass(frozen=True)
@@ -266,15 +247,15 @@ class Experiment:
     """One experiment of one chapter.
 
     `groups(profile)` lists the runs of a profile (empty where the experiment is not part of it);
-    `measure(group, device)` computes one JSON-able measurement a run, in the order of the runs;
-    `statistics` are the functions that a claim refers to by name; `arms(profile)` has the
-    configurations of that profile by name. `budget` names the fields of a configuration that say
-    how long it is trained, or is the reason why nothing does: the run is exact.
+    `measure(group, device)` computes one JSON-able measurement a run, in their order; claims refer
+    to `statistics` by name; `arms(profile)` has the configurations of that profile by name.
+    `budget` names the fields of a configuration that say how long it is trained, or is the reason
+    why nothing does.
     """
 
     name: str
     chapter: str
-    groups: Callable[[str], list[Group]]
+    groups: Groups
     measure: Callable[[Group, torch.device], list[dict[str, Any]]]
     statistics: Mapping[str, Statistic] = field(default_factory=dict)
     arms: Callable[[str], Arms] = lambda profile: {}
@@ -283,7 +264,7 @@ class Experiment:
     def runs(self, profile: str, records: Iterable[Measured]) -> Runs:
         """Return the records of `profile`, with the names of its arms."""
         here = self.arms(profile)
-        elsewhere = {name: () for name in _names(self.arms) if name not in here}
+        elsewhere = {name: () for one in PROFILES for name in self.arms(one) if name not in here}
         return Runs(self.name, {**here, **elsewhere}, records)
 
 
@@ -303,23 +284,27 @@ def pilot(experiment: Experiment, seeds: Sequence[int]) -> Experiment:
     def groups(profile: str) -> list[Group]:
         found: dict[str, Group] = {}
         for group in experiment.groups(profile):
-            alone = len({run.seed for run in group.runs}) == 1
+            first = [run for run in group.runs if run.seed == group.runs[0].seed]
+            alone = len(first) == len(group.runs)
             for some in [[seed] for seed in seeds] if alone else [seeds]:
-                other = _at_seeds(group, some)
+                runs = tuple(replace(run, seed=seed) for seed in some for run in first)
+                other = Group(runs, group.weight * len(runs) / len(group.runs))
                 found[other.key] = other
         return list(found.values())
 
     return replace(experiment, groups=groups)
 
 
-PUSHED_SEEDS = 5000
-"""What pushing adds to a seed, so that the start and the data are others."""
+PUSHED_SEEDS = 5000  #: what pushing adds to a seed, so that the start and the data are others
 
 
-def pushed(experiment: Experiment, times: int, keys: Container[str]) -> Experiment:
+def pushed(
+    experiment: Experiment, times: int, keys: Container[str], *, seconds: float = 1.0
+) -> Experiment:
     """Return the experiment's runs of these keys at other seeds, with `times` the budget of each.
 
-    A budget that is a tuple (when levels open) grows entry by entry; None and 0 stay.
+    A budget that is a tuple (when levels open) grows entry by entry; None and 0 stay. `seconds` is
+    what one of the runs took.
     """
     names = experiment.budget if isinstance(experiment.budget, tuple) else ()
 
@@ -333,20 +318,15 @@ def pushed(experiment: Experiment, times: int, keys: Container[str]) -> Experime
         }
 
     def groups(profile: str) -> list[Group]:
-        known = {digest(one.as_dict()): one for one in every(experiment.arms(profile))}
+        known = {digest(one.as_dict()): longer(one) for one in every(experiment.arms(profile))}
         found = []
         for group in experiment.groups(profile):
-            runs = tuple(
-                replace(
-                    run,
-                    config=longer(known[digest(run.config)]).as_dict() if names else run.config,
-                    seed=run.seed + PUSHED_SEEDS,
-                )
+            made = tuple(
+                Run(run.experiment, known[digest(run.config)].as_dict(), run.seed + PUSHED_SEEDS)
                 for run in group.runs
                 if run.key in keys
             )
-            if runs:
-                found.append(Group(runs))
+            found += [Group(made, seconds * len(made) * (times if names else 1))] if made else []
         return found
 
     return replace(experiment, groups=groups, arms=arms)
@@ -356,14 +336,3 @@ def _times(value: Any, times: int) -> Any:
     if isinstance(value, tuple):
         return tuple(_times(one, times) for one in value)
     return None if value is None else value * times
-
-
-def _at_seeds(group: Group, seeds: Sequence[int]) -> Group:
-    first = [run for run in group.runs if run.seed == group.runs[0].seed]
-    runs = tuple(replace(run, seed=seed) for seed in seeds for run in first)
-    return Group(runs, group.weight * len(runs) / len(group.runs))
-
-
-@cache
-def _names(arms: Callable[[str], Arms]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(name for profile in PROFILES for name in arms(profile)))

@@ -7,17 +7,15 @@ which runs; the functions here combine the two into a `Statistic`.
 """
 
 import math
-from collections.abc import Callable, Sequence
+import operator
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from hierlearn.experiment import Result, Runs, Statistic
 from hierlearn.intervals import Bound, fit_slope
 
-Value = Callable[[Any, dict[str, Any]], float]
-"""A number of one run."""
-
-Arm = str | tuple[str, ...]
-"""The name of an arm, or the names of several."""
+Value = Callable[[Any, dict[str, Any]], float]  #: a number of one run
+Arm = str | tuple[str, ...]  #: the name of an arm, or the names of several
 
 
 def number(*path: str | int) -> Value:
@@ -42,7 +40,7 @@ def at_most(value: float) -> float:
     return Bound(value, "≤")
 
 
-def _as_bound(value: float, *sides: str | None) -> float:
+def _as_bound(value: float, sides: Iterable[str | None]) -> float:
     """Mark `value` by the sides of what it was made of; nan where they disagree."""
     known = {side for side in sides if side}
     if len(known) > 1:
@@ -50,9 +48,8 @@ def _as_bound(value: float, *sides: str | None) -> float:
     return Bound(value, known.pop()) if known else value
 
 
-def _side(value: float, *, inverted: bool = False) -> str | None:
-    side = value.side if isinstance(value, Bound) else None
-    return {"≥": "≤", "≤": "≥"}.get(side or "") if inverted else side
+def _side(value: float) -> str | None:
+    return value.side if isinstance(value, Bound) else None
 
 
 def only(values: Sequence[float]) -> float:
@@ -90,21 +87,19 @@ def each(
     What a bound goes into is a bound (`combine` must grow with each of its values).
     """
 
+    def combined(own: list[float]) -> float:
+        # Python's own extremes of a list with a nan depend on its order.
+        if combine in (min, max) and any(map(math.isnan, own)):
+            return math.nan
+        return _as_bound(combine(own), map(_side, own))
+
     def statistic(runs: Runs) -> dict[int, float]:
         found = runs_of(runs, arm)
         most = max(map(len, found.values()), default=0)
-        values = {
-            seed: [value(config, measurement) for config, measurement in own]
+        return {
+            seed: combined([value(config, measurement) for config, measurement in own])
             for seed, own in found.items()
             if len(own) == most or not complete
-        }
-        # Python's own extremes of a list with a nan depend on its order.
-        extreme = combine in (min, max)
-        return {
-            seed: math.nan
-            if extreme and any(map(math.isnan, own))
-            else _as_bound(combine(own), *map(_side, own))
-            for seed, own in values.items()
         }
 
     return statistic
@@ -112,28 +107,26 @@ def each(
 
 def ratio(above: Statistic, below: Statistic) -> Statistic:
     """Make the statistic that divides two others, both positive, seed by seed."""
-
-    def statistic(runs: Runs) -> dict[int, float]:
-        top, bottom = above(runs), below(runs)
-        return {
-            seed: _as_bound(
-                top[seed] / bottom[seed], _side(top[seed]), _side(bottom[seed], inverted=True)
-            )
-            for seed in top
-            if seed in bottom
-        }
-
-    return statistic
+    return _both(operator.truediv, above, below)
 
 
 def difference(left: Statistic, right: Statistic) -> Statistic:
     """Make the statistic that subtracts two others, seed by seed."""
+    return _both(operator.sub, left, right)
+
+
+def _both(
+    operate: Callable[[float, float], float], rising: Statistic, falling: Statistic
+) -> Statistic:
+    """Combine two statistics by what grows with the first and falls with the second."""
+    turned = {"≥": "≤", "≤": "≥"}
 
     def statistic(runs: Runs) -> dict[int, float]:
-        one, other = left(runs), right(runs)
+        one, other = rising(runs), falling(runs)
         return {
             seed: _as_bound(
-                one[seed] - other[seed], _side(one[seed]), _side(other[seed], inverted=True)
+                operate(one[seed], other[seed]),
+                (_side(one[seed]), turned.get(_side(other[seed]) or "")),
             )
             for seed in one
             if seed in other
@@ -142,31 +135,16 @@ def difference(left: Statistic, right: Statistic) -> Statistic:
     return statistic
 
 
-def slope(
-    x: Callable[[Any], float], value: Value, arm: Arm, *, complete: bool = False
-) -> Statistic:
-    """Make the statistic that fits, seed by seed, the exponent of `value` in `x(config)`.
-
-    It is not a number where one of the values is not; see `each` for `complete`.
-    """
-
-    def statistic(runs: Runs) -> dict[int, float]:
-        found = runs_of(runs, arm)
-        most = max(map(len, found.values()), default=0)
-        return {
-            seed: exponent([(x(config), value(config, m)) for config, m in own])
-            for seed, own in found.items()
-            if len(own) == most or not complete
-        }
-
-    return statistic
+def slope(x: Callable[[Any], float], value: Value, arm: Arm) -> Statistic:
+    """Make the statistic that fits, seed by seed, the exponent of `value` in `x(config)`."""
+    return lambda runs: {
+        seed: exponent([(x(config), value(config, m)) for config, m in own])
+        for seed, own in runs_of(runs, arm).items()
+    }
 
 
 def exponent(points: Sequence[tuple[float, float]]) -> float:
-    """Return the exponent of a power law through points (x, y).
-
-    It is nan where a y is not a number, or only a bound.
-    """
+    """Return the exponent of a power law through points (x, y); nan if a y is nan or a bound."""
     if any(math.isnan(y) or isinstance(y, Bound) for _, y in points):
         return math.nan
     return fit_slope([x for x, _ in points], [y for _, y in points])
@@ -187,27 +165,23 @@ def needed(
     Interpolated log-log between the sizes tried, with values raised to `floor`; a bound where they
     do not cross the level.
     """
-    grids: dict[int, dict[Any, list[tuple[float, float]]]] = {}
+    found: dict[int, dict[Any, float]] = {}
     for seed, own in runs_of(runs, arm).items():
+        grids: dict[Any, list[tuple[float, float]]] = {}
         for config, measurement in own:
-            points = grids.setdefault(seed, {}).setdefault(by(config), [])
-            points.append((size(config), max(value(config, measurement), floor)))
-    return {
-        seed: {
-            key: crossing([n for n, _ in points], [e for _, e in points], level)
-            for key, points in by_key.items()
-        }
-        for seed, by_key in grids.items()
-    }
+            point = size(config), max(value(config, measurement), floor)
+            grids.setdefault(by(config), []).append(point)
+        found[seed] = {key: crossing(grid, level) for key, grid in grids.items()}
+    return found
 
 
-def crossing(sizes: Sequence[float], errors: Sequence[float], level: float) -> float:
+def crossing(points: Sequence[tuple[float, float]], level: float) -> float:
     """Return the first size at which the error is at most `level`, interpolated log-log.
 
     A bound, the largest or the smallest size, when the error is never below `level`, or already at
     the smallest size; nan where an error is not a number.
     """
-    points = sorted(zip(sizes, errors, strict=True))
+    points = sorted(points)
     if any(math.isnan(error) for _, error in points):
         return math.nan
     if points[0][1] <= level:

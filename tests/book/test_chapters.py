@@ -168,13 +168,12 @@ def drawn_from_others(stem, monkeypatch):
 
     read = pages.Page._runs
 
-    def show(fig, *, name, alt, command, **_):
+    def show(drawing, name, command="", cost=""):
         if command:
-            found[name] = alt
-        return ""
+            found[name] = drawing.alt
 
     monkeypatch.setattr(pages.Page, "_runs", runs)
-    monkeypatch.setattr(figures, "show", show)
+    monkeypatch.setattr(figures.Drawing, "show", show)
     namespace = {}
     with mpl.rc_context():
         for cell in jupytext.read(BOOK / f"{stem}.py").cells:

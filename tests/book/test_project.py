@@ -7,8 +7,9 @@ import toy_book
 import yaml
 from packaging.requirements import Requirement
 
-from hierlearn.book.project import check_profile, find_project
-from hierlearn.errors import UsageError
+from hierlearn.book.project import find_project
+from hierlearn.errors import UsageError, check_choice
+from hierlearn.experiment import PROFILES
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -84,4 +85,4 @@ def test_a_name_that_fits_none_or_several_is_refused(tmp_path, name):
 @pytest.mark.parametrize("profile", ["huge", "", "SMOKE", 3, None])
 def test_an_unknown_profile_is_refused_with_the_valid_ones(profile):
     with pytest.raises(UsageError, match="valid: smoke, laptop, paper"):
-        check_profile(profile)
+        check_choice("profile", profile, PROFILES)

@@ -8,7 +8,7 @@ import toy_book
 from click.testing import CliRunner, Result
 
 from hierlearn.book import pages
-from hierlearn.book.published import published
+from hierlearn.book.published import chapter_profiles
 from hierlearn.cli import commands
 from hierlearn.errors import RunError
 from hierlearn.records import FrozenFile, RecordStore
@@ -118,13 +118,17 @@ def test_records_come_from_a_folder_of_another_machine_and_the_readme_follows(pr
     assert (project / "book/records/manifest.json").read_bytes() == before
 
 
-def test_an_experiment_without_groups_at_a_profile_does_not_hold_its_chapter_back(tmp_path):
+def test_an_experiment_without_groups_at_a_profile_does_not_hold_its_chapter_back(
+    tmp_path, monkeypatch
+):
     rest = replace(toy_book.TWIN, groups=lambda p: [] if p == "laptop" else toy_book.TWIN.groups(p))
-    chapters, store = {"one": {"toy": toy_book.TOY, "twin": rest}}, RecordStore(tmp_path)
+    toy_book.isolate(monkeypatch)
+    monkeypatch.setitem(EXPERIMENTS, "twin", replace(rest, chapter=toy_book.CHAPTER))
+    store = RecordStore(tmp_path, frozen=True)
     entry = FrozenFile(n_records=1, n_groups=1, sha256="", bytes=1, cpu_s=1.0, wall_s=1.0)
     store.manifest = {"smoke": {"toy": entry}, "laptop": {"toy": entry}}
-    assert published(store, chapters) == {"one": "laptop"}
-    with pytest.raises(RunError, match="up to profile smoke, .* read: one;"):
-        published(store, chapters, "smoke")
+    assert chapter_profiles(store, []) == {toy_book.CHAPTER: "laptop"}
+    with pytest.raises(RunError, match=f"up to profile smoke, .* read: {toy_book.CHAPTER};"):
+        chapter_profiles(store, [], "smoke")
     store.manifest["smoke"]["twin"] = entry
-    assert published(store, chapters, "smoke") == {"one": "smoke"}
+    assert chapter_profiles(store, [], "smoke") == {toy_book.CHAPTER: "smoke"}

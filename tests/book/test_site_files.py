@@ -1,7 +1,7 @@
 import re
 import zipfile
 
-from hierlearn.book.site_files import dead_links, pack
+from hierlearn.book.build import dead_links, pack
 
 
 def pages(book):

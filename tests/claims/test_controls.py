@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from hierlearn.claims.declarations import Claim, load_claims
-from hierlearn.claims.verdicts import ClaimError, Evidence, evaluate
+from hierlearn.claims.verdicts import ClaimError, Evidence, judged
 from hierlearn.records import RecordStore
 from hierlearn.registry import EXPERIMENTS
 
@@ -69,7 +69,7 @@ def outcomes(claim: Claim) -> Iterator[str]:
     for seed in range(N_DRAWS):
         store = Perturbed(claim.control.experiment, seed)
         try:
-            yield evaluate(claim, Evidence(store, "laptop", EXPERIMENTS)).control.outcome
+            yield judged(claim, Evidence(store, "laptop", EXPERIMENTS)).row.control.outcome
         except ClaimError:
             raise
         except (ValueError, ArithmeticError, LookupError):
@@ -79,7 +79,7 @@ def outcomes(claim: Claim) -> Iterator[str]:
 @pytest.mark.slow
 @pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: claim.id)
 def test_a_control_fails_on_other_numbers(claim: Claim) -> None:
-    plain = evaluate(claim, Evidence(Perturbed("", 0), "laptop", EXPERIMENTS)).control
+    plain = judged(claim, Evidence(Perturbed("", 0), "laptop", EXPERIMENTS)).row.control
     if plain.outcome in ("not run", "reported"):
         return
     seen = set(outcomes(claim))

@@ -20,9 +20,9 @@ from scipy import special, stats
 
 from hierlearn.book.project import Project
 from hierlearn.book.published import chapter_profiles
-from hierlearn.claims.declarations import Reference
+from hierlearn.claims.declarations import Reference, load_claims
 from hierlearn.claims.resampling import ends
-from hierlearn.claims.verdicts import Evidence, load_claims
+from hierlearn.claims.verdicts import Evidence
 from hierlearn.intervals import interval
 from hierlearn.records import RecordStore
 from hierlearn.registry import EXPERIMENTS

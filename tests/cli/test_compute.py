@@ -10,7 +10,7 @@ import pytest
 import toy_book
 from click.testing import CliRunner
 
-from hierlearn.book.project import find_experiments
+from hierlearn.book.published import find_experiments
 from hierlearn.cli import commands
 from hierlearn.errors import UsageError
 from hierlearn.records import RecordStore
@@ -79,19 +79,18 @@ def test_a_command_that_needs_a_missing_package_says_which_and_how_to_get_it(bar
 
 
 def test_experiments_are_named_by_their_own_name_or_by_their_chapter():
-    every = {one.name: one for one in EXPERIMENTS.values()}
-    chapter = [key for key, one in every.items() if one.chapter == "03_layerwise_failure"]
-    assert list(find_experiments([], every)) == list(every)
-    assert list(find_experiments(["width"], every)) == ["width"]
+    chapter = [key for key, one in EXPERIMENTS.items() if one.chapter == "03_layerwise_failure"]
+    assert list(find_experiments([])) == list(EXPERIMENTS)
+    assert list(find_experiments(["width"])) == ["width"]
     for name in ("3", "03", "layerwise_failure", "03_layerwise_failure"):
-        assert list(find_experiments([name], every)) == chapter
-    assert list(find_experiments(["rhm_deep", "3"], every)) == [*chapter, "rhm_deep"]
+        assert list(find_experiments([name])) == chapter
+    assert list(find_experiments(["rhm_deep", "3"])) == [*chapter, "rhm_deep"]
 
 
 @pytest.mark.parametrize("name", ["", "9", "a", "../width", "gap_swep"])
 def test_a_name_of_no_experiment_lists_the_valid_ones(name):
     with pytest.raises(UsageError, match="valid chapters: 01_.*valid experiments: back_and_forth"):
-        find_experiments([name], EXPERIMENTS)
+        find_experiments([name])
 
 
 def test_computing_twice_computes_once_and_executes_nothing(tmp_path, monkeypatch):

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from hierlearn.drawing import figures, narrow
+from hierlearn.drawing import figures, svg
 from hierlearn.intervals import IntervalError, interval
 
 CSS = Path(__file__).resolve().parents[1].parent / "book/_static/hierlearn.css"
@@ -91,10 +91,6 @@ def test_a_figure_whose_alt_text_says_no_number_is_refused(fig: Figure, alt: str
         figures.to_html(fig, name="one", alt=alt)
 
 
-def test_a_diagram_may_say_that_it_has_no_number(fig: Figure) -> None:
-    assert "A tree." in figures.to_html(fig, name="one", alt="A tree.", qualitative=True)
-
-
 @pytest.mark.parametrize("name", ["", "a b", "1st", 'a"'])
 def test_a_name_that_cannot_be_an_id_is_refused(fig: Figure, name: str) -> None:
     with pytest.raises(ValueError, match="identifier"):
@@ -126,11 +122,10 @@ def test_a_color_outside_the_palette_is_refused_by_name(fig: Figure) -> None:
     fig.axes[0].plot([1, 2], [1, 1], color="#123456")
     with pytest.raises(ValueError, match="#123456"):
         figures.to_html(fig, name="one", alt=ALT)
-    assert "#123456" in figures.to_html(fig, name="one", alt=ALT, other_colors=True)
 
 
 def test_show_displays_the_html_and_closes_the_figure(fig: Figure, capsys: Any) -> None:
-    page = figures.show(fig, name="one", alt=ALT)
+    page = figures.Drawing(fig, ALT).show("one")
     assert page.startswith('<figure class="hl-figure" id="fig-one">')
     assert not plt.fignum_exists(fig.number)  # type: ignore[attr-defined]
     assert capsys.readouterr().out == f"Figure one: {ALT}\n"
@@ -144,22 +139,22 @@ def test_a_saved_figure_stands_alone(fig: Figure, tmp_path: Path) -> None:
 
 
 def test_a_band_is_the_interval_of_the_claims() -> None:
-    values = np.exp(np.random.default_rng(0).normal(size=(8, 3)))
-    mean, low, high = figures.log_interval(values)
-    for i, column in enumerate(values.T):
+    values = np.exp(np.random.default_rng(0).normal(size=(3, 8)))
+    drawn = figures.over_seeds("a", dict(enumerate(values)))
+    for i, column in enumerate(values):
         one = interval(column, "log-t")
-        assert (mean[i], low[i], high[i]) == (one.estimate, one.low, one.high)
+        assert (drawn.y[i], drawn.low[i], drawn.high[i]) == (one.estimate, one.low, one.high)
 
 
 def test_a_geometric_mean_of_zero_needs_a_floor() -> None:
     with pytest.raises(IntervalError, match="floor"):
-        figures.log_interval([[0.0], [1.0]])
-    assert figures.log_interval([[0.0], [1.0]], floor=1e-12)[0] == pytest.approx(1e-6)
+        figures.over_seeds("a", {1: [0.0, 1.0]})
+    assert figures.over_seeds("a", {1: [0.0, 1.0]}, floor=1e-12).y == pytest.approx((1e-6,))
 
 
 def test_one_seed_has_no_band() -> None:
-    mean, low, high = figures.log_interval([[1.0, 2.0]])
-    assert (mean == low).all() and (mean == high).all()
+    one = figures.over_seeds("a", {1: [1.0], 2: [2.0]})
+    assert one.y == one.low == one.high == (1.0, 2.0)
 
 
 def test_unknown_axes_are_refused() -> None:
@@ -211,11 +206,11 @@ def test_on_a_phone_panels_stand_below_each_other_with_ticks_labels_and_legends_
 ):
     fig, axes = panels()
     with figures.style():
-        narrow.stack(fig)
+        svg.stack(fig)
         fig.draw_without_rendering()
     upper, lower = (ax.get_window_extent() for ax in axes)
     assert upper.y0 > lower.y1 and abs(upper.x0 - lower.x0) < 1
-    assert fig.get_figwidth() == narrow.WIDTH
+    assert fig.get_figwidth() == svg.NARROW
     assert [ax.get_ylabel() for ax in axes] == ["error", "error"]
     assert axes[1].yaxis.get_tick_params()["labelleft"] and axes[1].get_yticklabels()
     for ax, box in zip(axes, (upper, lower), strict=True):
@@ -230,17 +225,16 @@ def test_on_a_phone_every_panel_of_a_grid_has_its_labels() -> None:
         axes[1, 0].set_xlabel("step")
         axes[0, 0].set_ylabel("error")
         fig.savefig(io.BytesIO())
-        narrow.stack(fig)
+        svg.stack(fig)
     assert {(ax.get_xlabel(), ax.get_ylabel()) for ax in axes.flat} == {("step", "error")}
     assert all(ax.get_xticklabels() and ax.get_yticklabels() for ax in axes.flat)
 
 
-def test_the_second_drawing_is_for_figures_with_axes_and_shares_no_id(capsys: Any) -> None:
-    page = figures.show(panels()[0], name="one", alt=ALT)
+def test_the_second_drawing_is_for_phones_and_shares_no_id(capsys: Any) -> None:
+    page = figures.Drawing(panels()[0], ALT).show("one")
     assert page.count("<svg") == 2 and 'class="hl-narrow" style="display:none"' in page
     ids = re.findall(r'\bid="([^"]+)"', page)
     assert len(ids) == len(set(ids))
-    assert figures.show(panels()[0], name="one", alt="A.", qualitative=True).count("<svg") == 1
 
 
 def test_marks_of_one_style_say_it_once(fig: Figure) -> None:

@@ -273,7 +273,7 @@ def test_replacing_frozen_files_that_is_cut_off_anywhere_is_finished_or_undone(
     freeze(store, frozen, "smoke", TOYS)
     before = contents(RecordStore(frozen))
     for group in walk_groups("smoke"):
-        store.write(group, [{"end": 1.0}, {"end": 2.0}], provenance(fingerprint(WALK), 2))
+        store.write(group, [{"end": 1.0}, {"end": 2.0}], provenance(fingerprint(WALK.measure), 2))
     after = contents(store)
     replace_file, calls = os.replace, []
 

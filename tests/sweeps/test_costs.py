@@ -5,7 +5,7 @@ import toy
 from toy import MEAN, WALK, fill, provenance
 
 from hierlearn.records import RecordStore
-from hierlearn.sweeps.costs import Cost, cost, seconds
+from hierlearn.sweeps.costs import Cost, cost, estimates
 
 
 def store_with(folder, profile, seconds, experiment=WALK, only=slice(None), **changes):
@@ -76,6 +76,8 @@ def test_the_estimates_of_groups_add_up_to_the_cost(tmp_path):
     store = store_with(tmp_path / "one", "laptop", 4.0, only=slice(1))
     store_with(tmp_path / "one", "smoke", 100.0)
     found = cost([WALK], "laptop", store, store)
-    estimates = seconds(WALK, "laptop", [store])
-    assert sum(estimates.values()) == pytest.approx(found.known + found.scaled)
-    assert set(estimates) == {group.key for group in WALK.groups("laptop")}
+    each = estimates(WALK, "laptop", [store])
+    assert sum(one.known + one.scaled for one in each.values()) == pytest.approx(
+        found.known + found.scaled
+    )
+    assert set(each) == {group.key for group in WALK.groups("laptop")}

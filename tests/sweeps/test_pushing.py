@@ -63,9 +63,9 @@ def outcome(tmp_path):
         store = RecordStore(tmp_path / "records")
         sweep.compute([experiment], "smoke", store, executor=Inline(), progress=False)
         evidence = Evidence(store, "smoke", {"descent": experiment})
-        chosen = pushing.choose(claims, evidence, store, times=times)
+        chosen = pushing.choose(claims, evidence, times=times)
         other = RecordStore(tmp_path / "pushed")
-        found = pushing.push(chosen, evidence, store, into=other, executor=Inline())
+        found = pushing.push(chosen, evidence, into=other, executor=Inline())
         return {one.id: one for one in found}
 
     return push
@@ -109,11 +109,10 @@ def test_the_sample_is_random_and_fixed_by_its_seed(tmp_path):
     claims = [claim("stuck").model_copy(update={"id": f"bfc.B{i}"}) for i in range(9)]
 
     def ids(seed):
-        chosen = pushing.choose(claims, evidence, store, times=8, n=3, seed=seed)
+        chosen = pushing.choose(claims, evidence, times=8, n=3, seed=seed)
         return [one.claim.id for one in chosen]
 
     assert ids(1) == ids(1) != ids(2)
-    assert pushing.choose(claims, evidence, store, times=8, below=0.0) == []
 
 
 def test_what_is_published_replaces_the_same_claims_only(tmp_path, outcome):

@@ -10,9 +10,8 @@ from click.testing import CliRunner
 from toy import Inline, provenance
 
 from hierlearn.cli import commands
-from hierlearn.experiment import digest
+from hierlearn.experiment import canonical, digest
 from hierlearn.records import Record, RecordStore, fingerprint
-from hierlearn.records.schema import canonical
 from hierlearn.sweeps import replay
 
 pytestmark = pytest.mark.slow
@@ -24,7 +23,7 @@ def computed(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         toy_book.isolate(patch)
         patch.chdir(root)
-        patch.setattr("hierlearn.cli.options.LocalPool.on", lambda *_: Inline())
+        patch.setattr("hierlearn.cli.commands.LocalPool.on", lambda *_: Inline())
         assert call("compute", "--profile", "smoke").exit_code == 0
         assert call("freeze", "--profile", "smoke").exit_code == 0
     return root
@@ -34,7 +33,7 @@ def computed(tmp_path_factory):
 def records(request, computed, tmp_path, monkeypatch):
     """A copy of the toy book as the current folder, and a working or a frozen folder of it."""
     toy_book.isolate(monkeypatch)
-    monkeypatch.setattr("hierlearn.cli.options.LocalPool.on", lambda *_: Inline())
+    monkeypatch.setattr("hierlearn.cli.commands.LocalPool.on", lambda *_: Inline())
     shutil.copytree(computed, tmp_path / "project")
     monkeypatch.chdir(tmp_path / "project")
     return Path(request.param)
@@ -143,7 +142,9 @@ def test_stale_records_are_refused_until_they_are_restamped(records):
     assert stamped.exit_code == 0, stamped.stderr
     assert "2 of 2 groups stamped" in stamped.stderr
     assert [(key, m) for key, m, _ in stored(records)] == measured
-    assert {tuple(codes) for *_, codes in stored(records)} == {("0ld", fingerprint(toy_book.TOY))}
+    assert {tuple(codes) for *_, codes in stored(records)} == {
+        ("0ld", fingerprint(toy_book.TOY.measure))
+    }
     assert gate(records).exit_code == 0
     assert RecordStore(records).stale(toy_book.TOY, "smoke") is False
 
@@ -211,7 +212,7 @@ def test_a_seed_draws_the_same_sample_again_and_another_seed_another(records):
 def test_only_groups_that_took_less_than_the_limit_are_drawn(tmp_path):
     store = RecordStore(tmp_path)
     cheap, dear = toy_book.groups("smoke")
-    code = fingerprint(toy_book.TOY)
+    code = fingerprint(toy_book.TOY.measure)
     for group, cpu_s in ((cheap, 0.1), (dear, 40.0)):
         measured = toy_book.measure(group, None)
         store.write(group, measured, provenance(code, 3, cpu_s=cpu_s))

@@ -88,7 +88,7 @@ def test_two_sweeps_give_the_same_records_bit_for_bit(computed, tmp_path, capsys
 def test_provenance_says_what_the_group_cost_and_where(computed):
     for state in computed.states(WALK, "smoke"):
         found = state.provenance
-        assert found.fingerprints == [fingerprint(WALK)] and found.n_runs == 2
+        assert found.fingerprints == [fingerprint(WALK.measure)] and found.n_runs == 2
         assert found.threads == 1 and found.device == "cpu" and found.dtype == "torch.float32"
         assert found.wall_s > 0 and found.peak_mb > 50
         assert set(found.packages) == {"python", "torch", "numpy", "scipy", "hierlearn"}
@@ -110,7 +110,10 @@ def test_missing_stale_and_damaged_groups_are_computed_and_no_others(tmp_path, c
     summary = compute(TOYS, "smoke", store, device="cpu", workers=1, progress=False)
     assert (summary.n_computed, summary.n_present) == (2, 1)
     assert second.read_bytes() == kept and contents(store) == contents(computed)
-    assert store.read(MEAN, "smoke")[0].provenance.fingerprints == ["0ld", fingerprint(MEAN)]
+    assert store.read(MEAN, "smoke")[0].provenance.fingerprints == [
+        "0ld",
+        fingerprint(MEAN.measure),
+    ]
     assert first.with_name(first.name + ".damaged").read_bytes() == b"rubbish\n"
     assert capsys.readouterr().err.count(f"{first}:1: ") == 1
 

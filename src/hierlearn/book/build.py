@@ -1,4 +1,4 @@
-"""Building the site: the stage, the fragments generated from records, and Jupyter Book."""
+"""Building the site: stage, fragments from records, Jupyter Book, a check; README's table."""
 
 import json
 import os
@@ -6,29 +6,41 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+import time
+import zipfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urldefrag
 
+import matplotlib.pyplot as plt
 import yaml
 
 from hierlearn.book import cards
 from hierlearn.book.notebooks import not_ready, runs, write_text
-from hierlearn.book.project import Project, experiments_of
-from hierlearn.book.published import chapter_profiles
-from hierlearn.book.site_files import dead_links, drop_templates, pack
+from hierlearn.book.project import Project
+from hierlearn.book.published import chapter_profiles, chapters, load_claims
 from hierlearn.claims import verdicts
+from hierlearn.drawing import figures
 from hierlearn.engine.git import git
 from hierlearn.errors import RunError, UsageError
-from hierlearn.experiment import PROFILES, Experiment
+from hierlearn.experiment import PROFILES, Runs
+from hierlearn.quadratic.original.figures import depth
 from hierlearn.records import Provenance, RecordStore, computed
+from hierlearn.registry import EXPERIMENTS
 from hierlearn.sweeps import pushing
 
 # Not pages: the records are large, and caches and earlier products do not belong to a source.
 LEFT_OUT = {"records", "generated", "__pycache__", ".ipynb_checkpoints"}
 
+MARKERS = ("<!-- verdicts -->", "<!-- /verdicts -->")
+_LINK = re.compile(r'<(?:a|link|script|img|iframe|source)\b[^>]*?\s(?:href|src)="([^"]*)"')
+_ID = re.compile(r'\sid="([^"]+)"')
+_ELSEWHERE = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*:|//")
+_FIRST_YEAR = 315532800  # 1980-01-01: a zip file knows no earlier time
 
-def build(project: Project, experiments: dict[str, Experiment]) -> Path:
+
+def build(project: Project) -> Path:
     """Build the site from the executed notebooks and return its index page.
 
     Beside the site comes the same as one zip file. Every warning is an error. Raises RunError when
@@ -43,61 +55,64 @@ def build(project: Project, experiments: dict[str, Experiment]) -> Path:
             + "\n  ".join(problems)
         )
     stage(project, names)
-    write_fragments(project, experiments)
+    write_fragments(project)
     project.zip_file.unlink(missing_ok=True)
     epoch = _epoch(project)
     _jupyter_book(project, project.stage, project.html.parent.parent, epoch, "-W", "-n")
-    drop_templates(project.html)
+    # The themes' page templates, which Sphinx copies among the static files unrendered.
+    for template in (project.html / "_static").glob("*webpack-macros.html"):
+        template.unlink()
     if dead := dead_links(project.html):
         raise RunError("these links of the site lead nowhere:\n  " + "\n  ".join(dead))
     pack(project.html, project.zip_file, epoch=int(epoch))
     return project.html / "index.html"
 
 
-def build_page(project: Project, name: str, rows: Sequence[verdicts.Row]) -> Path:
+def build_page(project: Project, name: str) -> Path:
     """Build the page of one executed notebook, to look at while writing; return it.
 
-    `rows` are the claims that it shows. What it links to or takes from other pages is missing.
+    What it links to or takes from other pages is missing.
     """
+    done = runs(project)[name]
+    store = RecordStore(project.records_folder(done["records"]))
+    shown = [claim for claim in load_claims(project) if claim.chapter == name]
+    rows = verdicts.evaluate_all(shown, store, done["profile"], EXPERIMENTS)
     folder = project.stage.parent / "page"
-    for source in sorted(project.book.rglob("*")):
-        inside = source.relative_to(project.root)
-        if source.is_file() and source.suffix not in (".ipynb", ".md") and _is_page(inside):
-            (folder / inside).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(source, folder / inside)
+    _copy(project, folder, None, left_out=(".ipynb", ".md"))
     shutil.copyfile(project.executed(name), folder / "book" / f"{name}.ipynb")
-    config = yaml.safe_load((project.root / "_config.yml").read_text(encoding="utf-8"))
-    write_text(folder / "_config.yml", yaml.safe_dump(configured(config, None), sort_keys=False))
     write_text(folder / "_toc.yml", f"format: jb-book\nroot: book/{name}\n")
     write_text(folder / "book/generated/theorems.json", theorem_lines(rows))
     _jupyter_book(project, folder, folder, _epoch(project))
     return folder / "_build/html/book" / f"{name}.html"
 
 
-def _is_page(inside: Path) -> bool:
-    return not LEFT_OUT & set(inside.parts)
-
-
 def stage(project: Project, names: Sequence[str]) -> None:
     """Copy configuration and text beside the executed notebooks, and remove what is neither."""
-    config = yaml.safe_load((project.root / "_config.yml").read_text(encoding="utf-8"))
-    staged = configured(config, repository_url(os.environ))
-    write_text(project.stage / "_config.yml", yaml.safe_dump(staged, sort_keys=False))
-    wanted = {Path("_config.yml"), Path("_toc.yml"), *(Path("book") / f"{n}.ipynb" for n in names)}
+    wanted = _copy(project, project.stage, repository_url(os.environ), left_out=(".ipynb",))
     shutil.copyfile(project.root / "_toc.yml", project.stage / "_toc.yml")
-    for source in sorted(project.book.rglob("*")):
-        inside = source.relative_to(project.root)
-        if source.is_dir() or source.suffix == ".ipynb" or not _is_page(inside):
-            continue
-        (project.stage / inside).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, project.stage / inside)
-        wanted.add(inside)
+    wanted |= {project.stage / "_toc.yml", *map(project.executed, names)}
     for old in sorted(project.stage.rglob("*")):
-        if old.is_file() and old.relative_to(project.stage) not in wanted:
+        if old.is_file() and old not in wanted:
             old.unlink()
 
 
-def repository_url(environment: "os._Environ[str] | dict[str, str]") -> str | None:
+def _copy(
+    project: Project, target: Path, address: str | None, *, left_out: tuple[str, ...]
+) -> set[Path]:
+    """Copy configuration and sources to `target`, but for suffixes; return what stands there."""
+    config = yaml.safe_load((project.root / "_config.yml").read_text(encoding="utf-8"))
+    text = yaml.safe_dump(configured(config, address), sort_keys=False)
+    write_text(target / "_config.yml", text)
+    copied = {target / "_config.yml"}
+    for source in sorted(project.book.rglob("*")):
+        inside = source.relative_to(project.root)
+        if source.is_file() and source.suffix not in left_out and not LEFT_OUT & set(inside.parts):
+            (target / inside).parent.mkdir(parents=True, exist_ok=True)
+            copied.add(shutil.copyfile(source, target / inside))
+    return copied
+
+
+def repository_url(environment: Mapping[str, str]) -> str | None:
     """Return the repository's address, from the environment, or None where there is none.
 
     HIERLEARN_REPOSITORY_URL is the whole address; GITHUB_REPOSITORY, which GitHub's workflows
@@ -131,30 +146,33 @@ def configured(config: dict[str, Any], address: str | None) -> dict[str, Any]:
     return plain
 
 
-def write_fragments(project: Project, experiments: dict[str, Experiment]) -> None:
+def write_fragments(project: Project) -> None:
     """Write what the pages include: headline verdicts, costs, and the claims on each theorem."""
     target = project.stage / "book" / "generated"
     executed = runs(project)
     # The ledger speaks for the whole book; without one, the first chapter does.
-    readers = [n for n in executed if not experiments_of(n, experiments)] or list(executed)
-    settings = executed[readers[0]]
+    reader = next((name for name in executed if name not in chapters()), next(iter(executed)))
+    settings = executed[reader]
     store = RecordStore(project.records_folder(settings["records"]))
-    every = verdicts.load_claims(project.claims, experiments)
+    every = load_claims(project)
     profiles = chapter_profiles(store, every, settings["profile"])
-    told = {name: {**settings, "profile": profile} for name, profile in profiles.items()}
-    if mixed := [name for name in told if name in executed and _differ(executed[name], told[name])]:
+    told = {name: (profile, settings["records"]) for name, profile in profiles.items()}
+    if mixed := [
+        name
+        for name, run in executed.items()
+        if name in told and (run["profile"], run["records"]) != told[name]
+    ]:
         raise RunError(
             f"executed with other profiles or records than the rest: {', '.join(mixed)}; execute "
             f"them once more (python -m hierlearn run {' '.join(mixed)} ...) or the whole book"
         )
-    rows = verdicts.evaluate_all(every, store, profiles, experiments)
+    rows = verdicts.evaluate_all(every, store, profiles, EXPERIMENTS)
     write_text(target / "verdicts.md", cards.readme_table(rows) + "\n")
     write_text(target / "theorems.json", theorem_lines(rows))
     write_text(target / "pushed.md", cards.pushed_table(pushing.read(project.pushed)) + "\n")
-    is_frozen = store.folder.resolve() == project.frozen_records.resolve()
-    frozen = store if is_frozen else RecordStore(project.frozen_records)
-    stores = [store] if is_frozen or not project.frozen_records.is_dir() else [store, frozen]
-    write_text(target / "costs.md", costs_table(project, stores, experiments) + "\n")
+    frozen = RecordStore(project.frozen_records)
+    stores = [store] if store.folder.resolve() == frozen.folder.resolve() else [store, frozen]
+    write_text(target / "costs.md", costs_table(project, stores) + "\n")
 
 
 def theorem_lines(rows: Sequence[verdicts.Row]) -> str:
@@ -166,24 +184,17 @@ def theorem_lines(rows: Sequence[verdicts.Row]) -> str:
     return json.dumps(lines, indent=1) + "\n"
 
 
-def _differ(one: dict[str, Any], other: dict[str, Any]) -> bool:
-    return any(one[key] != other[key] for key in ("profile", "records"))
-
-
-def costs_table(
-    project: Project, stores: Sequence[RecordStore], experiments: dict[str, Experiment]
-) -> str:
+def costs_table(project: Project, stores: Sequence[RecordStore]) -> str:
     """Return the measured cost of each chapter, profile and machine, as a Markdown table."""
     lines = []
     for name in project.notebooks():
-        number = name.split("_")[0].lstrip("0")
-        own = experiments_of(name, experiments).values()
+        own = [one for one in EXPERIMENTS.values() if one.chapter == name]
         for profile in PROFILES:
             by_machine: dict[str, list[Provenance]] = {}
             for _, one in computed(stores, own, profile):
                 by_machine.setdefault(one.hardware, []).append(one)
             lines += [
-                f"| {number} | {profile} | {machine} | {len(found)} | "
+                f"| {name.split('_')[0].lstrip('0')} | {profile} | {machine} | {len(found)} | "
                 f"{sum(one.cpu_s for one in found):.0f} | {sum(one.wall_s for one in found):.0f} | "
                 f"{max(one.peak_mb for one in found):.0f} |"
                 for machine, found in sorted(by_machine.items())
@@ -193,6 +204,39 @@ def costs_table(
         "|---|---|---|--:|--:|--:|--:|",
     ]
     return "\n".join(head + lines) if lines else "No costs have been measured yet."
+
+
+def update_readme(project: Project) -> None:
+    """Write verdicts and a figure from the frozen records into README.md.
+
+    Each claim is shown at the profile that its chapter shows.
+    """
+    store, every = RecordStore(project.frozen_records), load_claims(project)
+    profiles = chapter_profiles(store, every)
+    rows = verdicts.evaluate_all(every, store, profiles, EXPERIMENTS)
+    page = project.root / "README.md"
+    write_text(page, with_table(page.read_text(encoding="utf-8"), rows))
+    if one := EXPERIMENTS.get("exact_depth"):
+        profile = profiles[one.chapter]
+        if shown := one.runs(profile, store.read(one, profile)):
+            draw_readme(shown, project.book / "_static/readme-figure.svg")
+
+
+def with_table(text: str, rows: Sequence[verdicts.Row]) -> str:
+    """Return README's `text` with the verdict table between its markers replaced."""
+    start, end = (text.find(marker) for marker in MARKERS)
+    if start < 0 or end < start:
+        raise RunError(f"README.md has no lines {MARKERS[0]} and {MARKERS[1]} to write between")
+    head, tail = text[: start + len(MARKERS[0])], text[end:]
+    return f"{head}\n{cards.readme_table(rows)}\n{tail}"
+
+
+def draw_readme(runs: Runs, path: Path) -> None:
+    """Draw how each level that opens corrects level 2, from `exact_depth`."""
+    with figures.style():
+        drawing = depth(runs)
+        figures.save(drawing.fig, path, name="readme", alt=drawing.alt)
+        plt.close(drawing.fig)
 
 
 def _jupyter_book(project: Project, source: Path, output: Path, epoch: str, *strict: str) -> None:
@@ -228,3 +272,43 @@ def _epoch(project: Project) -> str:
         return git(project.root, "log", "-1", "--format=%ct") or "0"
     except (OSError, subprocess.CalledProcessError):
         return "0"  # no git, or no commit yet: any fixed time will do
+
+
+def dead_links(html: Path) -> list[str]:
+    """Return "page: link" for every link inside the site `html` that leads nowhere.
+
+    Sphinx checks its own references only. This reads the finished pages, so it also sees the
+    anchors in what notebooks print (cards, ledger) and in the theme. Addresses with a scheme are
+    not visited.
+    """
+    texts = {page: page.read_text(encoding="utf-8") for page in sorted(html.rglob("*.html"))}
+    anchors = {page: {"", *_ID.findall(text)} for page, text in texts.items()}
+    dead = []
+    for page, text in texts.items():
+        for link in dict.fromkeys(_LINK.findall(text)):
+            if _ELSEWHERE.match(link):
+                continue
+            path, anchor = urldefrag(link)
+            target = (page.parent / unquote(path.partition("?")[0])).resolve() if path else page
+            known = anchors.get(target, {unquote(anchor)} if target.exists() else set())
+            if unquote(anchor) not in known:
+                dead.append(f"{page.relative_to(html)}: {link}")
+    return dead
+
+
+def pack(html: Path, target: Path, *, epoch: int) -> None:
+    """Write the site `html` as the zip file `target`, to be unpacked and read from a disk.
+
+    The same files give the same bytes: names are sorted, and every time is `epoch`, in seconds
+    since 1970.
+    """
+    stamp = time.gmtime(max(epoch, _FIRST_YEAR))[:6]
+    temporary = target.with_suffix(".part")
+    with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+        for path in sorted(p for p in html.rglob("*") if p.is_file()):
+            name = f"{target.stem}/{path.relative_to(html).as_posix()}"
+            entry = zipfile.ZipInfo(name, stamp)
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            entry.create_system, entry.external_attr = 3, 0o644 << 16  # everywhere as on Unix
+            archive.writestr(entry, path.read_bytes())
+    temporary.replace(target)

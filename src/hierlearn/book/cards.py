@@ -39,19 +39,30 @@ def _prose(text: str | float) -> str:
     return _MATH.sub(span, escape(text)).replace(r"\$", "$")
 
 
+def _span(name: str, text: str) -> str:
+    return f'<span class="hl-{name}">{text}</span>'
+
+
 def _badge(verdict: str) -> str:
-    name = verdict.replace(" ", "-")
     shape = f'<span class="hl-shape" aria-hidden="true">{SHAPES[verdict]}</span>'
-    return f'<span class="hl-badge hl-verdict-{name}">{shape} {verdict}</span>'
+    return _span(f"badge hl-verdict-{verdict.replace(' ', '-')}", f"{shape} {verdict}")
 
 
 def _badges(row: Row) -> str:
-    text = _badge(row.verdict) + (" " + _badge("stale") if row.stale else "")
+    badges = [_badge(row.verdict)]
+    if row.stale:
+        badges.append(_badge("stale"))
     if row.excluded:
-        text += ' <span class="hl-badge hl-excluded">rule holds, prediction excluded</span>'
+        badges.append(_span("badge hl-excluded", "rule holds, prediction excluded"))
     if not row.as_expected and not row.stale:
-        text += f' <span class="hl-unexpected">declared: {escape(row.expected)}</span>'
-    return text
+        badges.append(_span("unexpected", f"declared: {escape(row.expected)}"))
+    return " ".join(badges)
+
+
+def words(row: Row) -> str:
+    """Return the verdict with what qualifies it, in plain text."""
+    stale, excluded = " (stale)" * row.stale, ", prediction excluded" * row.excluded
+    return row.verdict + stale + excluded
 
 
 def how(kind: str | None, n: int) -> str:
@@ -66,8 +77,7 @@ def _measured(row: Row | ControlRow) -> str:
     if row.interval is None:
         return "—"
     value = format_interval(row.estimate, row.interval, row.side)
-    told = how(row.interval_kind, row.n_seeds)
-    return f'<span class="hl-number">{value}</span> <span class="hl-how">{told}</span>'
+    return f"{_span('number', value)} {_span('how', how(row.interval_kind, row.n_seeds))}"
 
 
 def _false_positives(row: Row) -> str:
@@ -77,45 +87,49 @@ def _false_positives(row: Row) -> str:
         return "—"
     fails = f"the control's rule fails in {percent(control.failure_rate)}"
     why = "" if control.same_quantity else " (it measures another quantity)"
-    value = f'<span class="hl-number">{percent(row.false_positive_rate)}</span>'
-    return f'{value} <span class="hl-how">{fails}{why}</span>'
+    return f"{_span('number', percent(row.false_positive_rate))} {_span('how', fails + why)}"
 
 
 def _control(row: Row) -> str:
-    control = row.control
+    control, named = row.control, row.control.outcome.replace(" ", "-")
     if control.outcome == "none":
-        return f'{_prose(control.description)}; <span class="hl-outcome">no control</span>'
-    parts = [_prose(control.description)]
-    if control.exact:
-        parts.append(f"exact: {_prose(control.exact)}")
-    if control.interval:
-        parts.append(_measured(control))
-    if control.rule:
-        parts.append(f'rule: <span class="hl-rule">{escape(control.rule)}</span>')
-    if control.reason:
-        parts.append(_prose(control.reason))
-    name = control.outcome.replace(" ", "-")
-    parts.append(f'<span class="hl-outcome hl-outcome-{name}">{control.outcome}</span>')
-    return "; ".join(parts)
+        return f"{_prose(control.description)}; {_span('outcome', 'no control')}"
+    parts = [
+        _prose(control.description),
+        control.exact and f"exact: {_prose(control.exact)}",
+        control.interval and _measured(control),
+        control.rule and f"rule: {_span('rule', escape(control.rule))}",
+        control.reason and _prose(control.reason),
+        _span(f"outcome hl-outcome-{named}", control.outcome),
+    ]
+    return "; ".join(part for part in parts if part)
 
 
-def _card(row: Row, ledger: str) -> str:
-    facts = {"Predicted": _prose(row.predicted), "Measured": _measured(row)}
-    facts["Rule"] = escape(row.rule or "—")
-    facts["Control"] = _control(row)
-    facts["False positives"] = _false_positives(row)
+def _card(row: Row) -> str:
+    facts = {
+        "Predicted": _prose(row.predicted),
+        "Measured": _measured(row),
+        "Rule": escape(row.rule or "—"),
+        "Control": _control(row),
+        "False positives": _false_positives(row),
+    }
     told = {"Stands": _stands(row), "Why": row.reason, "Note": row.note, "Revised": _revised(row)}
     facts |= {name: _prose(text) for name, text in told.items() if text}
     if row.interval is not None:
         facts["Records"] = escape(f"{row.profile}, commit {row.commit}, {row.hardware}")
     listed = "\n".join(f"<div><dt>{name}</dt><dd>{text}</dd></div>" for name, text in facts.items())
     kind = "hl-card hl-card-headline" if row.headline else "hl-card"
-    verdict = row.verdict.replace(" ", "-")
-    key = escape(row.id)
+    verdict, key = row.verdict.replace(" ", "-"), escape(row.id)
+    links = []
+    for label in row.theorems:  # thm-a is "theorem a"
+        named, _, name = label.partition("-")
+        text = f"{_KINDS.get(named, named)} {name.replace('-', ' ')}"
+        links.append(f'<a href="#{escape(label)}">{escape(text)}</a>')
+    bears_on = f" Bears on {' and '.join(links)}." if links else ""
     return f"""<article class="{kind} hl-card-{verdict}" id="{key}" aria-label="Claim {key}">
-<p class="hl-card-head"><a class="hl-id" href="{escape(ledger)}#{key}">{key}</a> {_badges(row)}</p>
+<p class="hl-card-head"><a class="hl-id" href="ledger.html#{key}">{key}</a> {_badges(row)}</p>
 <p class="hl-statement">{_prose(row.statement)}</p>
-<p class="hl-origin">{_origin(row)}{_bears_on(row)}</p>
+<p class="hl-origin">{_origin(row)}{bears_on}</p>
 <dl class="hl-facts">
 {listed}
 </dl>
@@ -124,16 +138,14 @@ def _card(row: Row, ledger: str) -> str:
 
 def _stands(row: Row) -> str:
     """Say what else is known of a claim's evidence, in phrases."""
-    said = []
-    if row.holm is not None:
-        said.append(("with" if row.holm else "not with") + " Holm's correction over the chapter")
-    if row.family not in (None, row.id):
-        said.append(f"on runs that {row.family} reads as well")
-    if row.needs:
-        said.append("on converged runs only")
-    if row.budget:
-        said.append("for the budget that it names")
-    return "; ".join(said)
+    holm = "with" if row.holm else "not with"
+    said = [
+        row.holm is not None and f"{holm} Holm's correction over the chapter",
+        row.family not in (None, row.id) and f"on runs that {row.family} reads as well",
+        row.needs and "on converged runs only",
+        row.budget and "for the budget that it names",
+    ]
+    return "; ".join(phrase for phrase in said if phrase)
 
 
 def _revised(row: Row) -> str:
@@ -141,20 +153,9 @@ def _revised(row: Row) -> str:
 
 
 def _origin(row: Row) -> str:
-    source = f'<span class="hl-badge hl-source-{row.source}">{row.source}</span>'
-    cited = escape(row.cited or row.paper)
+    cite = f'<cite class="hl-paper">{escape(row.cited or row.paper)}</cite>'
     locus = "" if row.locus == row.source else f", {_prose(row.locus)}"
-    return f'<cite class="hl-paper">{cited}</cite>{locus} {source}'
-
-
-def _bears_on(row: Row) -> str:
-    """Link to the statements of this page that a claim bears on: thm-a is "theorem a"."""
-    links = []
-    for label in row.theorems:
-        kind, _, name = label.partition("-")
-        text = f"{_KINDS.get(kind, kind)} {name.replace('-', ' ')}"
-        links.append(f'<a href="#{escape(label)}">{escape(text)}</a>')
-    return f" Bears on {' and '.join(links)}." if links else ""
+    return f"{cite}{locus} {_span(f'badge hl-source-{row.source}', row.source)}"
 
 
 def theorem_html(rows: Iterable[Row]) -> str:
@@ -167,29 +168,24 @@ def theorem_html(rows: Iterable[Row]) -> str:
     return f'<p class="hl-tested">Claims that bear on it: {groups}</p>' if groups else ""
 
 
-def chapter_html(rows: Iterable[Row], *, ledger: str = "ledger.html") -> str:
+def chapter_html(rows: Iterable[Row]) -> str:
     """Return a chapter's claims: headline claims as cards, the others folded below them.
 
-    Each card's id is the claim's, and its first link goes to the claim's row of the page `ledger`.
+    Each card's id is the claim's, and its first link goes to the claim's row in the ledger.
     """
     rows = list(rows)
-    first = [_card(row, ledger) for row in rows if row.headline]
-    others = [row for row in rows if not row.headline]
-    fold = ""
-    if others:
-        cards = "\n".join(_card(row, ledger) for row in others)
+    parts = [_card(row) for row in rows if row.headline]
+    if others := [row for row in rows if not row.headline]:
         counts = Counter(str(row.verdict) for row in others)
         counted = ", ".join(f"{counts[verdict]} {verdict}" for verdict in SHAPES if counts[verdict])
         noun = "claim" if len(others) == 1 else "claims"
-        fold = f"""<details class="hl-more">
-<summary>{len(others)} more {noun}: {counted}</summary>
-{cards}
-</details>"""
-    inner = (
-        "\n".join(filter(None, [*first, fold]))
-        if rows
-        else "<p>This chapter makes no claims yet.</p>"
-    )
+        parts += [
+            '<details class="hl-more">',
+            f"<summary>{len(others)} more {noun}: {counted}</summary>",
+            *(_card(row) for row in others),
+            "</details>",
+        ]
+    inner = "\n".join(parts) or "<p>This chapter makes no claims yet.</p>"
     return f'<section class="hl-claims" aria-label="Claims and verdicts">\n{inner}\n</section>'
 
 
@@ -206,19 +202,19 @@ def _ledger_row(row: Row) -> str:
     key = escape(row.id)
     notes = (row.reason, _stands(row), row.revised and f"Revised {_revised(row)}")
     told = "".join(f'<p class="hl-how">{_prose(note)}</p>' for note in notes if note)
+    ran = {"Commit": row.commit, "On": escape(row.hardware)} if row.commit else {}
     cells = [
         _badges(row) + told,
         f'{_prose(row.statement)}<p class="hl-origin">{_origin(row)}</p>',
         f"{_measured(row)}<p>{_facts(Predicted=_prose(row.predicted), Rule=row.rule or '—')}</p>",
         _control(row),
         _false_positives(row),
-        f"<code>{escape(row.statistic)}</code><p>{_records(row)}</p>",
+        f"<code>{escape(row.statistic)}</code><p>{_facts(Profile=row.profile, **ran)}</p>",
     ]
     value = "" if row.estimate is None else f"{row.estimate!r}"
-    keys = {"Measured": value, "Verdict": str(row.verdict)}
+    keys = {"Measured": f' data-sort="{value}"', "Verdict": f' data-sort="{row.verdict}"'}
     rest = "".join(
-        f'<td data-label="{name}"' + (f' data-sort="{keys[name]}"' if name in keys else "") + ">"
-        f"{cell}</td>"
+        f'<td data-label="{name}"{keys.get(name, "")}>{cell}</td>'
         for name, cell in zip(_COLUMNS[1:], cells, strict=True)
     )
     link = f'<a class="hl-id" href="{escape(row.chapter)}.html#{key}">{key}</a>'
@@ -227,15 +223,8 @@ def _ledger_row(row: Row) -> str:
     return f'<tr id="{key}"{data}><th scope="row">{link}</th>{rest}</tr>'
 
 
-def _records(row: Row) -> str:
-    if not row.commit:
-        return _facts(Profile=row.profile)
-    return _facts(Profile=row.profile, Commit=row.commit, On=escape(row.hardware))
-
-
 def _facts(**named: str) -> str:
-    spans = (f'<span class="hl-how">{name}:</span> {text}' for name, text in named.items())
-    return "<br>".join(spans)
+    return "<br>".join(f"{_span('how', name + ':')} {text}" for name, text in named.items())
 
 
 def ledger_html(rows: Iterable[Row]) -> str:
@@ -288,30 +277,25 @@ def ledger_csv(rows: Iterable[Row]) -> str:
     An interval becomes two columns (`interval_low`, `interval_high`), the control's keys begin with
     `control_`, and what is missing is empty.
     """
-    names = [*_flat_names(Row), *(f"control_{name}" for name in _flat_names(ControlRow))]
+    table = [_flat(row) for row in rows]
     out = io.StringIO(newline="")
-    writer = csv.DictWriter(out, names)
+    writer = csv.DictWriter(out, table[0] if table else [])
     writer.writeheader()
-    for row in rows:
-        control = {f"control_{name}": value for name, value in _flat(row.control).items()}
-        writer.writerow(_flat(row) | control)
+    writer.writerows(table)
     return out.getvalue()
 
 
-def _flat_names(model: type[Row] | type[ControlRow]) -> list[str]:
-    names = []
-    for name in model.model_fields:
-        names += ["interval_low", "interval_high"] if name == "interval" else [name]
-    return [name for name in names if name != "control"]
-
-
-def _flat(row: Row | ControlRow) -> dict[str, object]:
-    values = row.model_dump(exclude={"control"})
+def _flat(row: Row | ControlRow, prefix: str = "") -> dict[str, object]:
+    flat: dict[str, object] = {}
+    for name, value in row:
+        if name == "interval":
+            flat[f"{prefix}interval_low"], flat[f"{prefix}interval_high"] = value or (None, None)
+        elif name != "control":
+            flat[prefix + name] = value
     if isinstance(row, Row):
-        values["theorems"] = " ".join(row.theorems)
-        values["revised"] = _revised(row)
-    values["interval_low"], values["interval_high"] = values.pop("interval") or (None, None)
-    return values
+        flat |= {"theorems": " ".join(row.theorems), "revised": _revised(row)}
+        flat |= _flat(row.control, "control_")
+    return flat
 
 
 def pushed_table(found: Sequence[Pushed]) -> str:
@@ -344,7 +328,6 @@ def readme_table(rows: Iterable[Row]) -> str:
             measured = format_interval(row.estimate, row.interval, row.side)
             if row.interval and row.interval_kind == "range":
                 measured += f", every one of n = {row.n_seeds}"
-            verdict = f"{SHAPES[row.verdict]} {row.verdict}" + (" (stale)" if row.stale else "")
-            verdict += ", prediction excluded" if row.excluded else ""
+            verdict = f"{SHAPES[row.verdict]} {words(row)}"
             lines.append(f"| {row.id} | {statement} | {measured} | {row.profile} | {verdict} |")
     return "\n".join(lines)

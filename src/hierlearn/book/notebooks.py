@@ -2,13 +2,11 @@
 
 import json
 import os
-import re
 import sys
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import suppress
 from multiprocessing import parent_process
 from pathlib import Path
 from typing import Any
@@ -72,15 +70,19 @@ def execute(
     as far as it came, and its error carries the end of what it said. What happened stands in
     `_build/run.json`.
     """
+
+    def note(name: str, **outcome: Any) -> None:
+        everything = {**runs(project), name: outcome | parameters[name]}
+        write_text(project.run_file, json.dumps(everything, indent=2, sort_keys=True) + "\n")
+
     # Marked before they start: a killed process must not leave an old "ok" beside half a notebook.
-    for name, given in parameters.items():
-        _note(project, name, {"status": "unfinished", **given})
+    for name in parameters:
+        note(name, status="unfinished")
     for name, outcome in _outcomes(project, parameters, at_once):
         if isinstance(outcome, RunError):
-            _note(project, name, {"status": "failed", **parameters[name]})
+            note(name, status="failed")
         else:
-            seconds = round(outcome, 2)
-            _note(project, name, {"status": "ok", **parameters[name], "seconds": seconds})
+            note(name, status="ok", seconds=round(outcome, 2))
         yield name, outcome
 
 
@@ -115,23 +117,20 @@ def _execute_one(project: Project, name: str, parameters: dict[str, str]) -> flo
     target = project.executed(name)
     target.parent.mkdir(parents=True, exist_ok=True)
     start = time.perf_counter()
+    outcome: float | RunError
     try:
         _papermill(project.notebook(name), target, parameters, cwd=project.book)
-        _strip(target)
+        outcome = time.perf_counter() - start
     except RunError as error:
-        with suppress(RunError):  # half a notebook that cannot be read is not the error to tell
-            _strip(target)
-        return error
-    return time.perf_counter() - start
-
-
-def _strip(target: Path) -> None:
-    if not target.exists():
-        return
+        outcome = error
     try:
-        write_notebook(target, stripped(nbformat.read(target, as_version=4)))
+        if target.exists():
+            notebook = stripped(nbformat.read(target, as_version=4))
+            write_text(target, nbformat.writes(notebook) + "\n")
     except (OSError, ValueError) as error:
-        raise RunError(f"{target}: {error}") from error
+        if not isinstance(outcome, RunError):  # that half a notebook cannot be read is no news
+            return RunError(f"{target}: {error}")
+    return outcome
 
 
 def _papermill(source: Path, target: Path, parameters: dict[str, str], *, cwd: Path) -> None:
@@ -157,13 +156,11 @@ def _papermill(source: Path, target: Path, parameters: dict[str, str], *, cwd: P
     except Exception as error:  # a killed kernel, a timeout, a full disk: nbclient has many
         raise RunError(f"{type(error).__name__}: {error}") from error
     # `sys.exit(0)` in a cell ends papermill early, without an error.
-    if any(cell.cell_type == "code" and not _ran(cell) for cell in notebook.cells):
-        raise RunError("not all cells were executed; a cell must not call exit")
-
-
-def _ran(cell: Any) -> bool:
-    failed = any(output.output_type == "error" for output in cell.outputs)
-    return not failed and (cell.execution_count is not None or not cell.source.strip())
+    for cell in notebook.cells:
+        ran = cell.get("execution_count") is not None or not cell.source.strip()
+        failed = any(output.output_type == "error" for output in cell.get("outputs", []))
+        if cell.cell_type == "code" and (failed or not ran):
+            raise RunError("not all cells were executed; a cell must not call exit")
 
 
 def stripped(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
@@ -211,25 +208,9 @@ def not_ready(project: Project, name: str) -> str | None:
     return None
 
 
-def write_notebook(path: Path, notebook: nbformat.NotebookNode) -> None:
-    """Write the notebook whole or not at all."""
-    write_text(path, nbformat.writes(notebook) + "\n")
-
-
 def write_text(path: Path, text: str) -> None:
     """Write the text whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     temporary.write_text(text, encoding="utf-8")
     temporary.replace(path)
-
-
-def last_lines(error: BaseException, n: int = 12) -> str:
-    """Return the end of an error's message, without terminal colours, indented."""
-    plain = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
-    return "\n".join("    " + line for line in plain.rstrip().splitlines()[-n:])
-
-
-def _note(project: Project, name: str, outcome: dict[str, Any]) -> None:
-    everything = {**runs(project), name: outcome}
-    write_text(project.run_file, json.dumps(everything, indent=2, sort_keys=True) + "\n")

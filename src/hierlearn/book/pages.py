@@ -4,22 +4,25 @@ import ast
 import inspect
 import os
 import sys
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from html import escape
+from itertools import chain
 from typing import Any
 
 import torch
 
 from hierlearn.book import cards
-from hierlearn.book.project import Project, check_choice, check_profile, find_project
+from hierlearn.book.project import Project, find_project
 from hierlearn.book.published import chapter_profiles, experiments_read, load_claims
-from hierlearn.claims import verdicts as claims
+from hierlearn.claims.declarations import Claim
+from hierlearn.claims.verdicts import Row, evaluate_all
 from hierlearn.engine import devices
-from hierlearn.errors import RunError
-from hierlearn.experiment import AbsentArm, Experiment, Runs
-from hierlearn.formatting import format_interval, format_number
+from hierlearn.errors import RunError, check_choice
+from hierlearn.experiment import PROFILES, AbsentArm, Experiment, Runs
+from hierlearn.formatting import format_interval
 from hierlearn.records import GroupState, RecordStore
 from hierlearn.registry import EXPERIMENTS
 from hierlearn.sweeps import sweep
@@ -40,7 +43,7 @@ class Page:
     device: str
     store: RecordStore
     experiments: dict[str, Experiment]
-    shown: list[claims.Claim]
+    shown: list[Claim]
     glued: dict[str, str] = field(default_factory=dict)
 
     def compute(self) -> dict[str, Runs]:
@@ -49,46 +52,34 @@ class Page:
         A frozen folder is only read: records of other code than today's are kept (provenance
         and verdicts flag them), and RunError names the experiments that are not all there.
         """
-        gaps = incomplete(self.store, self.experiments.values(), self.profile)
-        if gaps and not self.store.frozen:
+        experiments = self.experiments.values()
+        if not self.store.frozen and incomplete(self.store, experiments, self.profile):
+            committed = RecordStore(self.project.frozen_records)
             sweep.compute(
-                self.experiments.values(),
-                self.profile,
-                self.store,
-                device=self.device,
-                measured_before=RecordStore(self.project.frozen_records),
+                experiments, self.profile, self.store, device=self.device, measured_before=committed
             )
         self.__dict__.pop("rows", None)
-        gaps = incomplete(self.store, self.experiments.values(), self.profile, ("stale",))
-        if gaps:
+        if gaps := incomplete(self.store, experiments, self.profile, "stale"):
             raise RunError(
                 f"records of profile {self.profile} in {self.project.relative(self.store.folder)} "
                 "are not complete:\n" + "\n".join(f"  {gap}" for gap in gaps)
             )
-        return self.records()
+        return {name: self._runs(name) for name in self.experiments}
 
-    def records(self) -> dict[str, Runs]:
-        """Return the records that are there, by experiment; nothing is computed."""
-        return {
-            name: one.runs(self.profile, self.store.read(one, self.profile))
-            for name, one in self.experiments.items()
-        }
+    def _runs(self, name: str) -> Runs:
+        one = self._experiment(name)
+        return one.runs(self.profile, self.store.read(one, self.profile))
+
+    def _experiment(self, name: str) -> Experiment:
+        if name not in self.experiments:
+            valid = ", ".join(self.experiments)
+            raise RunError(f"no experiment {name!r} on page {self.name}; valid: {valid}")
+        return self.experiments[name]
 
     @cached_property
-    def rows(self) -> list[claims.Row]:
+    def rows(self) -> list[Row]:
         """The evaluated claims of this page, in the order of `book/claims/`."""
-        return claims.evaluate_all(self.shown, self.store, self.profile, EXPERIMENTS)
-
-    def row(self, claim_id: str) -> claims.Row:
-        """Return the evaluated claim of that id; RunError lists the ids of this page."""
-        for row in self.rows:
-            if row.id == claim_id:
-                return row
-        valid = ", ".join(row.id for row in self.rows) or "none"
-        raise RunError(f"no claim {claim_id!r} on page {self.name}; valid: {valid}")
-
-    def _states(self, experiment: Experiment) -> list[GroupState]:
-        return self.store.states(experiment, self.profile)
+        return evaluate_all(self.shown, self.store, self.profile, EXPERIMENTS)
 
     def verdicts(self) -> None:
         """Show the claims of this page as cards."""
@@ -108,26 +99,19 @@ class Page:
         glue(key, text, display=False)
 
     def glue_claim(self, claim_id: str) -> None:
-        """Glue a claim: `<id>` is "estimate [low, high]", and `<id>.<field>` its other fields.
+        """Glue a claim: `<id>` is "estimate [low, high]", `<id>.control` the same of its control.
 
-        Fields: estimate, interval, verdict, n (seeds), rule, control (estimate and interval of
-        the control) and control.outcome.
+        `<id>.verdict` is its verdict. RunError lists the ids of this page where it has none of it.
         """
-        row = self.row(claim_id)
-        control, ends = row.control, row.interval
-        whole = format_interval(row.estimate, ends, row.side)
-        self.glue(claim_id, whole)
-        fields = {
-            "estimate": f"{row.side or ''} {format_number(row.estimate)}".strip(),
-            "interval": whole[max(whole.find("["), whole.find("(")) :],
-            "verdict": row.verdict,
-            "n": str(row.n_seeds),
-            "rule": row.rule or "—",
-            "control": format_interval(control.estimate, control.interval, control.side),
-            "control.outcome": control.outcome,
-        }
-        for name, text in fields.items():
-            self.glue(f"{claim_id}.{name}", text)
+        row = next((row for row in self.rows if row.id == claim_id), None)
+        if row is None:
+            valid = ", ".join(row.id for row in self.rows) or "none"
+            raise RunError(f"no claim {claim_id!r} on page {self.name}; valid: {valid}")
+        control = row.control
+        self.glue(claim_id, format_interval(row.estimate, row.interval, row.side))
+        self.glue(f"{claim_id}.verdict", row.verdict)
+        text = format_interval(control.estimate, control.interval, control.side)
+        self.glue(f"{claim_id}.control", text)
 
     def provenance(self) -> None:
         """Show where the numbers of this page come from, and the command that recomputes them."""
@@ -136,7 +120,9 @@ class Page:
 
     def states(self) -> list[GroupState]:
         """Return the state of every group that this page reads."""
-        return [s for one in self.experiments.values() for s in self._states(one)]
+        return [
+            s for one in self.experiments.values() for s in self.store.states(one, self.profile)
+        ]
 
     def show(self, figure: Callable[..., Any]) -> None:
         """Draw a figure: a function whose parameters are named after experiments, for their runs.
@@ -167,29 +153,19 @@ class Page:
             self.glue(key, text)
         drawing.show(name, **self.recompute(*runs))
 
-    def _runs(self, name: str) -> Runs:
-        if name not in self.experiments:
-            valid = ", ".join(self.experiments)
-            raise RunError(f"no experiment {name!r} on page {self.name}; valid: {valid}")
-        experiment = self.experiments[name]
-        return experiment.runs(self.profile, self.store.read(experiment, self.profile))
-
     def recompute(self, *names: str) -> dict[str, str]:
-        """Return `command` and `cost` of a figure that draws these experiments, for `figures.show`.
+        """Return `command` and `cost` of a figure that draws these experiments, for `Drawing.show`.
 
         The command computes them and no others; the cost is what their records took, machine by
         machine. Experiments that are not part of the profile are left out. Without a name the
         figure needs no records, and there is no command. RunError lists the valid names.
         """
-        if unknown := [name for name in names if name not in self.experiments]:
-            valid = ", ".join(self.experiments)
-            raise RunError(f"no experiment {unknown[0]!r} on page {self.name}; valid: {valid}")
-        states = {name: self._states(self.experiments[name]) for name in names}
+        states = {n: self.store.states(self._experiment(n), self.profile) for n in names}
         drawn = [name for name in states if states[name]]
         if not drawn:
             return {"command": "", "cost": "No records: the cell above draws this from scratch."}
         command = f"python -m hierlearn compute {' '.join(drawn)} --profile {self.profile}"
-        return {"command": command, "cost": cost_text([s for one in states.values() for s in one])}
+        return {"command": command, "cost": cost_text(chain(*states.values()))}
 
 
 @dataclass
@@ -197,7 +173,7 @@ class Ledger:
     """All claims (`shown`) on one page, each at the profile that its chapter shows."""
 
     chapters: dict[str, Page]
-    shown: list[claims.Claim]
+    shown: list[Claim]
     store: RecordStore
 
     def compute(self) -> None:
@@ -208,7 +184,7 @@ class Ledger:
     def table(self) -> None:
         """Show the claims as one table."""
         profiles = {name: page.profile for name, page in self.chapters.items()}
-        _show(cards.ledger_html(claims.evaluate_all(self.shown, self.store, profiles, EXPERIMENTS)))
+        _show(cards.ledger_html(evaluate_all(self.shown, self.store, profiles, EXPERIMENTS)))
 
     def provenance(self) -> None:
         """Show where all numbers come from, and the commands that recompute them."""
@@ -259,34 +235,27 @@ def open_ledger(
 
 
 def incomplete(
-    store: RecordStore,
-    experiments: Iterable[Experiment],
-    profile: str,
-    accepted: Sequence[str] = (),
+    store: RecordStore, experiments: Iterable[Experiment], profile: str, *accepted: str
 ) -> list[str]:
-    """Return a line for each experiment of which not all groups are present.
-
-    `accepted` lists states that count as present, e.g. ("stale",).
-    """
+    """Return a line for each experiment of which not all groups are present, or `accepted`."""
     lines = []
     for experiment in experiments:
         states = store.states(experiment, profile)
-        lacking = [s for s in states if s.status != "present" and s.status not in accepted]
+        lacking = [state for state in states if state.status not in ("present", *accepted)]
         if lacking:
-            kinds = sorted({state.status for state in lacking})
-            counts = ", ".join(f"{sum(s.status == k for s in lacking)} {k}" for k in kinds)
+            counts = sorted(Counter(state.status for state in lacking).items())
+            told = ", ".join(f"{n} {status}" for status, n in counts)
             problem = next((f" ({s.problem})" for s in lacking if s.problem), "")
-            lines.append(f"{experiment.name}: {counts} of {len(states)} groups{problem}")
+            lines.append(f"{experiment.name}: {told} of {len(states)} groups{problem}")
     return lines
 
 
 def cost_text(states: Iterable[GroupState]) -> str:
     """Return what the groups took on each machine: CPU seconds, or seconds of work on a GPU."""
-    seconds: dict[tuple[str, str], float] = {}
+    seconds: dict[tuple[str, str], float] = defaultdict(float)
     for one in (state.provenance for state in states if state.provenance):
         spent, unit = (one.cpu_s, "CPU seconds") if one.device == "cpu" else (one.wall_s, "seconds")
-        key = unit, one.hardware
-        seconds[key] = seconds.get(key, 0.0) + spent
+        seconds[unit, one.hardware] += spent
     return "; ".join(
         f"{spent:.{0 if spent >= 10 else 1}f} {unit} on {hardware}"
         for (unit, hardware), spent in sorted(seconds.items())
@@ -312,45 +281,35 @@ def provenance_html(states: Sequence[GroupState], *, profile: str, command: str)
         "Cost": f"{sum(p.cpu_s for p in firsts):.0f} CPU seconds, "
         f"{sum(p.wall_s for p in firsts):.0f} s of work",
         "Finished": max(p.finished for p in firsts),
-        "Recompute": command,
     }
+    stale = any(state.status == "stale" for state in states)
     badge = (
         '<p><strong class="hl-badge hl-verdict-stale">▲ STALE</strong> '
         "Some of these records were computed by other code than this book's.</p>"
-        if any(state.status == "stale" for state in states)
-        else ""
-    )
-    cells = "".join(
-        f"<dt>{key}</dt><dd>{_code(text) if key == 'Recompute' else escape(text)}</dd>"
-        for key, text in entries.items()
-    )
+    ) * stale
+    told = {key: escape(text) for key, text in entries.items()}
+    told["Recompute"] = f"<code>{escape(command)}</code>"
+    cells = "".join(f"<dt>{key}</dt><dd>{text}</dd>" for key, text in told.items())
     return f'<div class="hl-provenance">{badge}<dl>{cells}</dl></div>'
 
 
-def _code(text: str) -> str:
-    return f"<code>{escape(text)}</code>"
-
-
 def _checked(profile: str, device: str) -> Project:
-    """Check the parameters that every page has, and return the project around them."""
-    _check_injected()
-    check_profile(profile)
+    """Check the parameters that every page has, and return the project around them.
+
+    Papermill itself only warns of parameters that no page knows, and goes on.
+    """
+    shell: Any = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    for source in shell.user_ns.get("In", []) if shell is not None else []:
+        injected = ast.parse(source).body if source.startswith("# Parameters\n") else []
+        for statement in injected:
+            for target in statement.targets if isinstance(statement, ast.Assign) else []:
+                if isinstance(target, ast.Name):
+                    check_choice("parameter", target.id, PARAMETERS)
+    check_choice("profile", profile, PROFILES)
     devices.resolve(device)
     # The pages' own computations are tiny: a second thread would only wait for the first.
     torch.set_num_threads(1)
     return find_project()
-
-
-def _check_injected() -> None:
-    """Refuse parameters that no page knows: papermill itself only warns and goes on."""
-    shell: Any = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
-    for source in shell.user_ns.get("In", []) if shell is not None else []:
-        if not source.startswith("# Parameters\n"):
-            continue
-        for statement in ast.parse(source).body:
-            for target in statement.targets if isinstance(statement, ast.Assign) else []:
-                if isinstance(target, ast.Name):
-                    check_choice("parameter", target.id, PARAMETERS)
 
 
 def _show(html: str) -> None:

@@ -1,10 +1,11 @@
 """What each chapter reads, and at which profile it is shown."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from itertools import product
 
-from hierlearn.book.project import Project, experiments_of
-from hierlearn.claims import verdicts
-from hierlearn.errors import RunError
+from hierlearn.book.project import Project, fitting
+from hierlearn.claims import declarations
+from hierlearn.errors import RunError, UsageError
 from hierlearn.experiment import PROFILES, Experiment
 from hierlearn.records import RecordStore, groups_of
 from hierlearn.registry import EXPERIMENTS
@@ -12,16 +13,38 @@ from hierlearn.registry import EXPERIMENTS
 DEFAULT_PROFILE = "laptop"
 
 
-def load_claims(project: Project) -> list[verdicts.Claim]:
+def load_claims(project: Project) -> list[declarations.Claim]:
     """Return all claims of the book."""
-    return verdicts.load_claims(project.claims, EXPERIMENTS)
+    return declarations.load_claims(project.claims, EXPERIMENTS)
 
 
-def experiments_read(name: str, every: Iterable[verdicts.Claim]) -> dict[str, Experiment]:
+def chapters() -> list[str]:
+    """Return the chapters that have experiments, in their order."""
+    return list(dict.fromkeys(one.chapter for one in EXPERIMENTS.values()))
+
+
+def find_experiments(names: Iterable[str]) -> dict[str, Experiment]:
+    """Return the experiments that `names` mean, in their order; all of them when it is empty.
+
+    A name is an experiment's, or a chapter's stem, number or unique part of its stem.
+    """
+    wanted: set[str] = set()
+    for name in names:
+        found = [] if name in EXPERIMENTS else fitting(name, chapters())
+        if name not in EXPERIMENTS and len(found) != 1:
+            problem = f"fits {', '.join(found)}" if found else "is no chapter or experiment"
+            raise UsageError(
+                f"{name!r} {problem}; valid chapters: {', '.join(chapters())}; "
+                f"valid experiments: {', '.join(EXPERIMENTS)}"
+            )
+        wanted |= {key for key, one in EXPERIMENTS.items() if key == name or one.chapter in found}
+    return {key: one for key, one in EXPERIMENTS.items() if key in wanted or not wanted}
+
+
+def experiments_read(name: str, every: Iterable[declarations.Claim]) -> dict[str, Experiment]:
     """Return the experiments of the notebook `name`: its own, and those that its claims read."""
-    wanted = {read for claim in every if claim.chapter == name for read in claim.reads}
-    wanted |= set(experiments_of(name, EXPERIMENTS))
-    return {key: one for key, one in EXPERIMENTS.items() if key in wanted}
+    read = {key for claim in every if claim.chapter == name for key in claim.reads}
+    return {key: one for key, one in EXPERIMENTS.items() if one.chapter == name or key in read}
 
 
 def shown_profiles(
@@ -33,8 +56,7 @@ def shown_profiles(
     """
     if profile is not None or not store.frozen:
         return dict.fromkeys(names, profile or DEFAULT_PROFILE)
-    chapters = {one.chapter for one in EXPERIMENTS.values()}
-    some = names if set(names) <= chapters else None
+    some = names if set(names) <= set(chapters()) else None
     found = chapter_profiles(store, load_claims(project), names=some)
     largest = max(found.values(), key=PROFILES.index)
     return {name: found.get(name, largest) for name in names}
@@ -42,44 +64,30 @@ def shown_profiles(
 
 def chapter_profiles(
     store: RecordStore,
-    every: Sequence[verdicts.Claim],
+    every: Sequence[declarations.Claim],
     profile: str = PROFILES[-1],
     names: Iterable[str] | None = None,
 ) -> dict[str, str]:
     """Return the profile at which each chapter is shown when the book is asked for at `profile`.
 
-    It is that one, except in a frozen store: there it is the largest up to it that is frozen.
-    `names` limits this to some chapters.
+    It is that one, except in a frozen store: there it is the largest up to it at which the chapter
+    is frozen, that is, where the manifest lists all experiments that it reads and that have groups.
+    Whether they are whole and of today's code is not asked: a frozen file that is not must be told,
+    not passed over for a smaller profile. `names` limits this to some chapters. Raises RunError
+    that names the chapters of which nothing is frozen.
     """
-    chapters = dict.fromkeys(one.chapter for one in EXPERIMENTS.values())
-    names = list(chapters if names is None else names)
+    names = chapters() if names is None else names
     if not store.frozen:
         return dict.fromkeys(names, profile)
-    return published(store, {name: experiments_read(name, every) for name in names}, profile)
-
-
-def published(
-    store: RecordStore,
-    chapters: Mapping[str, Mapping[str, Experiment]],
-    largest: str = PROFILES[-1],
-) -> dict[str, str]:
-    """Return, for each chapter, the largest profile up to `largest` at which it is frozen.
-
-    `chapters` gives the experiments that each reads: a chapter is frozen at a profile where the
-    manifest lists all of them that have groups there. Whether they are whole and of today's code
-    is not asked: a frozen file that is not must be told, not passed over for a smaller profile.
-    Raises RunError that names the chapters of which nothing is frozen.
-    """
     found = {}
-    for name, reads in chapters.items():
-        for profile in PROFILES[: PROFILES.index(largest) + 1]:
-            listed = store.manifest.get(profile, {})
-            lacking = [one for key, one in reads.items() if key not in listed]
-            if len(lacking) < len(reads) and not any(groups_of(one, profile) for one in lacking):
-                found[name] = profile
-    if missing := [name for name in chapters if name not in found]:
+    for name, at in product(names, PROFILES[: PROFILES.index(profile) + 1]):
+        read, listed = experiments_read(name, every), store.manifest.get(at, {})
+        lacking = [one for key, one in read.items() if key not in listed]
+        if len(lacking) < len(read) and not any(groups_of(one, at) for one in lacking):
+            found[name] = at
+    if missing := [name for name in names if name not in found]:
         raise RunError(
-            f"{store.folder} holds no frozen records, up to profile {largest}, of all that these "
+            f"{store.folder} holds no frozen records, up to profile {profile}, of all that these "
             f"chapters read: {', '.join(missing)}; "
             "run `python -m hierlearn book` instead, which computes them here"
         )

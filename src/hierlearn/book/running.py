@@ -1,6 +1,8 @@
 """Running the book: computing what its notebooks lack, then executing them."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
+
+import click
 
 from hierlearn.book import notebooks, pages
 from hierlearn.book.project import Project
@@ -16,19 +18,18 @@ from hierlearn.sweeps.executors import Executor, LocalPool
 
 def execute(
     project: Project,
-    names: list[str],
+    profiles: dict[str, str],
     *,
     store: RecordStore,
-    profiles: dict[str, str],
     device: str,
     executor: Executor,
 ) -> None:
-    """Compute what the notebooks `names` lack on one executor, then execute each at its profile.
+    """Compute what the notebooks of `profiles` lack on one executor, execute each at its profile.
 
     A frozen store is only read. Raises RunError, before anything is executed, that lists what it
     lacks; and afterwards one that names the notebooks that failed.
     """
-    folder = project.relative(store.folder)
+    names, folder = list(profiles), project.relative(store.folder)
     # The device of a remote executor is not this machine's, and the notebooks compute nothing more.
     here = device if isinstance(executor, LocalPool) else "auto"
     parameters = {n: {"profile": profiles[n], "device": here, "records": folder} for n in names}
@@ -41,66 +42,51 @@ def execute(
         about = f" ({', '.join(some)})" if len(some) < len(names) else ""
         say(f"profile {profile}{about}, device {device}, records {folder}")
         needed = {key: one for name in some for key, one in reads[name].items()}
-        if store.frozen:
-            refuse_incomplete(needed.values(), store, profile)
+        _provide(project, needed.values(), store, profile, executor)
+    ready = {}
+    for name in names:
+        if gaps := pages.incomplete(store, reads[name].values(), profiles[name]):
+            say(f"{name}: not executed, its records are not complete\n  " + "\n  ".join(gaps))
         else:
-            compute(project, needed.values(), store, profile, executor=executor)
-    ready = {n: parameters[n] for n in names if _complete(n, store, reads[n], profiles[n])}
+            ready[name] = parameters[name]
     at_once = executor.n_workers if isinstance(executor, LocalPool) else available_cores()
-    done = _executed(project, ready, at_once)
-    if failed := [name for name in names if name not in done]:
+    if ready:
+        say(f"executing {', '.join(ready)}")
+    failed = set(names)
+    for name, outcome in notebooks.execute(project, ready, at_once=at_once):
+        if isinstance(outcome, RunError):
+            end = click.unstyle(str(outcome)).rstrip().splitlines()[-12:]
+            say("\n    ".join([f"{name}: failed", *end]))
+        else:
+            say(f"{name}: {outcome:.1f} s")
+            failed.remove(name)
+    if failed:
         raise RunError(
-            f"{len(failed)} of {len(names)} notebooks failed: {', '.join(failed)}; "
+            f"{len(failed)} of {len(names)} notebooks failed: "
+            f"{', '.join(name for name in names if name in failed)}; "
             f"as far as they came they lie in {project.relative(project.stage)}/book"
         )
 
 
-def refuse_incomplete(experiments: Iterable[Experiment], store: RecordStore, profile: str) -> None:
-    """Raise RunError listing what a frozen folder lacks or holds from other code."""
-    if gaps := pages.incomplete(store, experiments, profile):
-        raise RunError(
-            f"nothing executed: {store.folder} does not have all records of profile {profile}:\n  "
-            + "\n  ".join(gaps)
-            + "\n`python -m hierlearn run` computes them here, `freeze` puts them there"
-        )
-
-
-def compute(
+def _provide(
     project: Project,
     experiments: Collection[Experiment],
     store: RecordStore,
     profile: str,
-    *,
     executor: Executor,
 ) -> None:
     """Compute all missing groups at once; a failing one is told, and its chapter fails."""
-    if not experiments:
-        return  # only notebooks that read what others computed
-    committed = RecordStore(project.frozen_records)
-    say(costs.cost(experiments, profile, store, committed).sentences())
-    try:
-        sweep.compute(experiments, profile, store, executor=executor, measured_before=committed)
-    except sweep.SweepError as error:
-        say(f"Error: {error}")
-
-
-def _complete(name: str, store: RecordStore, read: dict[str, Experiment], profile: str) -> bool:
-    """Tell whether all records that a notebook reads are there, and say which are not."""
-    gaps = pages.incomplete(store, read.values(), profile)
-    if gaps:
-        say(f"{name}: not executed, its records are not complete\n  " + "\n  ".join(gaps))
-    return not gaps
-
-
-def _executed(project: Project, parameters: dict[str, dict[str, str]], at_once: int) -> set[str]:
-    """Execute notebooks, say how each went, and return the names of those without an error."""
-    done = set()
-    if parameters:
-        say(f"executing {', '.join(parameters)}")
-    for name, outcome in notebooks.execute(project, parameters, at_once=at_once):
-        if isinstance(outcome, RunError):
-            say(f"{name}: failed\n{notebooks.last_lines(outcome)}")
-        else:
-            say(f"{name}: {outcome:.1f} s")
-            done.add(name)
-    return done
+    if store.frozen:
+        if gaps := pages.incomplete(store, experiments, profile):
+            raise RunError(
+                f"nothing executed: {store.folder} does not have all records of profile "
+                f"{profile}:\n  " + "\n  ".join(gaps) + "\n`python -m hierlearn run` computes "
+                "them here, `freeze` puts them there"
+            )
+    elif experiments:  # else only notebooks that read what others computed
+        committed = RecordStore(project.frozen_records)
+        say(costs.cost(experiments, profile, store, committed).sentences())
+        try:
+            sweep.compute(experiments, profile, store, executor=executor, measured_before=committed)
+        except sweep.SweepError as error:
+            say(f"Error: {error}")

@@ -1,9 +1,8 @@
 """The bibliography as short labels: whom a claim cites, and where that was published."""
 
-from collections.abc import Iterable
 from pathlib import Path
 
-from pybtex.database import BibliographyData, Entry, Person, parse_file
+from pybtex.database import BibliographyData, Entry, parse_file
 from pybtex.richtext import Text
 from pybtex.scanner import PybtexError
 
@@ -22,20 +21,13 @@ def labels(path: Path) -> dict[str, str]:
 
 
 def _label(key: str, entry: Entry) -> str:
-    authors, year = entry.persons.get("author", []), entry.fields.get("year")
-    if not authors or not year:
-        return key
-    venue = entry.fields.get("venue", "")
-    return f"{_names(authors)}, {venue} {year}" if venue else f"{_names(authors)} {year}"
-
-
-def _names(people: Iterable[Person]) -> str:
     """Join family names: one, "A & B", "A, B & C"; of more than four, the first "et al."."""
-    names = [_plain(" ".join([*one.prelast_names, *one.last_names])) for one in people]
-    if len(names) > 4:
-        return f"{names[0]} et al."
-    return " & ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
-
-
-def _plain(latex: str) -> str:
-    return str(Text.from_latex(latex))
+    people, year = entry.persons.get("author", []), entry.fields.get("year")
+    if not people or not year:
+        return key
+    latex = (" ".join([*one.prelast_names, *one.last_names]) for one in people)
+    names = [str(Text.from_latex(one)) for one in latex]
+    several = " & ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+    authors = several if len(names) <= 4 else f"{names[0]} et al."
+    venue = entry.fields.get("venue", "")
+    return f"{authors}, {venue} {year}" if venue else f"{authors} {year}"

@@ -9,21 +9,14 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import numpy as np
+import pydantic
 import yaml
-from numpy.typing import NDArray
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationError,
-    model_validator,
-)
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, model_validator
 
 from hierlearn.claims.citations import labels
+from hierlearn.errors import check_choice
 from hierlearn.experiment import PROFILES, Experiment
-from hierlearn.intervals import Array, IntervalKind
+from hierlearn.intervals import IntervalKind
 
 Source = Literal["proved", "stated", "conjectured", "ours"]
 Expected = Literal["supported", "refuted", "inconclusive", "reported"]
@@ -35,9 +28,9 @@ class ClaimError(ValueError):
 
 
 _NUMBER = r"([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)"
-_WITHIN = re.compile(rf"interval within \[\s*{_NUMBER}\s*,\s*{_NUMBER}\s*\]")
-_ABOVE = re.compile(rf"interval above {_NUMBER}")
-_BELOW = re.compile(rf"interval below {_NUMBER}")
+_RULE = re.compile(
+    rf"interval (?:within \[\s*{_NUMBER}\s*,\s*{_NUMBER}\s*\]|above {_NUMBER}|below {_NUMBER})"
+)
 _THEOREM = re.compile(r"\{prf:\w+\}[^\n]*\n#?\s*:label: (\S+)")
 RULE_FORMS = "'interval within [a, b]', 'interval above a', 'interval below b', 'report'"
 
@@ -59,12 +52,8 @@ class Rule:
         """Whether the rule decides nothing and only reports."""
         return self.text == "report"
 
-    def satisfied(self, low: float, high: float) -> bool:
-        """Whether every point of [low, high] lies in the region."""
-        return not (self._left(low) or self._right(high))
-
-    def all_satisfied(self, low: Array, high: Array) -> NDArray[np.bool_]:
-        """The same for many intervals at once."""
+    def satisfied(self, low: Any, high: Any) -> Any:
+        """Whether every point of [low, high] lies in the region; of many intervals, of each."""
         return np.logical_not(self._left(low) | self._right(high))
 
     def violated(self, low: float, high: float) -> bool:
@@ -83,34 +72,27 @@ def parse_rule(text: object) -> Rule:
     stripped = " ".join(text.split()) if isinstance(text, str) else ""
     if stripped == "report":
         return Rule("report")
-    if match := _WITHIN.fullmatch(stripped):
-        found = Rule(stripped, float(match[1]), float(match[2]), closed=True)
-    elif match := _ABOVE.fullmatch(stripped):
-        found = Rule(stripped, low=float(match[1]))
-    elif match := _BELOW.fullmatch(stripped):
-        found = Rule(stripped, high=float(match[1]))
-    else:
+    if not (match := _RULE.fullmatch(stripped)):
         raise ValueError(f"{text!r} is not a rule; valid: {RULE_FORMS} (a and b are numbers)")
-    if any(math.isinf(float(bound)) for bound in re.findall(_NUMBER, found.text)):
+    within, end, above, below = match.groups()
+    found = Rule(
+        stripped, float(within or above or -math.inf), float(end or below or math.inf), bool(within)
+    )
+    if any(math.isinf(float(bound)) for bound in match.groups() if bound):
         raise ValueError(f"{text!r} has a bound that is not finite")
     if found.low > found.high:
         raise ValueError(f"{text!r} is empty: {found.low:g} is larger than {found.high:g}")
     return found
 
 
-def _check_profile(name: str) -> str:
-    if name not in PROFILES:
-        raise ValueError(f"unknown profile {name!r}; valid: {', '.join(PROFILES)}")
-    return name
-
-
 Rules = dict[
-    Annotated[str, AfterValidator(_check_profile)], Annotated[Rule, BeforeValidator(parse_rule)]
+    Annotated[str, AfterValidator(lambda name: check_choice("profile", name, PROFILES))],
+    Annotated[Rule, BeforeValidator(parse_rule)],
 ]
 
 
 class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
 
 
 class Reference(_Model):
@@ -194,7 +176,18 @@ class Claim(_Model):
             raise ValueError("give either `control` or `no_control: <the reason>`")
         if self.headline and "smoke" not in self.rules:
             raise ValueError("a headline claim needs a rule for profile smoke")
-        _check_expected(self)
+        given, rules = self.expected, self.rules
+        verdicts = dict.fromkeys(rules, given) if isinstance(given, str) else given
+        if set(verdicts) != set(rules):
+            need, got = ", ".join(rules), ", ".join(verdicts)
+            raise ValueError(f"expected: needs one verdict for each of {need}; got {got}")
+        valid = get_args(Expected)
+        if wrong := [verdict for verdict in verdicts.values() if verdict not in valid]:
+            raise ValueError(f"expected: {wrong[0]!r} is not a verdict; valid: {', '.join(valid)}")
+        fits = [(verdicts[profile] == "reported") == rules[profile].reports for profile in rules]
+        # One verdict for all profiles speaks of those whose rule decides, if there is one.
+        if not all(fits) and (not isinstance(given, str) or given == "reported" or not any(fits)):
+            raise ValueError("expected: 'reported' belongs to the rule 'report', and only to it")
         for profile, rule in self.rules.items():
             control = self.control and self.control.rule_at(profile)
             if control and control.reports and not rule.reports:
@@ -218,24 +211,6 @@ class Claim(_Model):
         return self.expected if isinstance(self.expected, str) else self.expected[profile]
 
 
-def _check_expected(claim: Claim) -> None:
-    given, rules = claim.expected, claim.rules
-    per_profile = dict.fromkeys(rules, given) if isinstance(given, str) else given
-    if set(per_profile) != set(rules):
-        need, got = ", ".join(rules), ", ".join(per_profile)
-        raise ValueError(f"expected: needs one verdict for each of {need}; got {got}")
-    for verdict in per_profile.values():
-        if verdict not in get_args(Expected):
-            valid = ", ".join(get_args(Expected))
-            raise ValueError(f"expected: {verdict!r} is not a verdict; valid: {valid}")
-    wrong = [p for p, verdict in per_profile.items() if (verdict == "reported") != rules[p].reports]
-    # One verdict for all profiles speaks of those whose rule decides, if there is one.
-    if isinstance(given, str) and given != "reported" and len(wrong) < len(rules):
-        return
-    if wrong:
-        raise ValueError("expected: 'reported' belongs to the rule 'report', and only to it")
-
-
 def load_claims(folder: Path | str, experiments: Mapping[str, Experiment]) -> list[Claim]:
     """Return the claims of the YAML files in `folder`, one a chapter, in the chapters' order.
 
@@ -251,9 +226,10 @@ def load_claims(folder: Path | str, experiments: Mapping[str, Experiment]) -> li
     except ValueError as error:
         raise ClaimError(str(error)) from error
     claims, problems = [], []
-    for path in _files(folder):
-        entries = _entries(path)
-        prefix = _prefix(entries)
+    for path, entries in _files(folder):
+        ids = [entry.get("id") for entry in entries if isinstance(entry, dict)]
+        prefixes = Counter(key.partition(".")[0] for key in ids if isinstance(key, str))
+        prefix = max(prefixes, key=prefixes.__getitem__, default="")
         for number, entry in enumerate(entries, start=1):
             name = entry.get("id", "no id") if isinstance(entry, dict) else "not a mapping"
             found: list[str] = []
@@ -264,9 +240,8 @@ def load_claims(folder: Path | str, experiments: Mapping[str, Experiment]) -> li
                     chapter = claim.chapter or experiments[claim.statistic.experiment].chapter
                     cited = (papers or {}).get(claim.paper, claim.paper)
                     claim = claim.model_copy(update={"chapter": chapter, "cited": cited})
-                    found = list(_misplaced(claim, path.stem, prefix))
-                    found += _unknown_theorems(claim, folder.parent / f"{chapter}.py")
-            except ValidationError as error:
+                    found = list(_misplaced(claim, path, prefix))
+            except pydantic.ValidationError as error:
                 found = [_explain(detail) for detail in error.errors()]
             problems += [f"{path}, entry {number} ({name}): {problem}" for problem in found]
             if not found:
@@ -278,53 +253,53 @@ def load_claims(folder: Path | str, experiments: Mapping[str, Experiment]) -> li
     return claims
 
 
-def _files(folder: Path) -> list[Path]:
-    """Return the files of claims in the chapters' order; an error where one is no chapter's."""
+def _files(folder: Path) -> Iterable[tuple[Path, list[Any]]]:
+    """Yield the files of claims and their entries, in the chapters' order."""
     paths = sorted(folder.glob("*.yml"))
     if not paths:
         raise ClaimError(f"{folder} cannot be read: valid is a folder with claims, e.g. 01.yml")
     for path in paths:
         if not re.fullmatch(r"[0-9]{2}", path.stem):
             raise ClaimError(f"{path}: valid names are those of chapters' numbers, e.g. 01.yml")
-    return paths
+        try:
+            loader = yaml.CSafeLoader(path.read_text(encoding="utf-8"))  # tenfold safe_load's speed
+            entries = loader.get_single_data()
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            raise ClaimError(f"{path} cannot be read as YAML: {error}") from error
+        if not isinstance(entries, list):
+            raise ClaimError(f"{path}: expected a list of claims, got {type(entries).__name__}")
+        yield path, entries
 
 
-def _entries(path: Path) -> list[Any]:
-    try:
-        loader = yaml.CSafeLoader(path.read_text(encoding="utf-8"))  # tenfold safe_load's speed
-        entries = loader.get_single_data()
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ClaimError(f"{path} cannot be read as YAML: {error}") from error
-    if not isinstance(entries, list):
-        raise ClaimError(f"{path}: expected a list of claims, got {type(entries).__name__}")
-    return entries
-
-
-def _prefix(entries: Iterable[Any]) -> str:
-    """Return what most ids of a file begin with: what stands for its chapter."""
-    ids = [entry.get("id") for entry in entries if isinstance(entry, dict)]
-    counts = Counter(key.partition(".")[0] for key in ids if isinstance(key, str))
-    return counts.most_common(1)[0][0] if counts else ""
-
-
-def _misplaced(claim: Claim, number: str, prefix: str) -> Iterable[str]:
-    """Yield what in a claim is of another chapter than its file."""
-    if claim.chapter.partition("_")[0] != number:
-        yield f"chapter: {claim.chapter!r} is not that of {number}.yml"
+def _misplaced(claim: Claim, path: Path, prefix: str) -> Iterable[str]:
+    """Yield what in a claim is of another chapter than its file; most ids begin with `prefix`."""
+    if claim.chapter.partition("_")[0] != path.stem:
+        yield f"chapter: {claim.chapter!r} is not that of {path.name}"
     if claim.id.partition(".")[0] != prefix:
         yield f"id: {claim.id!r} begins otherwise than those beside it; valid: {prefix}.{{name}}"
+    chapter = path.parents[1] / f"{claim.chapter}.py"
+    text = chapter.read_text(encoding="utf-8") if claim.theorems and chapter.exists() else ""
+    known = _THEOREM.findall(text)
+    for label in claim.theorems:
+        if label not in known:
+            valid = ", ".join(known) or "none"
+            yield f"theorems: {label!r} is no theorem of {chapter.name}; valid: {valid}"
 
 
 def _explain(detail: Any) -> str:
-    where = ".".join(str(part) for part in detail["loc"] if part != "[key]")
-    parts: dict[str, type[BaseModel]] = {"statistic": Reference, "control": Control}
-    model = parts.get(".".join(str(part) for part in detail["loc"][:-1]), Claim)
-    message = detail["msg"].removeprefix("Value error, ")
+    loc = [str(part) for part in detail["loc"]]
+    where, message = ".".join(loc).replace(".[key]", ""), detail["msg"]
     if detail["type"] in ("extra_forbidden", "missing"):
+        parts: dict[tuple[str, ...], type[BaseModel]]
+        parts = {("statistic",): Reference, ("control",): Control}
         kind = "unknown field" if detail["type"] == "extra_forbidden" else "missing field"
-        return f"{where}: {kind}; valid: {', '.join(model.model_fields)}"
-    got = "" if detail["type"] == "value_error" else f"; got {detail['input']!r}"
-    return f"{where}: {message}{got}" if where else f"{message}{got}"
+        valid = parts.get((*loc[:-1],), Claim).model_fields
+        return f"{where}: {kind}; valid: {', '.join(valid)}"
+    if detail["type"] == "value_error":
+        message = message.removeprefix("Value error, ")
+    else:
+        message += f"; got {detail['input']!r}"
+    return f"{where}: {message}" if where else message
 
 
 def _bad_references(
@@ -332,29 +307,13 @@ def _bad_references(
 ) -> Iterable[str]:
     if papers is not None and claim.paper not in papers:
         yield f"paper: {claim.paper!r} is not in references.bib; valid: {', '.join(sorted(papers))}"
-    chapters = list(dict.fromkeys(experiment.chapter for experiment in experiments.values()))
-    if claim.chapter and claim.chapter not in chapters:
-        yield f"chapter: {claim.chapter!r} is not a chapter; valid: {', '.join(chapters)}"
     for field, reference in (("statistic", claim.statistic), ("control", claim.control)):
-        if reference is None:
-            continue
-        if reference.experiment not in experiments:
+        experiment = experiments.get(reference.experiment) if reference else None
+        if reference and not experiment:
             valid = ", ".join(experiments)
             yield f"{field}.experiment: no experiment {reference.experiment!r}; valid: {valid}"
-        elif reference.name not in (known := experiments[reference.experiment].statistics):
-            valid = ", ".join(known)
+        if reference and experiment and reference.name not in experiment.statistics:
             yield (
-                f"{field}.name: experiment {reference.experiment!r} has no statistic "
-                f"{reference.name!r}; valid: {valid}"
+                f"{field}.name: experiment {experiment.name!r} has no statistic "
+                f"{reference.name!r}; valid: {', '.join(experiment.statistics)}"
             )
-
-
-def _unknown_theorems(claim: Claim, chapter: Path) -> Iterable[str]:
-    if not claim.theorems:
-        return
-    text = chapter.read_text(encoding="utf-8") if chapter.exists() else ""
-    known = _THEOREM.findall(text)
-    for label in claim.theorems:
-        if label not in known:
-            valid = ", ".join(known) or "none"
-            yield f"theorems: {label!r} is no theorem of {chapter.name}; valid: {valid}"

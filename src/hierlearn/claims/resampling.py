@@ -41,15 +41,12 @@ def rate(
     if len(sample) < 2 or n < (1 if kind == "range" else 2) or not np.isfinite(sample).all():
         return None
     logs = logs and bool((sample > 0).all())
-    low, high = ends(_draws(np.log(sample) if logs else sample, n, exponentiate=logs), kind)
-    return float(rule.all_satisfied(low, high).mean())
-
-
-def _draws(sample: Array, n: int, *, exponentiate: bool) -> Array:
+    sample = np.log(sample) if logs else sample
     places, noise = _randomness(len(sample), n)
     drawn = sample[places] + np.std(sample, ddof=1) * len(sample) ** -0.2 * noise
     with np.errstate(over="ignore"):
-        return np.exp(drawn) if exponentiate else drawn
+        low, high = ends(np.exp(drawn) if logs else drawn, kind)
+    return float(rule.satisfied(low, high).mean())
 
 
 @cache

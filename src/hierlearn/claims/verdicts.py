@@ -15,39 +15,111 @@ read the same runs.
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from functools import cache
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict
 from scipy import stats
+from scipy.cluster.hierarchy import DisjointSet
 
 from hierlearn.claims.declarations import (
     Claim,
     ClaimError,
     Control,
     Reference,
+    Revision,
     Rule,
-    load_claims,
+    Source,
     parse_rule,
 )
 from hierlearn.claims.resampling import rate
-from hierlearn.claims.rows import ControlRow, Outcome, Row, Verdict
+from hierlearn.errors import check_choice
 from hierlearn.experiment import PROFILES, Experiment, Runs
 from hierlearn.intervals import CONFIDENCE, Bound, Interval, IntervalError, IntervalKind, interval
 from hierlearn.records import groups_of
 
-__all__ = [
-    "DECIDED",
-    "Claim",
-    "ClaimError",
-    "ControlRow",
-    "Evidence",
-    "Row",
-    "Store",
-    "evaluate",
-    "evaluate_all",
-    "judge",
-    "load_claims",
-]
+Verdict = Literal["supported", "refuted", "inconclusive", "reported", "not run"]
+Outcome = Literal["as required", "not as required", "unclear", "reported", "not run", "none"]
+DECIDED = ("supported", "refuted", "inconclusive")
+
+
+class ControlRow(BaseModel):
+    """What the control showed; outcome "none" where the claim has none, with the reason.
+
+    `failure_rate` is the share of experiments, resampled from the control's own seeds, in which
+    its rule does not hold.
+    """
+
+    model_config = ConfigDict(frozen=True, ser_json_inf_nan="strings")
+
+    statistic: str | None = None
+    description: str
+    estimate: float | None = None
+    side: str | None = None
+    interval: tuple[float, float] | None = None
+    interval_kind: IntervalKind | None = None
+    n_seeds: int = 0
+    rule: str | None = None
+    same_quantity: bool | None = None
+    exact: str | None = None
+    failure_rate: float | None = None
+    outcome: Outcome
+    reason: str | None = None
+
+
+class Row(BaseModel):
+    """One claim with its verdict at one profile; `model_dump_json()` is its JSON form.
+
+    `side` is "≥" or "≤" where the estimate is a bound; an end that is left open is infinite.
+    `excluded` says that the rule holds on an interval that the number predicted is not in. `family`
+    is the first of the claims that read the same runs; `p` the largest level at which an interval
+    that is wider still obeys the rule, and `holm` whether the claim also stands when Holm's
+    correction is taken over the decided claims of its chapter. `reason` says why a claim is
+    inconclusive or not run; `commit`, `hardware` and `finished` summarise the provenance of the
+    records of claim and control. `false_positive_rate` is the share of experiments, resampled from
+    the control's seeds, in which the claim's rule holds; it is missing where the control does not
+    measure the claim's quantity, and where nothing is decided.
+    """
+
+    model_config = ConfigDict(frozen=True, ser_json_inf_nan="strings")
+
+    id: str
+    chapter: str
+    headline: bool
+    paper: str
+    cited: str
+    locus: str
+    theorems: tuple[str, ...]
+    source: Source
+    statement: str
+    statistic: str
+    predicted: float | str
+    estimate: float | None = None
+    side: str | None = None
+    interval: tuple[float, float] | None = None
+    interval_kind: IntervalKind
+    rule: str | None
+    verdict: Verdict
+    reason: str | None
+    excluded: bool
+    p: float | None
+    holm: bool | None = None
+    family: str | None = None
+    false_positive_rate: float | None
+    control: ControlRow
+    n_seeds: int = 0
+    profile: str
+    expected: str
+    as_expected: bool
+    stale: bool
+    commit: str
+    hardware: str
+    finished: str
+    note: str | None
+    needs: str | None
+    budget: str | None
+    revised: tuple[Revision, ...]
 
 
 @runtime_checkable
@@ -72,15 +144,15 @@ class MissingRecords(ClaimError):
 class Evidence:
     """The records of one profile, each experiment read and checked for completeness once.
 
-    Raises ClaimError for an unknown profile and, when first asked, MissingRecords.
+    Raises UsageError for an unknown profile and, when first asked, MissingRecords.
     """
 
     def __init__(self, store: Store, profile: str, experiments: Mapping[str, Experiment]) -> None:
-        if profile not in PROFILES:
-            raise ClaimError(f"unknown profile {profile!r}; valid: {', '.join(PROFILES)}")
+        check_choice("profile", profile, PROFILES)
         self.store, self.profile, self.experiments = store, profile, experiments
         self._records: dict[str, Runs] = {}
-        self._stale: dict[str, bool] = {}
+        # Whether one of an experiment's records was computed by other code than today's.
+        self.stale = cache(lambda name: store.stale(experiments[name], profile))
 
     def records(self, name: str) -> Runs:
         """The records of an experiment; none where it has no groups at this profile."""
@@ -96,13 +168,7 @@ class Evidence:
                     f"`python -m hierlearn compute {name} --profile {self.profile}`"
                 )
             self._records[name] = experiment.runs(self.profile, found)
-            self._stale[name] = bool(keys) and self.store.stale(experiment, self.profile)
         return self._records[name]
-
-    def stale(self, name: str) -> bool:
-        """Whether one of the experiment's records was computed by other code than today's."""
-        self.records(name)
-        return self._stale[name]
 
     def values(self, reference: Reference) -> tuple[dict[int, float], frozenset[Place]]:
         """Return the statistic, one value a seed in the order of the seeds, and the runs it read.
@@ -136,7 +202,10 @@ class Evidence:
 
 @dataclass(frozen=True)
 class _Reading:
-    """A statistic under a rule: its interval, or the problem that left it without one."""
+    """A statistic under a rule: its interval, or the problem that left it without one.
+
+    A control that cannot fail has both.
+    """
 
     rule: Rule
     kind: IntervalKind
@@ -144,35 +213,26 @@ class _Reading:
     found: Interval | None = None
     problem: str | None = None
     runs: frozenset[Place] = frozenset()
-    exact: bool = True
 
     @property
-    def n(self) -> int:
-        return len(self.values)
+    def holds(self) -> bool:
+        found = self.found
+        return found is not None and bool(self.rule.satisfied(found.low, found.high))
 
     @property
-    def estimate(self) -> float | None:
-        return self.found.estimate if self.found else None
+    def fails(self) -> bool:
+        return self.found is not None and self.rule.violated(self.found.low, self.found.high)
 
-    @property
-    def side(self) -> str | None:
-        return self.estimate.side if isinstance(self.estimate, Bound) else None
-
-    @property
-    def ends(self) -> tuple[float, float] | None:
-        return (self.found.low, self.found.high) if self.found else None
-
-
-def _read(reference: Reference, rule: Rule, evidence: Evidence) -> _Reading:
-    values, runs = evidence.values(reference)
-    reading = _reading(values, rule, reference.interval, str(reference))
-    if not isinstance(reference, Control):
-        return replace(reading, runs=runs)
-    constant = len(values) > 1 and len(set(values.values())) == 1
-    if constant and reading.found and not reference.exact:
-        problem = "it is the same at every seed, and not declared exact: it cannot fail"
-        return replace(reading, runs=runs, exact=False, problem=problem)
-    return replace(reading, runs=runs)
+    def fields(self) -> dict[str, Any]:
+        """What of it a row shows."""
+        shown = {"interval_kind": self.kind, "n_seeds": len(self.values)}
+        if self.found is None:
+            return shown
+        estimate = self.found.estimate
+        side = estimate.side if isinstance(estimate, Bound) else None
+        return shown | {
+            "estimate": estimate, "side": side, "interval": (self.found.low, self.found.high),
+        }  # fmt: skip
 
 
 def _reading(values: Mapping[int, float], rule: Rule, kind: IntervalKind, name: str) -> _Reading:
@@ -186,6 +246,19 @@ def _reading(values: Mapping[int, float], rule: Rule, kind: IntervalKind, name: 
         return replace(reading, found=found, kind=found.kind)
     except IntervalError as error:
         return replace(reading, problem=f"{name}: {error}")
+
+
+def _read(reference: Reference, evidence: Evidence, rule: Rule | None) -> _Reading | None:
+    """Read a statistic; None where the profile has no rule or no groups for it."""
+    if rule is None or not evidence.records(reference.experiment):
+        return None
+    values, runs = evidence.values(reference)
+    reading = replace(_reading(values, rule, reference.interval, str(reference)), runs=runs)
+    constant = len(values) > 1 and len(set(values.values())) == 1
+    if isinstance(reference, Control) and not reference.exact and constant and reading.found:
+        problem = "it is the same at every seed, and not declared exact: it cannot fail"
+        return replace(reading, problem=problem)
+    return reading
 
 
 def judge(
@@ -212,29 +285,18 @@ def judge(
         ValueError: for a text that is no rule.
     """
     reading = _reading(values, parse_rule(rule), kind, "the statistic")
-    other = _reading(control, parse_rule(control_rule), kind, "the control")
-    outcome = _outcome(other)
-    return *_decide(reading, ControlRow(description="", outcome=outcome)), reading.found
+    outcome = _outcome(_reading(control, parse_rule(control_rule), kind, "the control"))
+    return *_decide(reading, outcome), reading.found
 
 
 def _outcome(reading: _Reading) -> Outcome:
-    if reading.ends is None:
+    if reading.found is None:
         return "unclear"
-    if not reading.exact:
+    if reading.problem:
         return "not as required"
     if reading.rule.reports:
         return "reported"
-    if reading.rule.satisfied(*reading.ends):
-        return "as required"
-    return "not as required" if reading.rule.violated(*reading.ends) else "unclear"
-
-
-def _read_control(claim: Claim, evidence: Evidence) -> _Reading | None:
-    control = claim.control
-    rule = control.rule_at(evidence.profile) if control else None
-    if control is None or rule is None or not evidence.records(control.experiment):
-        return None
-    return _read(control, rule, evidence)
+    return "as required" if reading.holds else "not as required" if reading.fails else "unclear"
 
 
 def _control_row(claim: Claim, profile: str, reading: _Reading | None) -> ControlRow:
@@ -242,28 +304,18 @@ def _control_row(claim: Claim, profile: str, reading: _Reading | None) -> Contro
     if control is None:
         return ControlRow(description=claim.no_control or "", outcome="none")
     rule = control.rule_at(profile)
-    row = ControlRow(
-        statistic=str(control),
-        description=control.description,
-        rule=rule.text if rule else None,
-        same_quantity=control.same_quantity,
-        exact=control.exact,
-        outcome="not run",
-    )
+    declared = {name: getattr(control, name) for name in ("description", "same_quantity", "exact")}
+    declared |= {"statistic": str(control), "rule": rule and rule.text}
     if reading is None:
-        return row
+        return ControlRow(**declared, outcome="not run")
     holds = _rate(reading, reading)
-    found = {
-        "estimate": reading.estimate,
-        "side": reading.side,
-        "interval": reading.ends,
-        "interval_kind": reading.kind,
-        "n_seeds": reading.n,
-        "failure_rate": None if holds is None else 1 - holds,
-        "outcome": _outcome(reading),
-        "reason": reading.problem,
-    }
-    return row.model_copy(update=found)
+    return ControlRow(
+        **declared,
+        **reading.fields(),
+        failure_rate=None if holds is None else 1 - holds,
+        outcome=_outcome(reading),
+        reason=reading.problem,
+    )
 
 
 def _rate(judged: _Reading | None, control: _Reading | None) -> float | None:
@@ -272,7 +324,8 @@ def _rate(judged: _Reading | None, control: _Reading | None) -> float | None:
         return None
     if any(isinstance(value, Bound) for value in control.values):
         return None
-    return rate(control.values, judged.rule, n=judged.n, kind=judged.kind, logs=control.kind != "t")
+    n, kind = len(judged.values), judged.kind
+    return rate(control.values, judged.rule, n=n, kind=kind, logs=control.kind != "t")
 
 
 def _p(reading: _Reading) -> float | None:
@@ -280,50 +333,48 @@ def _p(reading: _Reading) -> float | None:
 
     Of a range it is that of the median's interval, 2^(1-n); None where the rule does not hold.
     """
-    if not reading.ends or reading.rule.reports or not reading.rule.satisfied(*reading.ends):
+    if reading.rule.reports or not reading.holds:
         return None
+    n = len(reading.values)
     if reading.kind == "range":
-        return 2.0 ** (1 - reading.n)
+        return 2.0 ** (1 - n)
     log = reading.kind == "log-t"
     values = np.log(reading.values) if log else np.array(reading.values)
-    error = float(values.std(ddof=1)) / math.sqrt(reading.n)
+    error = float(values.std(ddof=1)) / math.sqrt(n)
     ends = [end for end in (reading.rule.low, reading.rule.high) if math.isfinite(end)]
     apart = [abs(values.mean() - (math.log(e) if log else e)) for e in ends if e > 0 or not log]
     if not apart or not error:
         return 0.0
-    return float(2 * stats.t.sf(min(apart) / error, reading.n - 1))
+    return float(2 * stats.t.sf(min(apart) / error, n - 1))
 
 
-def _decide(
-    reading: _Reading, control: ControlRow, unfinished: int = 0
-) -> tuple[Verdict, str | None]:
-    if reading.ends is None:
+def _decide(reading: _Reading, control: Outcome, unfinished: int = 0) -> tuple[Verdict, str | None]:
+    if reading.found is None:
         return "inconclusive", reading.problem
     if reading.rule.reports:
         return "reported", None
     if unfinished:
         runs = "run was" if unfinished == 1 else "runs were"
         return "inconclusive", f"budget: {unfinished} {runs} still moving when stopped"
-    if reading.rule.violated(*reading.ends):
+    if reading.fails:
         return "refuted", None
-    if not reading.rule.satisfied(*reading.ends):
+    if not reading.holds:
         return "inconclusive", "the interval reaches across a bound of the rule"
-    if control.outcome in ("as required", "none"):
+    if control in ("as required", "none"):
         return "supported", None
     why = {
         "not as required": "the control is not as required",
         "unclear": "whether the control is as required is unclear",
-    }.get(control.outcome, "the control was not run")
+    }.get(control, "the control was not run")
     return "inconclusive", f"the rule holds, but {why}"
 
 
-def _provenance(names: Iterable[str], evidence: Evidence) -> dict[str, str]:
+def _provenance(names: Iterable[str], evidence: Evidence) -> dict[str, Any]:
     stands = [record.provenance for name in names for record in evidence.records(name)]
     commits = {str(p.commit)[:9] + ("+" if p.dirty else "") for p in stands}
-    hardware = {str(p.hardware) for p in stands}
     return {
         "commit": ", ".join(sorted(commits)),
-        "hardware": ", ".join(sorted(hardware)),
+        "hardware": ", ".join(sorted({str(p.hardware) for p in stands})),
         "finished": max((str(p.finished) for p in stands), default=""),
     }
 
@@ -332,11 +383,6 @@ _DECLARED = (
     "id chapter headline paper cited locus theorems source statement predicted note needs budget "
     "revised"
 ).split()
-
-
-def evaluate(claim: Claim, evidence: Evidence) -> Row:
-    """Return the row of `judged`; what depends on other claims is left out."""
-    return judged(claim, evidence).row
 
 
 class Judged(NamedTuple):
@@ -352,59 +398,51 @@ def judged(claim: Claim, evidence: Evidence) -> Judged:
 
     A stale row shows its verdict but never counts as expected. Where records are missing the claim
     is not run, and says which; a value that is not finite, or not positive under "log-t", makes it
-    inconclusive. Beside it come the runs that were read.
+    inconclusive. Beside it come the runs that were read. What depends on other claims is left out.
     """
     profile, rule = evidence.profile, claim.rule_at(evidence.profile)
-    main = claim.statistic.experiment
-    reading, without = None, None
+    main, other = claim.statistic, claim.control
+    reading = without = None
     verdict: Verdict = "not run"
-    reason: str | None = f"profile {profile} has no {'groups of ' + main if rule else 'rule'}"
+    lacking = f"groups of {main.experiment}" if rule else "rule"
+    reason: str | None = f"profile {profile} has no {lacking}"
     try:
-        if rule is not None and evidence.records(main):
-            reading = _read(claim.statistic, rule, evidence)
-        without = _read_control(claim, evidence) if reading else None
+        reading = _read(main, evidence, rule)
+        without = _read(other, evidence, other.rule_at(profile)) if reading and other else None
     except MissingRecords as missing:
         reading, reason = None, str(missing)
     control = _control_row(claim, profile, without)
     if reading is not None:
         read = reading.runs if claim.needs else frozenset()
-        if claim.control and claim.control.needs and without:
+        if other and other.needs and without:
             read |= without.runs
-        unfinished = evidence.unfinished(read)
-        verdict, reason = _decide(reading, control, unfinished)
-    names = [main] if reading else []
-    if claim.control and control.outcome != "not run" and claim.control.experiment != main:
-        names.append(claim.control.experiment)
+        verdict, reason = _decide(reading, control.outcome, evidence.unfinished(read))
+    names = [main.experiment] if reading else []
+    names += [other.experiment] if other and without else []
     stale = any(evidence.stale(name) for name in names)
-    found = {
-        "statistic": str(claim.statistic),
-        "estimate": reading and reading.estimate,
-        "side": reading and reading.side,
-        "interval": reading and reading.ends,
-        "interval_kind": reading.kind if reading else claim.statistic.interval,
-        "rule": rule and rule.text,
-        "verdict": verdict,
-        "reason": reason,
-        "excluded": verdict == "supported" and _excludes(reading, claim.predicted),
-        "p": reading and _p(reading),
-        "false_positive_rate": _rate(reading, without) if control.same_quantity else None,
-        "control": control,
-        "n_seeds": reading.n if reading else 0,
-        "profile": profile,
-        "expected": claim.expected_at(profile),
-        "as_expected": verdict == claim.expected_at(profile) and not stale,
-        "stale": stale,
-    }
-    declared = {name: getattr(claim, name) for name in _DECLARED}
-    row = Row.model_validate(declared | found | _provenance(names, evidence))
-    runs = [one.runs if one else frozenset() for one in (reading, without)]
-    return Judged(row, *runs)
-
-
-def _excludes(reading: _Reading | None, predicted: float | str) -> bool:
-    if reading is None or reading.ends is None or isinstance(predicted, str):
-        return False
-    return not reading.ends[0] <= predicted <= reading.ends[1]
+    expected, predicted = claim.expected_at(profile), claim.predicted
+    ends = reading.found if reading and verdict == "supported" else None
+    row = Row.model_validate(
+        {name: getattr(claim, name) for name in _DECLARED}
+        | {"statistic": str(main), "rule": rule and rule.text, "interval_kind": main.interval}
+        | (reading.fields() if reading else {})
+        | {
+            "verdict": verdict,
+            "reason": reason,
+            "excluded": not (
+                ends is None or isinstance(predicted, str) or ends.low <= predicted <= ends.high
+            ),
+            "p": reading and _p(reading),
+            "false_positive_rate": _rate(reading, without) if control.same_quantity else None,
+            "control": control,
+            "profile": profile,
+            "expected": expected,
+            "as_expected": verdict == expected and not stale,
+            "stale": stale,
+        }
+        | _provenance(names, evidence)
+    )
+    return Judged(row, *(one.runs if one else frozenset() for one in (reading, without)))
 
 
 def evaluate_all(
@@ -425,9 +463,6 @@ def evaluate_all(
     return with_families(with_holm([one.row for one in found]), [one.runs for one in found])
 
 
-DECIDED = ("supported", "refuted", "inconclusive")
-
-
 def with_holm(rows: Sequence[Row]) -> list[Row]:
     """Return the rows with `holm` set on the supported ones.
 
@@ -437,32 +472,24 @@ def with_holm(rows: Sequence[Row]) -> list[Row]:
     stands: dict[str, bool] = {}
     for chapter in dict.fromkeys(row.chapter for row in rows):
         decided = [row for row in rows if row.chapter == chapter and row.verdict in DECIDED]
+        ps = {row.id: 1.0 if row.p is None else row.p for row in decided}
         holds = True
-        for i, row in enumerate(sorted(decided, key=lambda row: 1.0 if row.p is None else row.p)):
-            p = 1.0 if row.p is None else row.p
-            holds = holds and p <= (1 - CONFIDENCE) / (len(decided) - i)
-            stands[row.id] = holds
-    supported = [row.verdict == "supported" for row in rows]
+        for i, key in enumerate(sorted(ps, key=ps.__getitem__)):
+            holds = holds and ps[key] <= (1 - CONFIDENCE) / (len(ps) - i)
+            stands[key] = holds
     return [
-        row.model_copy(update={"holm": stands[row.id]}) if one else row
-        for row, one in zip(rows, supported, strict=True)
+        row.model_copy(update={"holm": stands[row.id]}) if row.verdict == "supported" else row
+        for row in rows
     ]
 
 
 def with_families(rows: Sequence[Row], runs: Sequence[frozenset[Place]]) -> list[Row]:
     """Return the rows with the first claim of each one's family: those that share a run with it."""
-    family: dict[Place, str] = {}
-    first = {row.id: row.id for row in rows}
-
-    def root(key: str) -> str:
-        return key if first[key] == key else root(first[key])
-
-    for row, places in zip(rows, runs, strict=True):
+    families, reader = DisjointSet(range(len(rows))), dict[Place, int]()
+    for i, places in enumerate(runs):
         for place in places:
-            other = root(family.setdefault(place, row.id))
-            one = root(row.id)
-            first[max(one, other, key=[*first].index)] = min(one, other, key=[*first].index)
+            families.merge(reader.setdefault(place, i), i)
     return [
-        row.model_copy(update={"family": root(row.id) if places else None})
-        for row, places in zip(rows, runs, strict=True)
+        row.model_copy(update={"family": rows[min(families.subset(i))].id if runs[i] else None})
+        for i, row in enumerate(rows)
     ]

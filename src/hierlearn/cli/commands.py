@@ -2,39 +2,41 @@
 
 import logging
 import os
+import re
 import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, TextIO
 
 import click
 
-from hierlearn.book.project import Project, find_experiments, find_project
-from hierlearn.book.published import DEFAULT_PROFILE, load_claims, shown_profiles
+from hierlearn.book.project import Project, find_project
+from hierlearn.book.published import (
+    DEFAULT_PROFILE,
+    chapters,
+    find_experiments,
+    load_claims,
+    shown_profiles,
+)
 
 # What needs the packages of the book (papermill, matplotlib, ...) is imported where it is used:
 # computing records must not need them.
 from hierlearn.claims import verdicts
+from hierlearn.claims.declarations import Claim, ClaimError
 from hierlearn.cli import tables
-from hierlearn.cli.options import (
-    WHERE,
-    at_seeds,
-    executor_for,
-    options,
-    readable_store,
-    store_at,
-    wanted,
-    wanted_claims,
-)
 from hierlearn.engine import devices
 from hierlearn.errors import RunError, UsageError
-from hierlearn.experiment import PROFILES
+from hierlearn.experiment import PROFILES, Experiment, pilot
 from hierlearn.formatting import say
 from hierlearn.records import RecordError, RecordStore, finish, freeze
 from hierlearn.registry import EXPERIMENTS
 from hierlearn.sweeps import costs, pushing, replay, sweep
-from hierlearn.sweeps.executors import ExecutorError
+from hierlearn.sweeps.executors import Executor, ExecutorError, LocalPool
 
+Names = tuple[str, ...]
+Given = str | None
 USAGE = (UsageError, devices.DeviceError)
-FAILURES = (RunError, verdicts.ClaimError, RecordError, sweep.SweepError, ExecutorError, OSError)
+FAILURES = (RunError, ClaimError, RecordError, sweep.SweepError, ExecutorError, OSError)
 
 
 class Command(click.Command):
@@ -83,6 +85,60 @@ class Commands(Command, click.Group):
             raise click.exceptions.Exit(130) from None
 
 
+WHERE = ("workers", "scheduler", "local-workers")
+"""The options that, with --device, say what measures; `executor_for` takes their values."""
+
+
+def _seeds(_: Any, __: Any, text: str | None) -> range | None:
+    """Return the range that the text of `--seeds` means; an error says what is valid."""
+    if text is None:
+        return None
+    match = re.fullmatch(r"(\d{1,9})(?:-(\d{1,9}))?", text)
+    first, last = (int(match[1]), int(match[2] or match[1])) if match else (0, -1)
+    if not 0 <= last - first < 1000:
+        raise click.BadParameter(
+            f"{text!r} is no range of seeds; valid: FIRST-LAST, e.g. 1000-1007"
+        )
+    return range(first, last + 1)
+
+
+_ARGUMENTS = {"chapters": "[CHAPTER]...", "names": "[CHAPTER|EXPERIMENT]..."}
+_OPTIONS: dict[str, dict[str, Any]] = {
+    "profile": dict(type=click.Choice(PROFILES), help="Size; default: laptop."),
+    "device": dict(type=click.Choice(devices.DEVICES), default="auto", show_default=True),
+    "records": dict(metavar="DIR", help="Folder, from the project's root; _build/records."),
+    "seeds": dict(
+        callback=_seeds,
+        metavar="FIRST-LAST",
+        help="Pilot runs at seeds that the book does not use, in _build/pilots.",
+    ),
+    "workers": dict(type=click.IntRange(min=1), help="Processes; default: one a core."),
+    "scheduler": dict(metavar="ADDRESS", help="Compute on the workers of a dask scheduler."),
+    "local-workers": dict(
+        type=click.IntRange(min=1),
+        help="Compute on a local dask cluster; on CUDA one worker a GPU.",
+    ),
+    "frozen": dict(is_flag=True, help="Read committed records, compute nothing."),
+    "seed": dict(
+        type=click.IntRange(min=0), default=0, show_default=True, help="Draws another sample."
+    ),
+}
+
+
+def options(*names: str) -> Callable[[Callable], Callable]:
+    """Return a decorator that adds the options and arguments of these names to a command."""
+
+    def decorate(function: Callable) -> Callable:
+        for name in reversed(names):
+            if name in _ARGUMENTS:
+                function = click.argument(name, nargs=-1, metavar=_ARGUMENTS[name])(function)
+            else:
+                function = click.option(f"--{name}", **_OPTIONS[name])(function)
+        return function
+
+    return decorate
+
+
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 def cli() -> None:
     """Hierlearn: theorems on hierarchical learning, measured.
@@ -99,7 +155,7 @@ def main() -> None:
 
 @cli.command
 @options("chapters", "profile", "device", "records", *WHERE, "frozen")
-def run(chapters: tuple[str, ...], **settings: Any) -> None:
+def run(chapters: Names, **settings: Any) -> None:
     """Execute chapters (default: all), computing the records that are missing."""
     project = find_project()
     execute(project, wanted(project, chapters), **settings)
@@ -108,12 +164,7 @@ def run(chapters: tuple[str, ...], **settings: Any) -> None:
 @cli.command
 @options("names", "profile", "seeds", "device", "records", *WHERE)
 def compute(
-    names: tuple[str, ...],
-    profile: str | None,
-    seeds: range | None,
-    device: str,
-    records: str | None,
-    **where: Any,
+    names: Names, profile: Given, seeds: range | None, records: Given, **where: Any
 ) -> None:
     """Compute the records of chapters or experiments (default: all), and nothing else.
 
@@ -122,11 +173,11 @@ def compute(
     project = find_project(need_book=False)
     store = store_at(project, records, pilots=seeds is not None)
     profile = profile or DEFAULT_PROFILE
-    chosen = at_seeds(find_experiments(names, EXPERIMENTS), seeds).values()
-    say(f"profile {profile}, device {device}, records {project.relative(store.folder)}")
+    chosen = at_seeds(find_experiments(names), seeds).values()
+    say(f"profile {profile}, device {where['device']}, records {project.relative(store.folder)}")
     committed = RecordStore(project.frozen_records)
     say(costs.cost(chosen, profile, store, committed).sentences())
-    with executor_for(device, **where) as executor:
+    with executor_for(**where) as executor:
         sweep.compute(chosen, profile, store, executor=executor, measured_before=committed)
     click.echo(project.relative(store.folder))
 
@@ -134,20 +185,20 @@ def compute(
 @cli.command
 def build() -> None:
     """Build the site from the executed chapters; every warning is an error."""
-    from hierlearn.book import build as site
+    from hierlearn.book import build
 
-    click.echo(site.build(find_project(), EXPERIMENTS))
+    click.echo(build.build(find_project()))
 
 
 @cli.command
 @options("profile", "device", "records", *WHERE, "frozen")
 def book(**settings: Any) -> None:
     """Execute all chapters, then build the site."""
-    from hierlearn.book import build as site
+    from hierlearn.book import build
 
     project = find_project()
     execute(project, wanted(project, ()), **settings)
-    click.echo(site.build(project, EXPERIMENTS))
+    click.echo(build.build(project))
 
 
 @cli.command
@@ -155,17 +206,12 @@ def book(**settings: Any) -> None:
 @options("profile", "device", "records", *WHERE, "frozen")
 def page(chapter: str, **settings: Any) -> None:
     """Execute one chapter and build its page alone, to look at while writing."""
-    from hierlearn.book import build as site
-    from hierlearn.book import notebooks
+    from hierlearn.book import build
 
     project = find_project()
     name = project.find_notebook(chapter)
     execute(project, [name], **settings)
-    done = notebooks.runs(project)[name]
-    store = RecordStore(project.records_folder(done["records"]))
-    shown = [claim for claim in load_claims(project) if claim.chapter == name]
-    rows = verdicts.evaluate_all(shown, store, done["profile"], EXPERIMENTS)
-    click.echo(site.build_page(project, name, rows))
+    click.echo(build.build_page(project, name))
 
 
 @cli.command(name="claims")
@@ -177,10 +223,10 @@ def page(chapter: str, **settings: Any) -> None:
     help="What changed since --json wrote this file, in Markdown, instead of a table.",
 )
 def show_claims(
-    names: tuple[str, ...],
-    profile: str | None,
+    names: Names,
+    profile: Given,
     seeds: range | None,
-    records: str | None,
+    records: Given,
     as_json: bool,
     against: TextIO | None,
 ) -> None:
@@ -191,8 +237,8 @@ def show_claims(
     project = find_project()
     store = store_at(project, records, pilots=True) if seeds else readable_store(project, records)
     shown = wanted_claims(project, names, load_claims(project))
-    chapters = list(dict.fromkeys(claim.chapter for claim in shown))
-    profiles = shown_profiles(project, chapters, store, profile)
+    named = list(dict.fromkeys(claim.chapter for claim in shown))
+    profiles = shown_profiles(project, named, store, profile)
     rows = verdicts.evaluate_all(shown, store, profiles, at_seeds(EXPERIMENTS, seeds))
     if against:
         click.echo(tables.verdict_changes(tables.read_rows(against.read()), rows))
@@ -209,12 +255,11 @@ def show_claims(
 
 @cli.command
 @options("profile", "records")
-def status(profile: str | None, records: str | None) -> None:
+def status(profile: Given, records: Given) -> None:
     """Show which records exist and what computing the others will cost."""
     project = find_project(need_book=False)
     store = readable_store(project, records)
-    chapters = list(dict.fromkeys(one.chapter for one in EXPERIMENTS.values()))
-    profiles = shown_profiles(project, chapters, store, profile)
+    profiles = shown_profiles(project, chapters(), store, profile)
     say(f"records {project.relative(store.folder)}")
     click.echo(tables.status_table(project, store, profiles))
 
@@ -222,14 +267,14 @@ def status(profile: str | None, records: str | None) -> None:
 @cli.command(name="freeze")
 @click.option("--profile", type=click.Choice(PROFILES), required=True, help="Size.")
 @options("names", "records")
-def freeze_records(names: tuple[str, ...], profile: str, records: str | None) -> None:
+def freeze_records(names: Names, profile: str, records: Given) -> None:
     """Copy the records of a profile into book/records, and the verdicts into README.md.
 
     Without names the whole profile is replaced, and must be complete. With --records they come
     from another folder: one that was copied from the machine that computed them.
     """
     project = find_project()
-    chosen = find_experiments(names, EXPERIMENTS)
+    chosen = find_experiments(names)
     working = store_at(project, records)
     if working.frozen:
         raise UsageError(f"{project.relative(working.folder)} holds frozen records already")
@@ -237,27 +282,26 @@ def freeze_records(names: tuple[str, ...], profile: str, records: str | None) ->
     manifest = freeze(working, frozen, profile, chosen.values(), whole=not names)
     n_groups = sum(one.n_groups for name, one in manifest[profile].items() if name in chosen)
     say(f"froze {n_groups} groups of profile {profile}")
-    _update_readme(project)
-    click.echo(project.frozen_records / "manifest.json")
+    from hierlearn.book import build
+
+    try:
+        build.update_readme(project)
+    except (RunError, ClaimError) as error:
+        where = project.relative(frozen)
+        raise RunError(f"{where} is written, README.md is not: {error}") from error
+    click.echo(frozen / "manifest.json")
 
 
 @cli.command(name="replay")
 @options("names", "profile", "device", "records", *WHERE)
 @click.option("--sample", type=click.IntRange(min=1), help="Groups; default: 10, or all stale.")
-@click.option(
-    "--seed",
-    type=click.IntRange(min=0),
-    default=0,
-    show_default=True,
-    help="Draws another sample.",
-)
+@options("seed")
 @click.option("--below", type=click.FloatRange(min=0), help="Only groups of so few CPU seconds.")
 @click.option("--restamp", is_flag=True, help="Stamp stale groups that come out the same.")
 def replay_records(
-    names: tuple[str, ...],
-    profile: str | None,
-    device: str,
-    records: str | None,
+    names: Names,
+    profile: Given,
+    records: Given,
     sample: int | None,
     restamp: bool,
     seed: int,
@@ -267,9 +311,9 @@ def replay_records(
     """Measure a sample of the stored groups again and compare; exit 1 when one differs."""
     project = find_project()
     store = readable_store(project, records)
-    chosen = find_experiments(names, EXPERIMENTS)
-    chapters = list(dict.fromkeys(one.chapter for one in chosen.values()))
-    shown = shown_profiles(project, chapters, store, profile).values()
+    chosen = find_experiments(names)
+    named = list(dict.fromkeys(one.chapter for one in chosen.values()))
+    shown = shown_profiles(project, named, store, profile).values()
     profile = min(shown, key=PROFILES.index)  # one that all of them have
     if restamp and store.frozen:
         finish(store.folder)
@@ -278,10 +322,10 @@ def replay_records(
         chosen.values(), profile, store, n=n, seed=seed, below=below, stale=restamp
     )
     say(f"profile {profile}, records {project.relative(store.folder)}: {len(groups)} groups")
-    kind = replay.device_kind(groups, device, remote=where["scheduler"] is not None)
-    with executor_for(kind, **where) as executor:
-        found = replay.replay(groups, executor)
-        replayed = replay.restamp_same(found, store, profile) if restamp else list(found)
+    remote = where["scheduler"] is not None
+    where["device"] = replay.device_kind(groups, where["device"], remote=remote)
+    with executor_for(**where) as executor:
+        replayed = list(replay.replay(groups, executor, store if restamp else None, profile))
     click.echo(tables.replay_table(replayed))
     problems, unread = replay.problems(replayed, store, profile, load_claims(project), EXPERIMENTS)
     for line in unread:
@@ -297,13 +341,7 @@ def replay_records(
 @cli.command(name="push")
 @options("names", "profile", "device", "records", *WHERE)
 @click.option("--sample", type=click.IntRange(min=1), help="Claims, at random; default: all.")
-@click.option(
-    "--seed",
-    type=click.IntRange(min=0),
-    default=0,
-    show_default=True,
-    help="Draws another sample.",
-)
+@options("seed")
 @click.option(
     "--times",
     type=click.IntRange(min=1),
@@ -311,18 +349,15 @@ def replay_records(
     show_default=True,
     help="What multiplies the budget of each run.",
 )
-@click.option("--below", type=click.FloatRange(min=0), help="Only claims of so few CPU seconds.")
 @click.option("--headline", is_flag=True, help="Only headline claims.")
 @click.option("--publish", is_flag=True, help="Write what came out into book/pushed.json.")
 def push_claims(
-    names: tuple[str, ...],
-    profile: str | None,
-    device: str,
-    records: str | None,
+    names: Names,
+    profile: Given,
+    records: Given,
     sample: int | None,
     seed: int,
     times: int,
-    below: float | None,
     headline: bool,
     publish: bool,
     **where: Any,
@@ -337,11 +372,11 @@ def push_claims(
     claims = [claim for claim in claims if claim.headline or not headline]
     profile = profile or DEFAULT_PROFILE
     evidence = verdicts.Evidence(store, profile, EXPERIMENTS)
-    chosen = pushing.choose(claims, evidence, store, times=times, n=sample, seed=seed, below=below)
+    chosen = pushing.choose(claims, evidence, times=times, n=sample, seed=seed)
     say(f"pushing {', '.join(one.claim.id for one in chosen) or 'no claim'}")
-    with executor_for(device, **where) as executor:
+    with executor_for(**where) as executor:
         into = store_at(project, None, pilots=True)
-        found = pushing.push(chosen, evidence, store, into=into, executor=executor)
+        found = pushing.push(chosen, evidence, into=into, executor=executor)
     click.echo(tables.pushed_table(found))
     if publish:
         pushing.write(project.pushed, found)
@@ -349,24 +384,14 @@ def push_claims(
         raise RunError(f"other verdicts: {', '.join(changed)}")
 
 
-def _update_readme(project: Project) -> None:
-    from hierlearn.book import readme
-
-    try:
-        readme.update(project)
-    except (RunError, verdicts.ClaimError) as error:
-        where = project.relative(project.frozen_records)
-        raise RunError(f"{where} is written, README.md is not: {error}") from error
-
-
 def execute(
     project: Project,
     names: list[str],
     *,
-    profile: str | None,
-    records: str | None,
+    profile: Given,
+    records: Given,
     frozen: bool,
-    **settings: Any,
+    **where: Any,
 ) -> None:
     """Execute the notebooks `names` with what the options of `run` and `book` mean."""
     from hierlearn.book import running
@@ -380,8 +405,84 @@ def execute(
             "run `python -m hierlearn book` without --frozen, which computes them here"
         )
     profiles = shown_profiles(project, names, store, profile)
-    where = {name.replace("-", "_"): settings.pop(name.replace("-", "_")) for name in WHERE}
-    with executor_for(settings["device"], **where) as executor:
-        running.execute(
-            project, names, store=store, profiles=profiles, executor=executor, **settings
-        )
+    with executor_for(**where) as executor:
+        running.execute(project, profiles, store=store, device=where["device"], executor=executor)
+
+
+@contextmanager
+def executor_for(
+    *, device: str, workers: int | None, scheduler: str | None, local_workers: int | None
+) -> Iterator[Executor]:
+    """Give what measures: processes here, a local dask cluster, or the one at `scheduler`."""
+    given = {"--workers": workers, "--scheduler": scheduler, "--local-workers": local_workers}
+    if len(named := [name for name, value in given.items() if value is not None]) > 1:
+        raise UsageError(f"{' and '.join(named)} exclude each other; give one of them, or none")
+    if scheduler is None and local_workers is None:
+        yield LocalPool.on(device, workers)
+        return
+    try:
+        import distributed  # noqa: F401
+    except ImportError:
+        raise UsageError(
+            f"{named[0]} needs the extra dask: python -m pip install 'hierlearn[dask]'"
+        ) from None
+    from hierlearn.sweeps import cluster
+
+    if scheduler is not None:
+        yield cluster.Cluster(scheduler, device)
+        return
+    assert local_workers is not None
+    with cluster.local_cluster(local_workers, device) as local:
+        yield local
+
+
+def wanted(project: Project, names: Sequence[str]) -> list[str]:
+    """Return the notebooks to execute: those named, else all.
+
+    Those that only read records come first: what they read is computed before, and executed last
+    they would keep one core waiting.
+    """
+    named = [project.find_notebook(name) for name in names]
+    order = sorted(project.notebooks(), key=lambda stem: stem in chapters())
+    return [name for name in order if name in named or not named]
+
+
+def store_at(project: Project, folder: str | None, *, pilots: bool = False) -> RecordStore:
+    """Return the store in `folder`, by default the working one, or that of pilot runs."""
+    default = project.pilot_records if pilots else project.working_records
+    return RecordStore(default if folder is None else project.records_folder(folder))
+
+
+def at_seeds(experiments: Mapping[str, Experiment], seeds: range | None) -> dict[str, Experiment]:
+    """Return the experiments at pilot seeds if there are any; UsageError for bad ones."""
+    try:
+        return {n: pilot(one, seeds) if seeds else one for n, one in experiments.items()}
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+
+
+def wanted_claims(project: Project, names: Sequence[str], every: Sequence[Claim]) -> list[Claim]:
+    """Return the claims named by id, of these chapters, or reading these experiments; else all."""
+    experiments = {name for name in names if name in EXPERIMENTS}
+    ids = {claim.id for claim in every} & set(names)
+    try:
+        chapters = {project.find_notebook(name) for name in set(names) - experiments - ids}
+    except UsageError as error:
+        raise UsageError(
+            f"{error}; valid experiments: {', '.join(EXPERIMENTS)}; valid claims: "
+            "those of book/claims"
+        ) from error
+    return [
+        claim
+        for claim in every
+        if not names or claim.id in ids or claim.chapter in chapters or experiments & claim.reads
+    ]
+
+
+def readable_store(project: Project, folder: str | None) -> RecordStore:
+    """Return the store to read: `folder`, else the working one, else the committed one."""
+    if folder is None and not project.working_records.is_dir():
+        frozen = RecordStore(project.frozen_records)
+        if frozen.frozen:
+            return frozen
+    return store_at(project, folder)

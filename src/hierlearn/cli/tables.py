@@ -27,9 +27,7 @@ def claims_table(rows: Iterable[verdicts.Row]) -> str:
     lines = [
         [
             row.id,
-            row.verdict
-            + (" (stale)" if row.stale else "")
-            + (", prediction excluded" if row.excluded else ""),
+            cards.words(row),
             row.expected + ("" if row.as_expected else " (!)"),
             format_interval(row.estimate, row.interval, row.side),
             cards.how(row.interval_kind, row.n_seeds) if row.interval else "—",

@@ -8,10 +8,9 @@ other helpers are what several chapters need.
 import html
 import math
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any, Literal
 
 import matplotlib as mpl
@@ -22,17 +21,15 @@ from IPython.display import display
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogFormatterMathtext, LogLocator, NullFormatter
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from hierlearn.drawing import narrow
-from hierlearn.drawing.svg import COLORS, INK, NEUTRAL, PAPER, save, to_svg
+from hierlearn.drawing.svg import COLORS, INK, NEUTRAL, PAPER, save, stack, to_svg
 from hierlearn.formatting import format_interval, format_number
 from hierlearn.intervals import interval
 
 __all__ = [
     "COLORS", "DASHES", "INK", "MARKERS", "NEUTRAL", "PAPER", "RC", "WIDTH", "Drawing", "Series",
-    "band", "gives", "log_axes", "log_interval", "mark_steps", "over_seeds", "save",
-    "show", "style", "to_html", "to_svg",
+    "band", "gives", "log_axes", "mark_steps", "over_seeds", "save", "style", "to_html", "to_svg",
 ]  # fmt: skip
 
 Kind = Literal["line", "points", "bound"]
@@ -161,30 +158,25 @@ def over_seeds(
     index: int = 0,
     kind: Kind = "line",
     geometric: bool = True,
-    floor: float | None = None,
+    floor: float = -math.inf,
 ) -> Series:
     """Return the series of means over seeds with 95 % intervals.
 
-    `points` holds at each x the values of the seeds, as many as there are; the mean is geometric
-    and the interval that of `log_interval` (values below `floor` are raised to it), or the mean is
-    arithmetic with a t interval. Raises IntervalError as these do.
+    `points` holds at each x the values of the seeds, as many as there are, those below `floor`
+    raised to it; the mean is geometric and the interval a t interval on the log, or both are
+    arithmetic. One seed has no interval: low and high are its value. Raises IntervalError as
+    `intervals.interval` does.
     """
     x = sorted(points)
-    columns = [np.asarray(points[place], dtype=np.float64) for place in x]
-    if geometric:
-        found = [log_interval(c[:, None], floor=floor) for c in columns]
-        rows = [tuple(float(part[0]) for part in one) for one in found]
-    else:
-        means = [interval(c, "t" if len(c) > 1 else "range") for c in columns]
-        rows = [(one.estimate, one.low, one.high) for one in means]
+    columns = [np.maximum(np.asarray(points[place], dtype=np.float64), floor) for place in x]
+    t = "log-t" if geometric else "t"
+    found = [interval(column, t if len(column) > 1 else "range") for column in columns]
+    rows = [(one.estimate, one.low, one.high) for one in found]
     y, low, high = (tuple(row[i] for row in rows) for i in range(3))
-    alone = kind == "line" and len(x) == 1
+    kind = "points" if kind == "line" and len(x) == 1 else kind
     whole = len({len(column) for column in columns}) == 1
-    seeds = _raised(np.array(columns).T, floor).tolist() if whole else []
-    return Series(
-        label, tuple(x), y, low, high, index, "points" if alone else kind,
-        tuple(tuple(one) for one in seeds),
-    )  # fmt: skip
+    seeds = tuple(map(tuple, np.array(columns).T.tolist())) if whole else ()
+    return Series(label, tuple(x), y, low, high, index, kind, seeds)
 
 
 def gives(*keys: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -204,24 +196,28 @@ def gives(*keys: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
 class Drawing:
     """What a figure function returns: the figure, what it says, and the line below it.
 
-    `alt` is computed from what is drawn and holds its numbers, unless the figure is `qualitative`;
-    `caption` is plain text with formulas between dollar signs; `numbers` are formatted texts for
-    the prose around it, by the key under which it glues them. `other_colors` as in `to_html`.
+    `alt` is computed from what is drawn and holds its numbers; `caption` is plain text with
+    formulas between dollar signs; `numbers` are formatted texts for the prose around it, by the key
+    under which it glues them.
     """
 
     fig: Figure
     alt: str
     caption: str = ""
-    qualitative: bool = False
-    other_colors: bool = False
     numbers: Mapping[str, str] = field(default_factory=dict)
 
     def show(self, name: str, command: str = "", cost: str = "") -> str:
-        """Display it as `show` does, under a name; see `to_html` for `command` and `cost`."""
-        return show(
+        """Display it under a name as `to_html` makes it, close it, and return the HTML.
+
+        On a phone a second SVG takes its place, with the panels below each other.
+        """
+        markup = to_html(
             self.fig, name=name, alt=self.alt, caption=self.caption, command=command, cost=cost,
-            qualitative=self.qualitative, other_colors=self.other_colors,
+            narrow=True,
         )  # fmt: skip
+        plt.close(self.fig)
+        display(Shown(markup, f"Figure {name}: {self.alt}"))
+        return markup
 
 
 def style() -> AbstractContextManager[None]:
@@ -232,35 +228,6 @@ def style() -> AbstractContextManager[None]:
     return mpl.rc_context(RC)
 
 
-def show(
-    fig: Figure,
-    *,
-    name: str,
-    alt: str,
-    caption: str = "",
-    command: str = "",
-    cost: str = "",
-    qualitative: bool = False,
-    other_colors: bool = False,
-) -> str:
-    """Display `fig` as an inline SVG, close it, and return the HTML.
-
-    On a phone a second SVG takes its place, with the panels below each other, except for a
-    `qualitative` figure: a diagram has one shape. Arguments as in `to_html`.
-    """
-    draw = partial(to_svg, fig, alt=alt, qualitative=qualitative, other_colors=other_colors)
-    figure = [_scrolling(name, draw(name=name))]
-    if not qualitative:
-        with style():
-            narrow.stack(fig)
-        svg = draw(name=f"{name}-narrow")
-        figure.append(f'<div class="hl-narrow" style="display:none">\n{svg}</div>')
-    plt.close(fig)
-    markup = _with_caption(name, figure, caption, command, cost)
-    display(Shown(markup, f"Figure {name}: {alt}"))
-    return markup
-
-
 def to_html(
     fig: Figure,
     *,
@@ -269,74 +236,44 @@ def to_html(
     caption: str = "",
     command: str = "",
     cost: str = "",
-    qualitative: bool = False,
-    other_colors: bool = False,
+    narrow: bool = False,
 ) -> str:
     """Return `fig` as a `<figure>` element with an inline SVG: the same input, the same bytes.
 
     Args:
         fig: the figure; it stays open.
         name: unique on its page; letters, digits, `-` and `_`; it salts and prefixes the ids.
-        alt: what the figure shows, computed from the data it draws; it must hold a digit unless
-            `qualitative` says that there is no number to give (a diagram).
+        alt: what the figure shows, computed from the data it draws; it must hold a digit.
         caption: plain text; formulas between dollar signs.
         command: the one command that recomputes what the figure draws.
         cost: what that takes; without a command, a sentence that says why there is none.
-        qualitative: see `alt`.
-        other_colors: allow colors outside the palette (a colormap), which do not follow the theme.
+        narrow: add a second SVG for phones; this changes `fig`.
 
     Raises:
         ValueError: bad `name` or `alt`, or a color that would not follow the theme.
     """
-    svg = to_svg(fig, name=name, alt=alt, qualitative=qualitative, other_colors=other_colors)
-    return _with_caption(name, [_scrolling(name, svg)], caption, command, cost)
-
-
-def _scrolling(name: str, svg: str) -> str:
-    return (
+    parts = [
+        f'<figure class="hl-figure" id="fig-{name}">',
         f'<div class="hl-scroll" style="overflow-x:auto" tabindex="0" role="group" '
-        f'aria-label="Figure {name}">\n{svg}</div>'
-    )
-
-
-def _with_caption(name: str, figure: Sequence[str], caption: str, command: str, cost: str) -> str:
-    parts = [f'<figure class="hl-figure" id="fig-{name}">', *figure]
-    if caption or command or cost:
-        parts.append("<figcaption>")
-        if caption:
-            parts.append(f"<p>{_MATH.sub(_SPAN, html.escape(caption))}</p>")
-        if command:
-            tail = f", {html.escape(cost)}" if cost else ""
-            words = " ".join(f"<span>{html.escape(word)}</span>" for word in command.split(" "))
-            code = f"<code>{words}</code>"  # no line ends inside an option
-            parts.append(f'<p class="hl-recompute">Recompute: {code}{tail}</p>')
-        elif cost:
-            parts.append(f'<p class="hl-recompute">{html.escape(cost)}</p>')
-        parts.append("</figcaption>")
-    parts.append("</figure>")
-    return "\n".join(parts)
-
-
-def log_interval(
-    values: ArrayLike, *, floor: float | None = None
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Return geometric mean and 95 % interval (t, on the log) over axis 0, the seeds.
-
-    `values` are positive, of shape (n_seeds, n_points); those below `floor` are raised to it.
-    One seed has no interval: low and high are its values. Raises IntervalError otherwise as
-    `intervals.interval` does.
-    """
-    array = _raised(values, floor)
-    if len(array) == 1:
-        return array[0], array[0], array[0]
-    rows = [interval(column, "log-t") for column in array.T]
-    mean, low, high = np.array([[row.estimate, row.low, row.high] for row in rows]).T
-    return mean, low, high
-
-
-def _raised(values: ArrayLike, floor: float | None) -> NDArray[np.float64]:
-    array = np.atleast_2d(np.asarray(values, dtype=np.float64))
-    return array if floor is None else np.maximum(array, floor)
+        f'aria-label="Figure {name}">\n{to_svg(fig, name=name, alt=alt)}</div>',
+    ]
+    if narrow:
+        with style():
+            stack(fig)
+        svg = to_svg(fig, name=f"{name}-narrow", alt=alt)
+        parts.append(f'<div class="hl-narrow" style="display:none">\n{svg}</div>')
+    below = []
+    if caption:
+        below.append(f"<p>{_MATH.sub(_SPAN, html.escape(caption))}</p>")
+    if command or cost:
+        words = " ".join(f"<span>{html.escape(word)}</span>" for word in command.split(" "))
+        # Spans, so that no line ends inside an option.
+        told = [f"Recompute: <code>{words}</code>"] if command else []
+        told += [html.escape(cost)] if cost else []
+        below.append(f'<p class="hl-recompute">{", ".join(told)}</p>')
+    if below:
+        parts += ["<figcaption>", *below, "</figcaption>"]
+    return "\n".join([*parts, "</figure>"])
 
 
 def band(ax: Axes, x: ArrayLike, low: ArrayLike, high: ArrayLike, *, color: str) -> None:
@@ -364,7 +301,8 @@ def log_axes(ax: Axes, which: str = "xy", *, x_ticks: Iterable[float] | None = N
 
     `x_ticks` puts ticks at these places, written as plain numbers: gaps, dimensions, counts.
     """
-    _known(which)
+    if not which or set(which) - {"x", "y"}:
+        raise ValueError(f"axes {which!r} are unknown; name 'x', 'y' or 'xy'")
     for letter in which:
         axis = ax.xaxis if letter == "x" else ax.yaxis
         (ax.set_xscale if letter == "x" else ax.set_yscale)("log")
@@ -375,8 +313,3 @@ def log_axes(ax: Axes, which: str = "xy", *, x_ticks: Iterable[float] | None = N
         ax.set_xticks(list(x_ticks))
         ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         ax.minorticks_off()
-
-
-def _known(which: Collection[str]) -> None:
-    if not which or set(which) - {"x", "y"}:
-        raise ValueError(f"axes {which!r} are unknown; name 'x', 'y' or 'xy'")

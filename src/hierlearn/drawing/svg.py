@@ -2,7 +2,8 @@
 
 Figures are drawn with sentinel colors. On the way out the ink becomes `currentColor`, the series
 colors become CSS variables with a light-theme fallback, and every id gets the figure's name as its
-prefix, so that one SVG reads well in light and dark and several of them share a page.
+prefix, so that one SVG reads well in light and dark and several of them share a page. For phones
+`stack` rearranges a figure: its panels below each other, legends above them.
 """
 
 import html
@@ -12,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from matplotlib.legend import Legend
 
 # Okabe and Ito's hues, in the order blue, vermilion, green, purple, orange, sky, with lightness
 # moved until each has contrast 3:1 against the page and all stay apart for dichromats. The values
@@ -25,15 +28,13 @@ PAPER = "#fdfefc"  # faces of open markers: the page's own background
 
 _SAME_STYLE = re.compile(r'<use [^>]*? style="([^"]*)"/>(?:\s*<use [^>]*? style="\1"/>)+')
 _MIN_SCALE = 0.8  # a figure shrinks to this share of its width, then it scrolls
-_SAVE: dict[Any, Any] = {
-    "svg.fonttype": "path",
-    "mathtext.fontset": "dejavusans",
-}
+NARROW = 3.75  # inches; a page of 390 px less its margins
+_MAX_PANEL = 2.5  # inches, on that page
 
 
-def save(fig: Figure, path: Path, *, name: str, alt: str, qualitative: bool = False) -> None:
+def save(fig: Figure, path: Path, *, name: str, alt: str) -> None:
     """Write `fig` as a standalone SVG on white, for a README or a slide."""
-    svg = to_svg(fig, name=name, alt=alt, qualitative=qualitative)
+    svg = to_svg(fig, name=name, alt=alt)
     svg = re.sub(r"var\(--[\w-]+, (#\w+)\)", r"\1", svg).replace("currentColor", "#1f2328")
     svg = svg.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1)
     first = svg.index(">") + 1
@@ -41,41 +42,33 @@ def save(fig: Figure, path: Path, *, name: str, alt: str, qualitative: bool = Fa
     path.write_text(svg[:first] + white + svg[first:] + "\n", encoding="utf-8")
 
 
-def to_svg(
-    fig: Figure, *, name: str, alt: str, qualitative: bool = False, other_colors: bool = False
-) -> str:
+def to_svg(fig: Figure, *, name: str, alt: str) -> str:
     """Return `fig` as an `<svg>` element without header; arguments and errors as in `to_html`."""
     if not re.fullmatch(r"[A-Za-z][\w-]*", name):
         raise ValueError(
             f"figure name {name!r} is not an identifier; use letters, digits, '-' and '_', "
             "starting with a letter"
         )
-    check_alt(name, alt, qualitative)
-    raw = _drawn(fig, name)
-    body = _theme(_inner(raw), name, other_colors)
-    return _root(raw, name, alt) + _prefix_ids(body, name) + "</svg>"
-
-
-def _drawn(fig: Figure, name: str) -> str:
-    """Return what matplotlib writes; `savefig` does the same, but draws every figure twice."""
+    check_alt(name, alt)
     buffer, canvas = io.StringIO(), fig.canvas
     fig.set_facecolor("none")
-    try:
-        with mpl.rc_context({**_SAVE, "svg.hashsalt": name}):
+    fixed: dict[Any, Any] = {"svg.fonttype": "path", "mathtext.fontset": "dejavusans"}
+    try:  # `savefig` does the same, but draws every figure twice
+        with mpl.rc_context({**fixed, "svg.hashsalt": name}):
             FigureCanvasSVG(fig).print_svg(buffer, metadata={"Date": None})
     finally:
         fig.set_canvas(canvas)
-    return buffer.getvalue()
+    raw = buffer.getvalue()
+    return _root(raw, name, alt) + _prefix_ids(_theme(_inner(raw), name), name) + "</svg>"
 
 
-def check_alt(name: str, alt: str, qualitative: bool = False) -> None:
-    """Refuse an alt text that is empty or, unless `qualitative`, holds no number (ValueError)."""
+def check_alt(name: str, alt: str) -> None:
+    """Refuse an alt text that is empty or holds no number (ValueError)."""
     if not alt.strip():
         raise ValueError(f"figure {name!r} has no alt text; say what its data show")
-    if not qualitative and not re.search(r"\d", alt):
+    if not re.search(r"\d", alt):
         raise ValueError(
-            f"the alt text of figure {name!r} holds no number: {alt!r}; compute it from the data, "
-            "or pass qualitative=True where there is no number to give"
+            f"the alt text of figure {name!r} holds no number: {alt!r}; compute it from the data"
         )
 
 
@@ -103,17 +96,17 @@ def _shorten(match: re.Match[str]) -> str:
     return re.sub(r"\s+", " ", text)
 
 
-def _theme(body: str, name: str, other_colors: bool) -> str:
+def _theme(body: str, name: str) -> str:
     """Replace the sentinels by the page's colors; refuse what would not follow the theme."""
     names = {hex_: f"var(--hl-c{i}, {hex_})" for i, hex_ in enumerate(COLORS, start=1)}
     names |= {INK: "currentColor", PAPER: "var(--hl-paper, #ffffff)"}
     names[NEUTRAL] = f"var(--hl-neutral, {NEUTRAL})"
     found = set(re.findall(r"(?:fill|stroke): (#[0-9a-f]{6})", body))
     unknown = sorted(found - set(names))
-    if unknown and not other_colors:
+    if unknown:
         raise ValueError(
             f"figure {name!r} uses {', '.join(unknown)}, which would not follow the theme; use "
-            "figures.COLORS, NEUTRAL, INK and PAPER inside figures.style(), or other_colors=True"
+            "figures.COLORS, NEUTRAL, INK and PAPER inside figures.style()"
         )
     return re.sub(r"(?<=: )#[0-9a-f]{6}", lambda m: names.get(m[0], m[0]), body)
 
@@ -143,3 +136,63 @@ def _root(raw: str, name: str, alt: str) -> str:
         f"<title>{html.escape(name.replace('_', ' ').replace('-', ' '))}</title>"
         f"<desc>{text}</desc>\n"
     )
+
+
+def stack(fig: Figure) -> None:
+    """Make a drawn `fig` `NARROW` inches wide, one panel a row; letters keep their size.
+
+    For figures with constrained layout that have been drawn. A panel beside others that took ticks
+    and labels of its axes from one of them gets its own. Legends go above their axes, in one
+    column, where they hide nothing. Invisible panels are removed.
+    """
+    for ax in list(fig.axes):
+        if not ax.get_visible():
+            ax.remove()
+    axes = [ax for ax in fig.axes if ax.get_subplotspec() is not None]
+    panels = [min(ax.get_position().height * fig.get_figheight(), _MAX_PANEL) for ax in axes]
+    for ax in axes:
+        spec = ax.get_subplotspec()
+        if spec is not None and spec.get_gridspec().ncols > 1:
+            _own_labels(ax, axes)
+    grid = fig.add_gridspec(len(axes), 1, height_ratios=panels)
+    for i, ax in enumerate(axes):
+        ax.set_subplotspec(grid[i])
+    legends = sum(map(_legend_above, axes)) + sum(_legend_below(fig, one) for one in [*fig.legends])
+    # About how high ticks, label and title are.
+    beyond = (0.3 + 0.2 * bool(a.get_xlabel()) + 0.25 * bool(a.get_title(loc="left")) for a in axes)
+    fig.set_size_inches(NARROW, sum(panels) + legends + sum(beyond))
+
+
+def _own_labels(ax: Axes, axes: list[Axes]) -> None:
+    """Give `ax` the labels of the panels whose x or y axis it shares, and show its ticks' own."""
+    for other in axes:
+        if ax.get_shared_x_axes().joined(ax, other):
+            ax.tick_params(axis="x", labelbottom=True)
+            ax.set_xlabel(ax.get_xlabel() or other.get_xlabel())
+        if ax.get_shared_y_axes().joined(ax, other):
+            ax.tick_params(axis="y", labelleft=True)
+            ax.set_ylabel(ax.get_ylabel() or other.get_ylabel())
+
+
+def _legend_above(ax: Axes) -> float:
+    """Put a legend between the axes and its title; return its height in inches."""
+    if ax.get_legend() is None:
+        return 0.0
+    height = _inches(ax.legend(loc="lower left", bbox_to_anchor=(0, 1)))
+    if title := ax.get_title(loc="left"):
+        ax.set_title(title, loc="left", pad=72 * height + 8)
+    return height
+
+
+def _legend_below(fig: Figure, legend: Legend) -> float:
+    """Write a legend of the figure anew, in one column; return its height in inches."""
+    legend.remove()
+    names = [text.get_text() for text in legend.get_texts()]
+    handles = [handle for handle in legend.legend_handles if handle is not None]
+    return _inches(fig.legend(handles, names, loc="outside lower center"))
+
+
+def _inches(legend: Legend) -> float:
+    figure = legend.get_figure(root=True)
+    assert figure is not None
+    return float(legend.get_window_extent().height / figure.dpi)

@@ -1,10 +1,9 @@
 """Training steps on CUDA: recorded once and replayed as a graph, with data drawn ahead of time.
 
 A step of our small networks is some sixty operations of a few microseconds, so that on a GPU their
-launches take longer than the work. Here is the one switch: on the CPU `captured` returns the step
-itself and `ahead` draws when asked; on CUDA the first is a CUDA graph and the second a thread that
-draws the next data while the GPU works. The environment variable HIERLEARN_EAGER, set to anything,
-turns the graphs off, for debugging.
+launches take longer than the work. On the CPU `captured` returns the step itself and `ahead` draws
+when asked; on CUDA the first is a CUDA graph and the second a thread that draws the next data while
+the GPU works. The environment variable HIERLEARN_EAGER, set to anything, turns the graphs off.
 
 What a captured step must obey, since its Python code is not run again:
 
@@ -14,10 +13,9 @@ What a captured step must obey, since its Python code is not run again:
 - it draws nothing, reads no tensor's value (`.item()`, `float()`, `if` on a tensor), and makes no
   tensor out of Python numbers.
 
-`tests/recorded.py` replays steps on the CPU as a graph would and fails where one of these is
-violated. It cannot see what only CUDA forbids: tensors on two devices, or operations that wait for
-the GPU inside. No GPU was at hand when this was written: that the graphs run, and what they gain,
-is not measured yet; `benchmarks/gpu.py` will tell.
+`tests/recorded.py` replays steps on the CPU as a graph would and fails where one is violated. It
+cannot see what only CUDA forbids: tensors on two devices, or operations that wait for the GPU. What
+the graphs gain is not measured yet; `benchmarks/gpu.py` will tell.
 """
 
 import os
@@ -29,10 +27,8 @@ import torch
 from torch import Tensor
 
 EAGER = "HIERLEARN_EAGER"
-WARM_UP = 3
-"""Calls that run as they are, so that libraries and work space exist before the recording."""
-DEPTH = 4
-"""Draws that are ready or under way at any time."""
+WARM_UP = 3  # calls that run as they are, so that libraries and work space exist before
+DEPTH = 4  # draws that are ready or under way at any time
 
 Step = Callable[..., None]
 Drawn = tuple[Tensor, ...]
@@ -41,9 +37,8 @@ Drawn = tuple[Tensor, ...]
 def captured(step: Step, device: torch.device) -> Step:
     """Return what to call in place of `step`: itself on the CPU, a replayed graph on CUDA.
 
-    Each call takes one step with the tensors it is given, from the first call on, which may lie
-    on the CPU; their shapes must stay the same. Capture anew when anything else that the step
-    reads is replaced.
+    Each call takes one step with the tensors it is given, which may lie on the CPU; their shapes
+    stay the same. Capture anew when anything else that the step reads is replaced.
     """
     if device.type != "cuda":
         return step
@@ -71,9 +66,8 @@ class _Graph:
             self._on_a_side_stream()
             return
         if self.n_calls == WARM_UP + 1:
-            # This records and computes nothing. Only this thread is watched: the other one may
-            # allocate page-locked memory meanwhile.
-            # The outer stream is that of now: a recording that fails would leave its own.
+            # This computes nothing. Only this thread is watched: the other one may allocate
+            # page-locked memory. The outer stream: a recording that fails would leave its own.
             with (
                 torch.cuda.stream(torch.cuda.current_stream(self.device)),
                 torch.cuda.graph(self.graph, capture_error_mode="thread_local"),

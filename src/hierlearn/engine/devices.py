@@ -2,6 +2,7 @@
 
 import os
 import platform
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
@@ -22,15 +23,16 @@ def resolve(device: str) -> torch.device:
     """
     if device not in DEVICES:
         raise DeviceError(f"unknown device {device!r}; valid: {', '.join(DEVICES)}")
-    if device == "cpu" or (device == "auto" and not torch.cuda.is_available()):
-        return torch.device("cpu")
-    if not torch.cuda.is_available():
-        if torch.version.cuda is None:
-            found = f"torch {torch.__version__}, which is built without CUDA"
-        else:
-            found = f"torch {torch.__version__} for CUDA {torch.version.cuda}, but no usable GPU"
-        raise DeviceError(f"no device 'cuda' here: found {found}, on {machine()}; use auto or cpu")
-    return torch.device("cuda")
+    if device != "cpu" and torch.cuda.is_available():
+        return torch.device("cuda")
+    if device == "cuda":
+        build = f" for CUDA {torch.version.cuda}, but no usable GPU"
+        found = build if torch.version.cuda else ", which is built without CUDA"
+        raise DeviceError(
+            f"no device 'cuda' here: found torch {torch.__version__}{found}, on {machine()}; "
+            "use auto or cpu"
+        )
+    return torch.device("cpu")
 
 
 def describe(device: torch.device) -> str:
@@ -47,16 +49,20 @@ def machine() -> str:
 
     The instruction set is what torch uses of it: where it differs, so do the last digits.
     """
-    n_cores = available_cores()
-    instructions = torch.backends.cpu.get_cpu_capability()
-    return f"{_processor()} ({instructions}), {n_cores} core{'s' if n_cores > 1 else ''}"
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    name = (names or [platform.processor() or platform.machine() or "unknown processor"])[0]
+    n_cores, instructions = available_cores(), torch.backends.cpu.get_cpu_capability()
+    return f"{name} ({instructions}), {n_cores} core{'s' if n_cores > 1 else ''}"
 
 
 def available_cores() -> int:
     """Return the number of cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    known = hasattr(os, "sched_getaffinity")  # not on macOS or Windows
+    return len(os.sched_getaffinity(0)) if known else os.cpu_count() or 1
 
 
 def prepare(device: torch.device) -> None:
@@ -79,38 +85,22 @@ def reset_peak_memory(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         return
-    try:
+    with suppress(OSError):  # not Linux, or not allowed: the peak is that of the whole process
         Path("/proc/self/clear_refs").write_text("5")
-    except OSError:  # not Linux, or not allowed: the peak is then that of the whole process
-        pass
 
 
 def peak_memory_mb(device: torch.device) -> float:
     """Return the peak memory in MB since the last reset: allocated on CUDA, else resident."""
     if device.type == "cuda":
         return round(torch.cuda.max_memory_allocated(device) / 1e6, 1)
-    try:
-        status = Path("/proc/self/status").read_text()
+    with suppress(OSError, StopIteration):
+        lines = Path("/proc/self/status").read_text().splitlines()
         # Not getrusage: a spawned process inherits the peak of its parent there.
-        line = next(line for line in status.splitlines() if line.startswith("VmHWM"))
-        return round(int(line.split()[1]) * 1024 / 1e6, 1)
-    except (OSError, StopIteration):
-        return _peak_of_the_process()
-
-
-def _peak_of_the_process() -> float:
-    try:
+        peak = next(line for line in lines if line.startswith("VmHWM"))
+        return round(int(peak.split()[1]) * 1024 / 1e6, 1)
+    with suppress(ImportError):  # Windows
         import resource
-    except ImportError:  # Windows
-        return 0.0
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return round(peak * (1 if platform.system() == "Darwin" else 1024) / 1e6, 1)
 
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return (names or [platform.processor() or platform.machine() or "unknown processor"])[0]
+        unit = 1 if platform.system() == "Darwin" else 1024
+        return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6, 1)
+    return 0.0

@@ -132,9 +132,6 @@ def check_indices(bound: int, **indices: Tensor | Sequence[int]) -> None:
             raise ValueError(f"{name} must lie in 0..{bound - 1}; got {low}..{high}")
 
 
-# --- annotations as rules ---------------------------------------------------------------------
-
-
 def _rule(annotation: Any) -> Rule | None:
     """Return what holds a value to an annotation and learns sizes; None where all is valid."""
     origin, inner = get_origin(annotation), get_args(annotation)
@@ -237,9 +234,6 @@ def _axes_of(thing: Any, name: str) -> Axes:
 def _field_rules(kind: Any) -> list[tuple[str, Rule]]:
     own = fields(kind) if is_dataclass(kind) else ()
     return [(f.name, _tensor_rule(f.type)) for f in own if hasattr(f.type, "dim_str")]
-
-
-# --- messages ---------------------------------------------------------------------------------
 
 
 def _message(function: Any, name: str, value: Any, annotation: Any, axes: Axes) -> str:

@@ -17,9 +17,7 @@ def environment() -> dict[str, str]:
 def git(folder: Path | str, *arguments: str) -> str:
     """Run git in `folder` and return what it prints, stripped.
 
-    Raises:
-        OSError: where git cannot be started.
-        subprocess.CalledProcessError: when it fails.
+    Raises OSError where git cannot be started, subprocess.CalledProcessError when it fails.
     """
     # No optional locks: killed in the middle, git would leave the reader's index locked.
     command = ["git", "--no-optional-locks", "-C", str(folder), *arguments]

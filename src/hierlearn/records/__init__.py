@@ -6,17 +6,17 @@ one sorted file an experiment and profile, with a manifest of hashes. Nothing is
 and a line that is not, byte for byte, what was written is reported by file and line and not used.
 """
 
-from hierlearn.records.files import sole_writer
-from hierlearn.records.fingerprints import code_fingerprint, fingerprint
-from hierlearn.records.freezing import finish, freeze, restamp
-from hierlearn.records.schema import (
+from hierlearn.records.files import (
     FrozenFile,
     Manifest,
     Provenance,
     Record,
     RecordError,
     plain_measurements,
+    sole_writer,
 )
+from hierlearn.records.fingerprints import fingerprint
+from hierlearn.records.freezing import finish, freeze, restamp
 from hierlearn.records.store import GroupState, RecordStore, computed, groups_of
 
 __all__ = [
@@ -27,7 +27,6 @@ __all__ = [
     "Record",
     "RecordError",
     "RecordStore",
-    "code_fingerprint",
     "computed",
     "fingerprint",
     "finish",

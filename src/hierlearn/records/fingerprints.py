@@ -11,41 +11,35 @@ It is the same for every Python version that reads the code as the same syntax t
 import ast
 import symtable
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib.util import find_spec, resolve_name
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from hierlearn.experiment import Experiment, digest
+from hierlearn.experiment import digest
 
 PACKAGE = __name__.partition(".")[0]
+SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 
 class Definition(NamedTuple):
-    """A definition at the top of a module.
-
-    An empty name stands for the module as an object, with all that it defines.
-    """
+    """A definition at the top of a module; without a name the module itself, with all of them."""
 
     module: str
     name: str = ""
 
 
-def fingerprint(experiment: Experiment) -> str:
-    """Return the hash of all definitions that `experiment.measure` reaches."""
-    return code_fingerprint(experiment.measure)
-
-
-def code_fingerprint(measure: Callable[..., Any]) -> str:
+@cache
+def fingerprint(measure: Callable[..., Any]) -> str:
     """Return the hash of all definitions that the function `measure` reaches.
 
     Files are read once a process, so that the fingerprint stays that of the code this process runs.
 
     Raises ValueError when its module has no source file, as in an interactive session.
     """
-    return _fingerprint(_root(measure))
+    return digest([text for _, text in _walk(_root(measure))])
 
 
 def reached(measure: Callable[..., Any]) -> list[Definition]:
@@ -64,15 +58,10 @@ def _root(measure: Callable[..., Any]) -> Definition:
     return Definition(measure.__module__, name if here else "")
 
 
-@cache
-def _fingerprint(root: Definition) -> str:
-    return digest([text for _, text in _walk(root)])
-
-
 def _walk(root: Definition) -> Iterator[tuple[Definition, list[str | int]]]:
     """Give each definition that `root` reaches, in the order in which they are first named.
 
-    With it comes its text, in which the number of a definition, in that order, stands for whatever
+    In its text, which comes with it, the number of a definition in that order stands for whatever
     names it: the texts describe what is reached up to renaming and moving, and nothing less.
     """
     home = root.module.partition(".")[0]
@@ -81,18 +70,14 @@ def _walk(root: Definition) -> Iterator[tuple[Definition, list[str | int]]]:
     for definition in waiting:
         text: list[str | int] = []
         for part in _text(definition, home):
-            if isinstance(part, Definition):
-                if part not in numbers:
-                    numbers[part] = len(waiting)
-                    waiting.append(part)
-                text.append(numbers[part])
-            else:
-                text.append(part)
+            if isinstance(part, Definition) and part not in numbers:
+                numbers[part] = len(waiting)
+                waiting.append(part)
+            text.append(numbers[part] if isinstance(part, Definition) else part)
         yield definition, text
 
 
-Part = str | Definition
-"""A piece of the text of a definition: what is written, or another definition that it names."""
+Part = str | Definition  # of the text of a definition, what is written or what it names
 
 
 @cache
@@ -102,10 +87,9 @@ def _text(definition: Definition, home: str) -> tuple[Part, ...]:
     parts: list[Part] = []
     for one in sorted(set(module.statements) - {""}) if not name else []:
         parts += [one, Definition(module.name, one)]
-    for node in module.statements.get(name, []):
-        parts += _Statement(module, node, name).parts()
-    for node in module.statements.get("", []) if name else []:
-        parts += _Statement(module, node).parts()
+    for key in dict.fromkeys((name, "")):
+        for node in module.statements.get(key, []):
+            parts += _Statement(module, node, key).parts(node)
     return tuple(parts)
 
 
@@ -115,12 +99,28 @@ class _Module:
 
     name: str
     home: str
+    path: Path
+
+    @cached_property
+    def lines(self) -> list[str]:
+        return self.path.read_text(encoding="utf-8").splitlines(keepends=True)
+
+    @cached_property
+    def tree(self) -> ast.Module:
+        # In Python 3.11 two threads that parse at once can end in a SystemError for neither's
+        # fault (a cluster's client has threads of its own); parsing again succeeds.
+        for _ in range(20):
+            try:
+                return ast.parse("".join(self.lines), filename=self.name)
+            except SystemError:
+                time.sleep(0.05)
+        return ast.parse("".join(self.lines), filename=self.name)
 
     @cached_property
     def statements(self) -> dict[str, list[ast.stmt]]:
         """The top-level statements that define or change a name; "" has those that bind none."""
         found: dict[str, list[ast.stmt]] = {}
-        for node in self._tree.body:
+        for node in self.tree.body:
             if not _is_silent(node):
                 for name in _bound(node) or {""}:
                     found.setdefault(name, []).append(node)
@@ -129,48 +129,11 @@ class _Module:
     @cached_property
     def imports(self) -> dict[str, str]:
         """The full names of what the module's imports bind, functions' own imports aside."""
-        scopes = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
-        outside = [node for node in self._tree.body if not isinstance(node, scopes)]
-        return self._bound_by_imports(outside)
+        return self.bound_by_imports(one for one in self.tree.body if not isinstance(one, SCOPES))
 
-    def find(self, full: str) -> Definition | str | None:
-        """Return what the full name of something stands for.
-
-        That is a definition, the name of a module, or None if it is neither or not ours.
-        """
-        if full.partition(".")[0] not in (PACKAGE, self.home):
-            return None
-        if _source(full):
-            return full
-        parent, _, name = full.rpartition(".")
-        if not _source(parent):
-            return None
-        module = _module(parent, self.home)
-        if name in module.statements:
-            return Definition(parent, name)
-        return self.find(module.imports[name]) if name in module.imports else None
-
-    def names_of(self, node: ast.stmt) -> set[str]:
-        """Return the names that `node` looks up at the top of the module."""
-        start = min([node.lineno, *(d.lineno for d in getattr(node, "decorator_list", []))])
-        lines = "".join(self._lines[start - 1 : node.end_lineno])
-        table = symtable.symtable(lines, self.name, "exec")
-        return {s.get_name() for s in table.get_symbols() if s.is_referenced()} | _global(table)
-
-    @cached_property
-    def _tree(self) -> ast.Module:
-        return _parse("".join(self._lines), self.name)
-
-    @cached_property
-    def _lines(self) -> list[str]:
-        path = _source(self.name)
-        assert path is not None
-        return path.read_text(encoding="utf-8").splitlines(keepends=True)
-
-    def _bound_by_imports(self, nodes: list[ast.stmt]) -> dict[str, str]:
-        path = _source(self.name)
-        assert path is not None
-        package = self.name if path.name == "__init__.py" else self.name.rpartition(".")[0]
+    def bound_by_imports(self, nodes: Iterable[ast.stmt]) -> dict[str, str]:
+        inside = self.path.name == "__init__.py"
+        package = self.name if inside else self.name.rpartition(".")[0]
         found: dict[str, str] = {}
         for node in (one for top in nodes for one in ast.walk(top)):
             if isinstance(node, ast.Import):
@@ -182,36 +145,49 @@ class _Module:
                 found |= {a.asname or a.name: f"{base}.{a.name}" for a in node.names}
         return found
 
+    def find(self, full: str) -> Definition | str | None:
+        """Return the definition, or the name of the module, of a full name; None if not ours."""
+        if full.partition(".")[0] not in (PACKAGE, self.home):
+            return None
+        if _source(full):
+            return full
+        parent, _, name = full.rpartition(".")
+        if not _source(parent):
+            return None
+        module = _module(parent, self.home)
+        if name in module.statements:
+            return Definition(parent, name)
+        return self.find(module.imports.get(name, ""))
+
 
 class _Statement:
-    """The text of one top-level statement, without positions, bare strings and empty fields.
+    """The text of one top-level statement, without positions and bare strings.
 
-    Leaving out empty fields makes it independent of the fields that newer Pythons add.
+    Empty fields are left out, too: newer Pythons add some.
     """
 
     def __init__(self, module: _Module, node: ast.stmt, name: str = "") -> None:
         self.module, self.node, self.name = module, node, name
-        self.names = module.names_of(node)
-        self.imports = module.imports | module._bound_by_imports([node])
-        self.own_imports = set(module._bound_by_imports([node]))
+        own = module.bound_by_imports([node])
+        self.imports = module.imports | own
+        start = min([node.lineno, *(d.lineno for d in getattr(node, "decorator_list", []))])
+        lines = "".join(module.lines[start - 1 : node.end_lineno])
+        table = symtable.symtable(lines, module.name, "exec")
+        looked_up = {s.get_name() for s in table.get_symbols() if s.is_referenced()}
+        self.names = looked_up | _global(table) | set(own)  # at the top of the module
 
-    def parts(self) -> list[Part]:
-        return self._parts(self.node)
-
-    def _parts(self, node: object) -> list[Part]:
-        if isinstance(node, ast.Name | ast.Attribute):
-            named = self._named(node)
-            if named:
-                return named
+    def parts(self, node: object) -> list[Part]:
+        if isinstance(node, ast.Name | ast.Attribute) and (named := self._named(node)):
+            return named
         if isinstance(node, ast.AST):
             parts: list[Part] = [f"{type(node).__name__}("]
             for field, value in ast.iter_fields(node):
                 if value not in (None, []) and not self._is_left_out(node, field):
-                    parts += [f"{field}=", *self._parts(value), ","]
+                    parts += [f"{field}=", *self.parts(value), ","]
             return [*parts, ")"]
         if isinstance(node, list):
             said = (item for item in node if not _is_silent(item))
-            return ["[", *(part for item in said for part in (*self._parts(item), ",")), "]"]
+            return ["[", *(part for item in said for part in (*self.parts(item), ",")), "]"]
         return [ascii(node)]
 
     def _is_left_out(self, node: ast.AST, field: str) -> bool:
@@ -230,56 +206,45 @@ class _Statement:
         rest: list[str] = []
         base: ast.expr = node
         while isinstance(base, ast.Attribute):
-            rest.append(base.attr)
+            rest.insert(0, base.attr)
             base = base.value
         if not isinstance(base, ast.Name) or isinstance(node.ctx, ast.Store):
             return []
-        found = self._looked_up(base.id)
+        name, full = base.id, self.imports.get(base.id)
+        if name not in self.names or not (full or name in self.module.statements):
+            return []
+        here = Definition(self.module.name, name) if name in self.module.statements else None
+        found = here or self.module.find(full or "")
         if found is None:
-            outside = self._outside(base.id)
-            return [".".join([outside, *reversed(rest)])] if outside else []
+            return [".".join([full or "", *rest])]
         while isinstance(found, str) and rest:
-            inner = self.module.find(f"{found}.{rest[-1]}")
-            if inner is None:
+            if not (inner := self.module.find(f"{found}.{rest[0]}")):
                 break
             found = inner
-            rest.pop()
+            rest.pop(0)
         what = Definition(found) if isinstance(found, str) else found
-        return [what, *(f".{name}" for name in reversed(rest))]
-
-    def _looked_up(self, name: str) -> Definition | str | None:
-        if name not in self.names and name not in self.own_imports:
-            return None
-        if name in self.module.statements:
-            return Definition(self.module.name, name)
-        return self.module.find(self.imports[name]) if name in self.imports else None
-
-    def _outside(self, name: str) -> str | None:
-        """Return the full name of what an import brings from elsewhere."""
-        if name in self.module.statements or name not in self.names | self.own_imports:
-            return None
-        return self.imports.get(name)
+        return [what, *(f".{name}" for name in rest)]
 
 
 @cache
 def _module(name: str, home: str) -> _Module:
-    return _Module(name, home)
+    path = _source(name)
+    assert path is not None
+    return _Module(name, home, path)
 
 
 def _bound(node: ast.stmt) -> set[str]:
     """Return the names that a top-level statement defines, or changes by item or attribute."""
-    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-        return {node.name}
     found: set[str] = set()
     waiting: list[ast.AST] = [node]
     for one in waiting:
-        if isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        if isinstance(one, SCOPES):
             found.add(one.name)
         elif isinstance(one, ast.Name) and isinstance(one.ctx, ast.Store):
             found.add(one.id)
         elif isinstance(one, ast.Attribute | ast.Subscript) and isinstance(one.ctx, ast.Store):
             found |= {n.id for n in ast.walk(one.value) if isinstance(n, ast.Name)}
-        if not isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda):
+        if not isinstance(one, (*SCOPES, ast.Lambda)):
             waiting += ast.iter_child_nodes(one)
     return found
 
@@ -291,20 +256,6 @@ def _global(table: symtable.SymbolTable) -> set[str]:
     return own.union(*(_global(child) for child in inner))
 
 
-def _parse(text: str, name: str) -> ast.Module:
-    """Return the syntax tree of a file.
-
-    In Python 3.11 two threads that parse at once can end in a SystemError for neither's fault
-    (a cluster's client has threads of its own); parsing again succeeds.
-    """
-    for _ in range(20):
-        try:
-            return ast.parse(text, filename=name)
-        except SystemError:
-            time.sleep(0.05)
-    return ast.parse(text, filename=name)
-
-
 @cache
 def _source(module: str) -> Path | None:
     """Return the file of `module`, found without importing it, or None."""
@@ -314,12 +265,10 @@ def _source(module: str) -> Path | None:
     spec = find_spec(top)
     if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
         return None
-    if not rest:
-        return Path(spec.origin)
-    if not spec.submodule_search_locations:
-        return None
     base = Path(spec.origin).parent.joinpath(*rest)
-    return next((p for p in (base.with_suffix(".py"), base / "__init__.py") if p.is_file()), None)
+    places = (base.with_suffix(".py"), base / "__init__.py") if rest else (Path(spec.origin),)
+    known = spec.submodule_search_locations or not rest
+    return next((place for place in places if known and place.is_file()), None)
 
 
 def _is_silent(node: object) -> bool:

@@ -1,7 +1,4 @@
-"""Freezing: the records of a profile as they are committed, sorted, with their manifest.
-
-And restamping: the same records with one more fingerprint.
-"""
+"""Freezing: the records of a profile as they are committed; restamping: with a new fingerprint."""
 
 import json
 import math
@@ -12,11 +9,10 @@ from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from tempfile import gettempdir
-from typing import Any
 
 from hierlearn.experiment import Experiment, Run, digest
-from hierlearn.records.files import inside, sole_writer, sorted_lines, write_file, writing
-from hierlearn.records.schema import FrozenFile, Manifest, Record, RecordError, read_manifest
+from hierlearn.records import files
+from hierlearn.records.files import FrozenFile, Manifest, Record, RecordError
 from hierlearn.records.store import GroupState, RecordStore
 
 
@@ -44,31 +40,12 @@ def freeze(
     if root.resolve() == working.folder.resolve():
         raise RecordError(f"{root} holds the working records: freeze into another folder")
     with _writing_frozen(root):
-        return _freeze(states, root, profile, chosen, replace_all=whole)
-
-
-def _freeze(
-    states: dict[str, list[GroupState]],
-    root: Path,
-    profile: str,
-    chosen: Iterable[Experiment],
-    *,
-    replace_all: bool,
-) -> Manifest:
-    manifest = read_manifest(root)
-    kept = {} if replace_all else dict(manifest.get(profile, {}))
-    files = {
-        name: sorted_lines(record for state in found for record in state.records)
-        for name, found in states.items()
-    }
-    entries = {name: _entry(states[name], content) for name, content in files.items()}
-    for one in chosen:
-        kept.pop(one.name, None)
-    manifest[profile] = {**kept, **entries}
-    for name in files:
-        inside(root, profile, f"{name}.jsonl")
-    _replace(root, profile, files, _plain(manifest))
-    return read_manifest(root)
+        manifest = files.read_manifest(root)
+        replaced = {one.name for one in chosen}
+        others = {} if whole else manifest.get(profile, {})
+        manifest[profile] = {name: e for name, e in others.items() if name not in replaced}
+        _replace(root, profile, states, manifest)
+        return files.read_manifest(root)
 
 
 def restamp(
@@ -76,28 +53,22 @@ def restamp(
 ) -> None:
     """Add the fingerprint `code` to these groups, which it was seen to measure the same.
 
-    Everything else of a record stays, the fingerprints before among it. Raises RecordError when
-    the folder cannot be written.
+    Raises RecordError when the folder cannot be written.
     """
-    with _writing_frozen(store.folder) if store.frozen else sole_writer(store.folder):
+    with _writing_frozen(store.folder) if store.frozen else files.sole_writer(store.folder):
         store.forget()
-        states = [
-            replace(state, records=tuple(_stamped(record, code) for record in state.records))
-            if state.group.key in groups
-            else state
-            for state in store.states(experiment, profile)
-        ]
+        states = store.states(experiment, profile)
+        for i, state in enumerate(states):
+            if state.group.key in groups:
+                states[i] = replace(state, records=tuple(_stamped(r, code) for r in state.records))
         if store.frozen:
-            content = sorted_lines(r for state in states for r in state.records)
-            manifest = {p: dict(found) for p, found in store.manifest.items()}
-            manifest[profile][experiment.name] = _entry(states, content)
-            _replace(store.folder, profile, {experiment.name: content}, _plain(manifest))
+            _replace(store.folder, profile, {experiment.name: states}, store.manifest)
             store.forget()
             return
         for state in (state for state in states if state.group.key in groups):
             path = store.folder / experiment.name / f"{state.group.key}.jsonl"
-            with writing(path):
-                write_file(path, b"".join(record.line() for record in state.records))
+            with files.writing(path):
+                files.write_file(path, b"".join(record.line() for record in state.records))
 
 
 @contextmanager
@@ -105,8 +76,17 @@ def _writing_frozen(root: Path) -> Iterator[None]:
     """Hold the lock of a frozen folder, after finishing what a killed process began."""
     # Not in the folder: it is committed.
     lock = Path(gettempdir()) / f"hierlearn-{digest(str(root.resolve()))}.lock"
-    with sole_writer(root, lock_file=lock), writing(root):
-        _roll_forward(root)
+    with files.sole_writer(root, lock_file=lock), files.writing(root):
+        new = list(root.glob("*/*.jsonl.new"))
+        for path in (root / "manifest.json", *(p.parent for p in new)):
+            files.inside(root, path.name)
+        if (root / "manifest.json.new").is_file():  # written last: all new files are there
+            for path in new:
+                os.replace(path, path.with_suffix(""))
+            os.replace(root / "manifest.json.new", root / "manifest.json")
+        else:
+            for path in new:
+                path.unlink()
         yield
 
 
@@ -116,39 +96,27 @@ def finish(root: Path) -> None:
         pass
 
 
-def _roll_forward(root: Path) -> None:
-    """Do it under the lock: all new files are there once the new manifest is."""
-    for path in (root / "manifest.json", *(p.parent for p in root.glob("*/*.jsonl.new"))):
-        inside(root, path.name)
-    if (root / "manifest.json.new").is_file():
-        for path in root.glob("*/*.jsonl.new"):
-            os.replace(path, path.with_suffix(""))
-        os.replace(root / "manifest.json.new", root / "manifest.json")
-    for path in root.glob("*/*.jsonl.new"):
-        path.unlink()
-
-
 def _stamped(record: Record, code: str) -> Record:
-    fingerprints = [f for f in record.provenance.fingerprints if f != code] + [code]
     return Record.of(
         Run(record.experiment, record.config, record.seed),
         group=record.group,
         measurement=record.measurement,
-        provenance=record.provenance.model_copy(update={"fingerprints": fingerprints}),
+        provenance=record.provenance.stamped([code]),
     )
 
 
-def _plain(manifest: Manifest) -> dict[str, dict[str, Any]]:
-    return {p: {n: e.model_dump() for n, e in found.items()} for p, found in manifest.items()}
-
-
-def _replace(root: Path, profile: str, files: dict[str, bytes], manifest: Any) -> None:
+def _replace(
+    root: Path, profile: str, states: dict[str, list[GroupState]], manifest: Manifest
+) -> None:
     """Write everything under other names first: a full disk then changes nothing."""
-    for name, content in files.items():
-        write_file(root / profile / f"{name}.jsonl.new", content)
-    text = json.dumps(manifest, indent=2, sort_keys=True) + "\n"
-    write_file(root / "manifest.json.new", text.encode())
-    for name in files:
+    for name, found in states.items():
+        content = files.sorted_lines(record for state in found for record in state.records)
+        manifest[profile][name] = _entry(found, content)
+        files.write_file(files.inside(root, profile, f"{name}.jsonl.new"), content)
+    plain = {p: {n: e.model_dump() for n, e in found.items()} for p, found in manifest.items()}
+    text = json.dumps(plain, indent=2, sort_keys=True) + "\n"
+    files.write_file(root / "manifest.json.new", text.encode())
+    for name in states:
         os.replace(root / profile / f"{name}.jsonl.new", root / profile / f"{name}.jsonl")
     # Dying before this line leaves files whose hashes differ: found, and mended by the next writer.
     os.replace(root / "manifest.json.new", root / "manifest.json")

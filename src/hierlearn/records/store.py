@@ -2,34 +2,18 @@
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
 
-from hierlearn.experiment import PROFILES, Experiment, Group
-from hierlearn.records.files import (
-    Numbered,
-    copy_to_free_name,
-    inside,
-    misfits,
-    read_lines,
-    sorted_lines,
-    write_file,
-    writing,
-)
+from hierlearn.errors import check_choice
+from hierlearn.experiment import PROFILES, Experiment, Group, Groups, canonical
+from hierlearn.records import files
+from hierlearn.records.files import Manifest, Numbered, Provenance, Record, RecordError
 from hierlearn.records.fingerprints import fingerprint
-from hierlearn.records.schema import (
-    Manifest,
-    Provenance,
-    Record,
-    RecordError,
-    canonical,
-    plain_measurements,
-    read_manifest,
-)
 
 log = logging.getLogger(__name__)
 
@@ -38,9 +22,9 @@ Status = Literal["present", "missing", "stale", "damaged"]
 
 @dataclass(frozen=True)
 class GroupState:
-    """What a store holds of one group: its records in the order of its runs.
+    """What a store holds of a group: records in the order of its runs, none if missing or damaged.
 
-    There are none when it is missing or damaged. `problem` says what is wrong when not present.
+    `problem` says what is wrong when it is not present.
     """
 
     group: Group
@@ -55,21 +39,20 @@ class GroupState:
 
 
 class RecordStore:
-    """A folder of records.
+    """A folder of records; in a frozen one nothing is ever computed or written.
 
-    `frozen` says whether it is a frozen one, in which nothing is ever computed or written; unless
-    given, it is one when it holds a `manifest.json`.
+    Unless `frozen` says so, it is one when it holds a `manifest.json`.
     """
 
     def __init__(self, folder: Path | str, *, frozen: bool | None = None) -> None:
         self.folder = Path(folder)
         self.frozen = (self.folder / "manifest.json").is_file() if frozen is None else frozen
-        self._frozen_files: dict[tuple[str, str], _Frozen] = {}
+        self._frozen_files: dict[tuple[str, str], tuple[Path, dict[str, Numbered], list[str]]] = {}
 
     @cached_property
     def manifest(self) -> Manifest:
         """The manifest of a frozen folder, empty where there is none; RecordError if damaged."""
-        return read_manifest(inside(self.folder, "manifest.json").parent)
+        return files.read_manifest(files.inside(self.folder, "manifest.json").parent)
 
     def forget(self) -> None:
         """Forget what was read of frozen files, because they were replaced."""
@@ -78,8 +61,7 @@ class RecordStore:
 
     def states(self, experiment: Experiment, profile: str) -> list[GroupState]:
         """Return the state of every group of `experiment` at `profile`, in order."""
-        if profile not in PROFILES:
-            raise ValueError(f"unknown profile {profile!r}; valid: {', '.join(PROFILES)}")
+        check_choice("profile", profile, PROFILES)
         groups = groups_of(experiment, profile)
         counts = Counter(run.key for group in groups for run in group.runs)
         if counts and max(counts.values()) > 1:
@@ -89,20 +71,18 @@ class RecordStore:
     def find(self, group: Group, experiment: Experiment, profile: str) -> GroupState:
         """Return what is there of `group`, a group of `experiment` at `profile`."""
         if self.frozen:
-            frozen = self._load_frozen(experiment, profile)
-            path, problems = frozen.path, frozen.problems
-            entries = frozen.groups.get(group.key, [])
+            path, by_group, problems = self._load_frozen(experiment, profile)
+            entries = by_group.get(group.key, [])
         else:
             path = self._path(group)
-            entries, problems = read_lines(path)
+            entries, problems = files.read_lines(path)
         if not entries and not problems:
             return GroupState(group, "missing", problem=f"{path}: group {group.key} is not there")
-        problems = problems or misfits(path, [group], entries)
-        if problems:
+        if problems := problems or files.misfits(path, [group], entries):
             return GroupState(group, "damaged", problem="\n".join(problems))
         by_key = {record.key: record for _, record in entries}
         records = tuple(by_key[run.key] for run in group.runs)
-        now = fingerprint(experiment)
+        now = fingerprint(experiment.measure)
         if all(now in record.provenance.fingerprints for record in records):
             return GroupState(group, "present", records)
         then = records[0].provenance.fingerprints[-1]
@@ -112,8 +92,7 @@ class RecordStore:
     def read(self, experiment: Experiment, profile: str) -> list[Record]:
         """Return the records of `experiment` at `profile`, in the order of its groups and runs.
 
-        Stale ones are among them: ask `stale`. Damaged ones are not: they are logged as warnings,
-        by file and line.
+        Stale ones are among them. Damaged ones are not: warnings name them by file and line.
         """
         states = self.states(experiment, profile)
         for problem in dict.fromkeys(s.problem for s in states if s.status == "damaged"):
@@ -124,30 +103,27 @@ class RecordStore:
         """Return whether any of the records that `read` returns was computed by other code."""
         return any(state.status == "stale" for state in self.states(experiment, profile))
 
-    def write(
-        self, group: Group, measurements: Sequence[Any], provenance: Provenance
-    ) -> list[Record]:
-        """Write a whole group, in the order of its runs, or nothing, and return its records.
+    def write(self, group: Group, measurements: Sequence[Any], provenance: Provenance) -> None:
+        """Write a whole group, in the order of its runs, or nothing.
 
         An earlier file of the group is never lost: a damaged one is kept beside the new one as
-        `.damaged`, one with other measurements moves to `superseded/`. Where the measurements are
-        the same, its fingerprints are kept in the new provenance.
+        `.damaged`, one with other measurements moves to `superseded/`; of one with the same the
+        fingerprints are kept.
 
         Raises RecordError when the folder is frozen or cannot be written, and ValueError when the
         measurements are not JSON or not one for each run.
         """
         if self.frozen:
             raise RecordError(f"{self.folder} holds frozen records: write to another folder")
-        measured = plain_measurements(group, measurements)
+        measured = files.plain_measurements(group, measurements)
         path = self._path(group)
-        with writing(path):
+        with files.writing(path):
             provenance = self._put_aside(path, group, measured, provenance)
-            records = [
-                Record.of(run, group=group.key, measurement=one, provenance=provenance)
+            lines = [
+                Record.of(run, group=group.key, measurement=one, provenance=provenance).line()
                 for run, one in zip(group.runs, measured, strict=True)
             ]
-            write_file(path, b"".join(record.line() for record in records))
-        return records
+            files.write_file(path, b"".join(lines))
 
     def tidy(self) -> None:
         """Remove what interrupted writes left behind; only while no other process writes here."""
@@ -157,47 +133,46 @@ class RecordStore:
     def _path(self, group: Group) -> Path:
         if group.experiment == "superseded":
             raise RecordError("an experiment cannot be called 'superseded': the folder is taken")
-        return inside(self.folder, group.experiment, f"{group.key}.jsonl")
+        return files.inside(self.folder, group.experiment, f"{group.key}.jsonl")
 
     def _put_aside(
         self, path: Path, group: Group, measured: list[dict[str, Any]], provenance: Provenance
     ) -> Provenance:
         """Save an earlier file of the group where it says something else than `measured`."""
-        entries, problems = read_lines(path)
+        entries, problems = files.read_lines(path)
         if not path.exists():
             return provenance
-        if problems or misfits(path, [group], entries):
-            copy_to_free_name(path, path.with_name(f"{path.name}.damaged"))
-            return provenance
-        earlier = {record.key: record for _, record in entries}
-        pairs = zip(group.runs, measured, strict=True)
-        if all(canonical(earlier[run.key].measurement) == canonical(one) for run, one in pairs):
-            new = provenance.fingerprints
-            old = [f for f in entries[0][1].provenance.fingerprints if f not in new]
-            return provenance.model_copy(update={"fingerprints": old + new})
-        aside = inside(self.folder, "superseded", *path.relative_to(self.folder).parts)
-        copy_to_free_name(path, aside)
+        if problems or files.misfits(path, [group], entries):
+            aside = path.with_name(f"{path.name}.damaged")
+        else:
+            earlier = {record.key: record.measurement for _, record in entries}
+            if canonical([earlier[run.key] for run in group.runs]) == canonical(measured):
+                both = entries[0][1].provenance.stamped(provenance.fingerprints).fingerprints
+                return provenance.model_copy(update={"fingerprints": both})
+            aside = files.inside(self.folder, "superseded", *path.relative_to(self.folder).parts)
+        files.copy_to_free_name(path, aside)
         return provenance
 
-    def _load_frozen(self, experiment: Experiment, profile: str) -> "_Frozen":
+    def _load_frozen(
+        self, experiment: Experiment, profile: str
+    ) -> tuple[Path, dict[str, Numbered], list[str]]:
+        """Return a frozen file, its records by group, and its problems: any spoils all of it."""
         key = experiment.name, profile
-        if key in self._frozen_files:
-            return self._frozen_files[key]
-        path = inside(self.folder, profile, f"{experiment.name}.jsonl")
-        stated = self.manifest.get(profile, {}).get(experiment.name)
-        found = self._frozen_files[key] = _Frozen(path, {}, [])
-        if stated is None:
-            return found
-        entries, problems = read_lines(path)
-        if not path.is_file():
-            problems.append(f"{path}: is listed in manifest.json but not there")
-        elif problems or sha256(sorted_lines(r for _, r in entries)).hexdigest() != stated.sha256:
-            problems = problems or misfits(path, groups_of(experiment, profile), entries)
-            problems.append(f"{path}: has not the hash that manifest.json states")
-        found.problems.extend(problems)
-        for number, record in entries:
-            found.groups.setdefault(record.group, []).append((number, record))
-        return found
+        if key not in self._frozen_files:
+            path = files.inside(self.folder, profile, f"{experiment.name}.jsonl")
+            stated = self.manifest.get(profile, {}).get(experiment.name)
+            entries, problems = files.read_lines(path) if stated else ([], [])
+            content = files.sorted_lines(record for _, record in entries)
+            if stated and not path.is_file():
+                problems.append(f"{path}: is listed in manifest.json but not there")
+            elif stated and (problems or sha256(content).hexdigest() != stated.sha256):
+                problems = problems or files.misfits(path, groups_of(experiment, profile), entries)
+                problems.append(f"{path}: has not the hash that manifest.json states")
+            by_group: dict[str, Numbered] = {}
+            for number, record in entries:
+                by_group.setdefault(record.group, []).append((number, record))
+            self._frozen_files[key] = path, by_group, problems
+        return self._frozen_files[key]
 
 
 def groups_of(experiment: Experiment, profile: str) -> tuple[Group, ...]:
@@ -206,7 +181,7 @@ def groups_of(experiment: Experiment, profile: str) -> tuple[Group, ...]:
 
 
 @cache
-def _groups(groups: Callable[[str], list[Group]], profile: str) -> tuple[Group, ...]:
+def _groups(groups: Groups, profile: str) -> tuple[Group, ...]:
     return tuple(groups(profile))
 
 
@@ -215,22 +190,13 @@ def computed(
 ) -> list[tuple[Group, Provenance]]:
     """Return the groups of a profile that were ever computed, with what computed them.
 
-    A group comes once for each hardware; of two stores with the same, the first one's word counts,
-    and its entry is the group's last.
+    A group comes once for each hardware; of two stores with the same, the first one's word counts.
     """
-    found: dict[tuple[str, str], tuple[Group, Provenance]] = {}
-    for one in experiments:
-        for state in (state for store in reversed(stores) for state in store.states(one, profile)):
-            if state.provenance:
-                key = state.group.key, state.provenance.hardware
-                found[key] = state.group, state.provenance
+    found = {
+        (state.group.key, state.provenance.hardware): (state.group, state.provenance)
+        for one in experiments
+        for store in reversed(stores)
+        for state in store.states(one, profile)
+        if state.provenance
+    }
     return list(found.values())
-
-
-@dataclass(frozen=True)
-class _Frozen:
-    """A frozen file: its records by group, and its problems; any problem spoils the whole file."""
-
-    path: Path
-    groups: dict[str, Numbered]
-    problems: list[str]

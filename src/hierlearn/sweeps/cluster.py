@@ -9,9 +9,9 @@ import queue
 import sys
 import time
 from collections import Counter, deque
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -20,21 +20,16 @@ import torch
 from tqdm import tqdm
 
 from hierlearn.engine import devices
-from hierlearn.sweeps.executors import DIED, MAX_DEATHS, ExecutorError, Finished
-from hierlearn.sweeps.workers import Result, Unit, measure_unit
+from hierlearn.sweeps import executors
+from hierlearn.sweeps.executors import DIED, MAX_DEATHS, ExecutorError, Result, Results, Unit
 
 if TYPE_CHECKING:
     from distributed import Client
     from distributed import Future as ClusterFuture
 
-CONNECT_SECONDS = 5
-"""A scheduler that does not answer for so long is reported as unreachable."""
-
-FETCH_SECONDS = 10
-"""A result that cannot be fetched for so long is measured again."""
-
-LOST_SECONDS = 20
-"""A scheduler that was there and does not come back for so long ends the sweep."""
+CONNECT_SECONDS = 5  #: a scheduler that does not answer for so long is unreachable
+FETCH_SECONDS = 10  #: a result that cannot be fetched for so long is measured again
+LOST_SECONDS = 20  #: a scheduler that was there and stays away for so long ends the sweep
 
 
 @dataclass(frozen=True)
@@ -44,30 +39,27 @@ class Cluster:
     Each worker has one thread and the same version of this package. `device` is resolved on the
     worker. A scheduler runs a unit again when its worker dies, so that a unit may run twice; only
     one result is given. Encryption is set in dask's own configuration (distributed.comm.tls).
-    `one_each` says that a worker is given one unit at a time (a scheduler's worker-saturation 1.0).
     """
 
     address: str
     device: str = "auto"
-    one_each: bool = False
 
-    def results(self, units: Sequence[Unit]) -> Generator[Finished | None, None, None]:
-        """Give each unit with its result.
+    def results(self, units: Sequence[Unit]) -> Results:
+        """Give each unit with its result; those whose workers died too often run alone once more.
 
-        Those whose workers died too often run once more, alone, unless they were alone already.
+        What waited on a worker that died is under suspicion as well.
         """
-        suspects: list[Unit] = []
         with _connected(self.address) as client:
+            suspects: list[Unit] = []
             yield from self._measure(client, deque(units), suspects, window=None)
-            guilty: list[Unit] = suspects if self.one_each else []
-            if not self.one_each:
-                yield from self._measure(client, deque(suspects), guilty, window=1)
+            guilty: list[Unit] = []
+            yield from self._measure(client, deque(suspects), guilty, window=1)
             for unit in guilty:
                 yield unit, DIED
 
     def _measure(
         self, client: "Client", units: deque[Unit], suspects: list[Unit], *, window: int | None
-    ) -> Iterator[Finished | None]:
+    ) -> Results:
         """Keep `window` units (default: two a worker) on the cluster until all are measured.
 
         A window, not all at once: a scheduler slows down with the number of tasks that it knows.
@@ -85,7 +77,7 @@ class Cluster:
                 # A name of its own each time: equal names would share one result.
                 key = f"{unit.experiment.name}-{unit.group.key}-{uuid4().hex[:8]}"
                 args = unit.experiment.measure, unit.group, self.device
-                future = client.submit(measure_unit, *args, key=key, pure=False)
+                future = client.submit(executors.measure_unit, *args, key=key, pure=False)
                 future.add_done_callback(done.put)
                 running[key] = unit, future
             try:
@@ -125,15 +117,23 @@ class _Watch:
 
     def check(self) -> None:
         """Count the workers; raise ExecutorError when the scheduler stays away."""
-        if self.client.status != "running":
+        threads = None
+        if self.client.status == "running":
+            if time.monotonic() < self.counted + 1:
+                return
+            with suppress(OSError):  # the scheduler may go while it is asked
+                threads = self.client.nthreads()
+        if threads is None:
             if time.monotonic() - self.seen > LOST_SECONDS:
                 raise ExecutorError(f"the scheduler at {self.address} is gone; start it again")
             return
-        if time.monotonic() < self.counted + 1:
-            return
         self.seen = self.counted = time.monotonic()
-        _check_threads(self.client)
-        self.n_workers = len(self.client.nthreads())
+        if worker := next((worker for worker, n in threads.items() if n != 1), None):
+            raise ExecutorError(
+                f"the worker {worker} has {threads[worker]} threads; expected 1 (dask worker "
+                "--nthreads 1), so that time and memory are those of one unit"
+            )
+        self.n_workers = len(threads)
         if not self.n_workers and not self.told:
             tqdm.write(f"the scheduler at {self.address} has no workers: waiting", file=sys.stderr)
             self.told = True
@@ -142,11 +142,17 @@ class _Watch:
 @contextmanager
 def _connected(address: str) -> Iterator["Client"]:
     from distributed import Client
+    from distributed.core import connect
+    from distributed.security import Security
+
+    async def knock() -> None:
+        encryption = Security().get_connection_args("client")
+        await (await connect(address, timeout=CONNECT_SECONDS, **encryption)).close()
 
     try:
         # First: a client that cannot connect complains once more when it is thrown away.
         with ThreadPoolExecutor(1) as thread:  # a notebook's own thread has a loop already
-            thread.submit(asyncio.run, _knock(address)).result()
+            thread.submit(asyncio.run, knock()).result()
         client = Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
     except (OSError, ValueError, TypeError) as error:
         raise ExecutorError(
@@ -157,23 +163,6 @@ def _connected(address: str) -> Iterator["Client"]:
         yield client
     finally:
         client.close(timeout=CONNECT_SECONDS)
-
-
-async def _knock(address: str) -> None:
-    from distributed.core import connect
-    from distributed.security import Security
-
-    encryption = Security().get_connection_args("client")
-    await (await connect(address, timeout=CONNECT_SECONDS, **encryption)).close()
-
-
-def _check_threads(client: "Client") -> None:
-    if many := {worker: n for worker, n in client.nthreads().items() if n != 1}:
-        worker, n = next(iter(many.items()))
-        raise ExecutorError(
-            f"the worker {worker} has {n} threads; expected 1 (dask worker --nthreads 1), so that "
-            "time and memory are those of one unit"
-        )
 
 
 @contextmanager
@@ -188,26 +177,15 @@ def local_cluster(n_workers: int, device: str = "auto") -> Iterator[Cluster]:
 
     target = devices.resolve(device)
     n_gpus = torch.cuda.device_count() if target.type == "cuda" else 0
-    most = n_gpus or sys.maxsize
-    if not 1 <= n_workers <= most:
+    if not 1 <= n_workers <= (n_gpus or sys.maxsize):
         valid = f"1 to {n_gpus}, one a GPU" if n_gpus else "at least 1"
         raise devices.DeviceError(f"local workers is {n_workers}; valid: {valid}")
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
     gpus = visible if len(visible) == n_gpus else [str(i) for i in range(n_gpus)]
     where = {"host": "127.0.0.1", "dashboard": False}
-    workers: dict[int, Any] = {
-        i: {
-            "cls": Nanny,
-            "options": {
-                **where,
-                "nthreads": 1,
-                "memory_limit": None,
-                "silence_logs": 50,
-                "env": {"CUDA_VISIBLE_DEVICES": gpus[i]} if n_gpus else {},
-            },
-        }
-        for i in range(n_workers)
-    }
+    options = {**where, "nthreads": 1, "memory_limit": None, "silence_logs": 50}
+    on = [{"CUDA_VISIBLE_DEVICES": gpu} for gpu in gpus] or [{}] * n_workers
+    workers = {i: {"cls": Nanny, "options": options | {"env": on[i]}} for i in range(n_workers)}
     settings = {
         # Else a unit that waits on a worker would be under suspicion when the worker dies.
         "distributed.scheduler.worker-saturation": 1.0,
@@ -218,4 +196,4 @@ def local_cluster(n_workers: int, device: str = "auto") -> Iterator[Cluster]:
     with dask.config.set(settings):
         scheduler = {"cls": Scheduler, "options": {**where, "port": 0}}
         with SpecCluster(workers, scheduler, silence_logs=50) as cluster:
-            yield Cluster(cluster.scheduler_address, target.type, one_each=True)
+            yield Cluster(cluster.scheduler_address, target.type)

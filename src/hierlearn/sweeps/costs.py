@@ -13,7 +13,7 @@ class Cost:
     """The CPU seconds that some groups will take.
 
     `known` were measured on these very groups; `scaled` is an estimate for those that were never
-    measured (see `seconds`). `machines` is where all that was measured.
+    measured (see `estimates`). `machines` is where all that was measured.
     """
 
     n_known: int = 0
@@ -48,7 +48,7 @@ class Cost:
         """Return the cost in full: what is known, what is an estimate, and of which machine."""
         if not self.n_groups:
             return "to compute: nothing, all records are there"
-        lines = [f"to compute: {_groups(self.n_groups)}"]
+        lines = [f"to compute: {self.n_groups} group{'s' if self.n_groups > 1 else ''}"]
         if self.n_known:
             lines.append(f"{self.known:.1f} CPU seconds for {self.n_known} measured before")
         if self.n_scaled:
@@ -69,71 +69,38 @@ def cost(
 
     It is read from the provenance of the records in `store`, and in `others` (the committed ones).
     """
-    return sum((_cost(one, profile, (store, others)) for one in experiments), Cost())
+    total = Cost()
+    for one in experiments:
+        needed = [s.group.key for s in store.states(one, profile) if s.status != "present"]
+        found = estimates(one, profile, (store, others)) if needed else {}
+        total = sum((found[key] for key in needed), total)
+    return total
 
 
-def seconds(
+def estimates(
     experiment: Experiment, profile: str, stores: Sequence[RecordStore]
-) -> dict[str, float]:
-    """Return the CPU seconds that each group of a profile will take, by its key.
+) -> dict[str, Cost]:
+    """Return the cost of each group of a profile, by its key.
 
     A group that `stores` hold takes what it took. Another takes its declared weight times the rate,
     seconds per weight, of the experiment's groups that they hold; without any, its weight.
     """
-    groups = groups_of(experiment, profile)
-    known = _known(experiment, profile, stores)
-    fresh = [group for group in groups if group.key not in known]
-    rate = _rate(experiment, profile, stores) if fresh else 1.0
-    declared = {group.key: rate * group.weight for group in fresh}
-    return {key: one.cpu_s for key, (_, one) in known.items()} | declared
 
+    def known(profile: str) -> dict[str, tuple[Group, Provenance]]:
+        return {group.key: (group, one) for group, one in computed(stores, [experiment], profile)}
 
-def _cost(experiment: Experiment, profile: str, stores: Sequence[RecordStore]) -> Cost:
-    states = stores[0].states(experiment, profile)
-    needed = {state.group.key for state in states if state.status != "present"}
-    if not needed:
-        return Cost()
-    estimates = seconds(experiment, profile, stores)
-    measured = _known(experiment, profile, stores)
-    known = needed & set(measured)
-    basis = [measured[key] for key in known]
-    if known != needed:
-        basis += _basis(experiment, profile, stores)
-    return Cost(
-        n_known=len(known),
-        known=fsum(estimates[key] for key in known),
-        n_scaled=len(needed - known),
-        scaled=fsum(estimates[key] for key in needed - known),
-        machines=frozenset(one.hardware for _, one in basis),
-    )
-
-
-def _known(
-    experiment: Experiment, profile: str, stores: Sequence[RecordStore]
-) -> dict[str, tuple[Group, Provenance]]:
-    found = computed(stores, [experiment], profile)
-    return {group.key: (group, one) for group, one in found}
-
-
-def _basis(
-    experiment: Experiment, profile: str, stores: Sequence[RecordStore]
-) -> list[tuple[Group, Provenance]]:
-    """Return the groups to estimate from: of the same profile or, without any, of another.
-
-    The larger of the others comes first, whose overheads weigh less.
-    """
-    for one in (profile, *(p for p in reversed(PROFILES) if p != profile)):
-        found = list(_known(experiment, one, stores).values())
-        if sum(group.weight for group, _ in found):
-            return found
-    return []
-
-
-def _rate(experiment: Experiment, profile: str, stores: Sequence[RecordStore]) -> float:
-    basis = _basis(experiment, profile, stores)
-    weight = fsum(group.weight for group, _ in basis)
-    return fsum(one.cpu_s for _, one in basis) / weight if weight else 1.0
-
-
-def _groups(n: int) -> str:
-    return f"{n} group" if n == 1 else f"{n} groups"
+    found = {
+        key: Cost(1, one.cpu_s, machines=frozenset([one.hardware]))
+        for key, (_, one) in known(profile).items()
+    }
+    fresh = [group for group in groups_of(experiment, profile) if group.key not in found]
+    rate, machines = 1.0, frozenset[str]()
+    # Of other profiles the larger comes first, whose overheads weigh less.
+    for other in (profile, *(p for p in reversed(PROFILES) if p != profile)) if fresh else ():
+        basis = known(other).values()
+        if weight := fsum(group.weight for group, _ in basis):
+            rate = fsum(one.cpu_s for _, one in basis) / weight
+            machines = frozenset(one.hardware for _, one in basis)
+            break
+    new = {g.key: Cost(n_scaled=1, scaled=rate * g.weight, machines=machines) for g in fresh}
+    return found | new

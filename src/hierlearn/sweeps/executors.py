@@ -1,25 +1,114 @@
-"""Where units are measured: what an executor is, and worker processes on this machine.
+"""Measuring units: what is done with one, what an executor is, and worker processes here.
 
 An executor measures and nothing else. It gives each unit's result once, in any order, and a unit
 that always kills its worker as a failure; the driver alone writes.
 """
 
 import os
+import platform
+import time
+import traceback
 from collections import Counter, deque
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from textwrap import shorten
+from typing import Any, Protocol, runtime_checkable
 
+import numpy
+import scipy
+import torch
+
+import hierlearn
 from hierlearn.engine import devices
+from hierlearn.experiment import Experiment, Group
+from hierlearn.records import fingerprint, plain_measurements
 from hierlearn.sweeps.pools import worker_pool
-from hierlearn.sweeps.workers import Result, Unit, measure_unit, measuring_variables
 
-MAX_DEATHS = 3
-"""A unit whose worker died so often is given up, and named."""
+_DRIVER = "HIERLEARN_DRIVER"  # the variable that tells a worker the process id of its driver
 
-Finished = tuple[Unit, Result]
+
+@dataclass(frozen=True)
+class Unit:
+    """A group to be measured, with its experiment, and how many seconds it is expected to take."""
+
+    experiment: Experiment
+    group: Group
+    seconds: float = 1.0
+
+    def __str__(self) -> str:
+        runs = self.group.runs
+        seeds = sorted({run.seed for run in runs})
+        about = shorten(f"{len(runs)} runs, seeds {seeds}, first config {runs[0].config}", 160)
+        return f"{self.experiment.name}, group {self.group.key} ({about})"
+
+
+@dataclass(frozen=True)
+class Result:
+    """What comes back from a worker: plain values, or the traceback of a failure as `error`.
+
+    `code` is the fingerprint of what it ran; `circumstances`, of the provenance, only it knows.
+    """
+
+    code: str
+    measurements: list[dict[str, Any]] = field(default_factory=list)
+    circumstances: dict[str, Any] = field(default_factory=dict)
+    error: str = ""
+
+
+def measure_unit(
+    measure: Callable[[Group, torch.device], list[dict[str, Any]]], group: Group, device: str
+) -> Result:
+    """Measure one group in this process, on one thread; never raises what `measure` raises.
+
+    `device` is resolved here: a remote worker may have a GPU where the driver has none.
+    """
+    code = ""
+    try:
+        code = fingerprint(measure)
+        target = devices.resolve(device)
+        devices.prepare(target)
+        devices.reset_peak_memory(target)
+        wall, cpu = time.perf_counter(), time.process_time()
+        measurements = plain_measurements(group, measure(group, target))
+        wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    except Exception:  # whatever it is, the driver names the unit and the others go on
+        return Result(code, error=traceback.format_exc())
+    circumstances = {
+        "packages": {
+            "python": platform.python_version(),
+            **{one.__name__: one.__version__ for one in (torch, numpy, scipy, hierlearn)},
+        },
+        "device": "cpu" if target.type == "cpu" else devices.describe(target),
+        "machine": devices.machine(),
+        "dtype": str(group.runs[0].config.get("dtype", torch.get_default_dtype())),
+        "threads": torch.get_num_threads(),
+        "wall_s": round(wall, 4),
+        "cpu_s": round(cpu, 4),
+        "peak_mb": devices.peak_memory_mb(target),
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    return Result(code, measurements, circumstances)
+
+
+def measuring_variables() -> dict[str, str]:
+    """Return the environment of workers that measure: one thread each, and who their driver is."""
+    threads = "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"
+    return {**dict.fromkeys(threads, "1"), _DRIVER: str(os.getpid())}
+
+
+def refuse_in_worker() -> None:
+    """Raise RuntimeError in a worker that computes because it imports an unguarded script."""
+    if os.environ.get(_DRIVER, str(os.getpid())) != str(os.getpid()):
+        raise RuntimeError("a worker process must not compute: put it under `if __name__ == ...`")
+
+
+MAX_DEATHS = 3  #: a unit whose worker died so often is given up, and named
+Results = Generator[tuple[Unit, Result] | None, None, None]
+"""Units with their results; None whenever a second has passed without one."""
 
 
 class ExecutorError(RuntimeError):
@@ -27,18 +116,14 @@ class ExecutorError(RuntimeError):
 
 
 DIED = Result("", error="its worker died again and again (out of memory, or killed)")
-"""The result of a unit that is given up."""
 
 
 @runtime_checkable
 class Executor(Protocol):
     """What measures units."""
 
-    def results(self, units: Sequence[Unit]) -> Generator[Finished | None, None, None]:
-        """Give each unit with its result, and None whenever a second has passed without one.
-
-        Raises ExecutorError when nothing can be measured any more.
-        """
+    def results(self, units: Sequence[Unit]) -> Results:
+        """Give each unit with its result; ExecutorError when nothing can be measured any more."""
 
 
 @dataclass(frozen=True)
@@ -67,15 +152,14 @@ class LocalPool:
             )
         return cls(1, target.type)
 
-    def results(self, units: Sequence[Unit]) -> Generator[Finished | None, None, None]:
+    def results(self, units: Sequence[Unit]) -> Results:
         """Give each unit with its result; one suspected of killing its worker runs alone."""
         waiting, deaths, n_done = deque(units), Counter[str](), 0
         while waiting:
             alone = deaths[waiting[0].group.key] > 0
             running: dict[Future[Result], Unit] = {}
-            for finished in self._one_pool(
-                deque([waiting.popleft()]) if alone else waiting, running
-            ):
+            some = deque([waiting.popleft()]) if alone else waiting
+            for finished in self._one_pool(some, running):
                 n_done += finished is not None
                 yield finished
             if running and not n_done:
@@ -87,46 +171,35 @@ class LocalPool:
                 else:
                     yield unit, DIED
 
-    def _one_pool(
-        self, units: deque[Unit], running: dict[Future[Result], Unit]
-    ) -> Iterator[Finished | None]:
+    def _one_pool(self, units: deque[Unit], running: dict[Future[Result], Unit]) -> Results:
         """Measure `units` until none is left, or a worker dies: what ran then is in `running`."""
         n_workers = min(self.n_workers, max(len(units), 1))
-        with worker_pool(n_workers, measuring_variables()) as pool:
-            try:
-                while units or running:
-                    # One more than the workers: the next unit is there when a worker is free.
-                    while units and len(running) <= n_workers:
-                        unit = units[0]
-                        args = unit.experiment.measure, unit.group, self.device
-                        running[pool.submit(measure_unit, *args)] = unit
-                        units.popleft()
-                    done, _ = wait(running, timeout=1, return_when=FIRST_COMPLETED)
-                    for future in done:
-                        error = future.exception()
-                        if error is None:
-                            yield running.pop(future), future.result()
-                        elif not isinstance(error, BrokenProcessPool):  # of the transport
-                            failed = Result("", error=f"{type(error).__name__}: {error}")
-                            yield running.pop(future), failed
-                    if any(future in running for future in done):
-                        break
-                    if not done:
-                        yield None
-            except BrokenProcessPool:  # raised by submit
-                pass
+        with worker_pool(n_workers, measuring_variables()) as pool, suppress(BrokenProcessPool):
+            while units or running:
+                # One more than the workers: the next unit is there when a worker is free.
+                while units and len(running) <= n_workers:
+                    args = units[0].experiment.measure, units[0].group, self.device
+                    running[pool.submit(measure_unit, *args)] = units[0]
+                    units.popleft()
+                done, _ = wait(running, timeout=1, return_when=FIRST_COMPLETED)
+                for future in done:
+                    error = future.exception()
+                    if not isinstance(error, BrokenProcessPool):  # but of the transport, if any
+                        failed = Result("", error=f"{type(error).__name__}: {error}")
+                        yield running.pop(future), failed if error else future.result()
+                if any(future in running for future in done):
+                    break
+                if not done:
+                    yield None
 
 
 def _check_that_workers_start() -> None:
     """Raise ExecutorError unless a worker starts; one that is killed meanwhile proves nothing."""
-    for attempt in range(1, MAX_DEATHS + 1):
-        try:
-            with worker_pool(1, measuring_variables()) as pool:
-                pool.submit(os.getpid).result()
+    for _ in range(MAX_DEATHS):
+        with suppress(BrokenProcessPool), worker_pool(1, measuring_variables()) as pool:
+            pool.submit(os.getpid).result()
             return
-        except BrokenProcessPool as error:
-            if attempt == MAX_DEATHS:
-                raise ExecutorError(
-                    "worker processes cannot start; a script that computes must do so under "
-                    "`if __name__ == '__main__':`, for the workers import it"
-                ) from error
+    raise ExecutorError(
+        "worker processes cannot start; a script that computes must do so under "
+        "`if __name__ == '__main__':`, for the workers import it"
+    )

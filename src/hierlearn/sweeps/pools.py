@@ -12,19 +12,16 @@ from contextlib import contextmanager
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 
-START_METHOD = "spawn"
-"""Fresh processes. Only tests fork theirs, from a process that has imported everything."""
+START_METHOD = "spawn"  # only tests fork theirs, from a process that has imported everything
 
 
 @contextmanager
 def worker_pool(n_workers: int, variables: Mapping[str, str]) -> Iterator[ProcessPoolExecutor]:
-    """Give a pool of fresh processes that end with the block, however it ends.
+    """Give a pool of fresh processes that end with the block, or this process, however it ends.
 
     `variables` are added to their environment: numerical libraries read theirs when they load.
-
-    The workers hold one end of a pipe whose other end only this process has: when that closes,
-    because the block was left or this process was killed, they exit at once.
     """
+    # When the end of the pipe that only this process holds is closed, the workers exit at once.
     context = get_context(START_METHOD)
     leash, held = context.Pipe(duplex=False)
     # A forked worker has both ends: held open there, the pipe would outlive the driver.
@@ -32,29 +29,18 @@ def worker_pool(n_workers: int, variables: Mapping[str, str]) -> Iterator[Proces
     pool = ProcessPoolExecutor(
         n_workers, mp_context=context, initializer=_start_worker, initargs=ends
     )
+    before = {name: os.environ[name] for name in variables if name in os.environ}
+    os.environ.update(variables)
     try:
-        with _environment(variables):
-            yield pool
+        yield pool
         pool.shutdown()
     finally:
+        for name in variables:
+            os.environ.pop(name, None)
+        os.environ.update(before)
         held.close()
         pool.shutdown(cancel_futures=True)
         leash.close()
-
-
-@contextmanager
-def _environment(values: Mapping[str, str]) -> Iterator[None]:
-    """Give new processes these variables."""
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
 
 
 def _start_worker(leash: Connection, held: Connection | None) -> None:
@@ -62,11 +48,11 @@ def _start_worker(leash: Connection, held: Connection | None) -> None:
         held.close()
     # Ctrl-C reaches the whole process group; what to do about it is the driver's to decide.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_exit_when_released, args=(leash,), daemon=True).start()
 
+    def exit_when_released() -> None:
+        try:
+            leash.recv_bytes()
+        except (EOFError, OSError):
+            os._exit(1)
 
-def _exit_when_released(leash: Connection) -> None:
-    try:
-        leash.recv_bytes()
-    except (EOFError, OSError):
-        os._exit(1)
+    threading.Thread(target=exit_when_released, daemon=True).start()

@@ -7,26 +7,22 @@ has none, change seeds only.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
-import numpy as np
-from pydantic import BaseModel, ConfigDict, TypeAdapter
+from pydantic import BaseModel, TypeAdapter
 
 from hierlearn.claims.declarations import Claim
-from hierlearn.claims.rows import Row
-from hierlearn.claims.verdicts import DECIDED, Evidence, Judged, judged
-from hierlearn.experiment import Experiment, Group, pushed
+from hierlearn.claims.verdicts import DECIDED, Evidence, Judged, Row, judged
+from hierlearn.experiment import Experiment, pushed
 from hierlearn.formatting import format_interval
-from hierlearn.records import GroupState, RecordStore
+from hierlearn.records import RecordStore
 from hierlearn.sweeps import sweep
 from hierlearn.sweeps.executors import Executor
 
 
 class Pushed(BaseModel):
     """One claim before and after: verdict, measured interval and reason."""
-
-    model_config = ConfigDict(frozen=True)
 
     id: str
     chapter: str
@@ -50,8 +46,7 @@ class Pushed(BaseModel):
         return self.verdict_before == self.verdict_after
 
 
-@dataclass(frozen=True)
-class Chosen:
+class Chosen(NamedTuple):
     """A claim with what was found before, and by how much its runs' budget grows."""
 
     claim: Claim
@@ -62,105 +57,53 @@ class Chosen:
 def choose(
     claims: Iterable[Claim],
     evidence: Evidence,
-    store: RecordStore,
     *,
     times: int,
     n: int | None = None,
     seed: int = 0,
-    below: float | None = None,
 ) -> list[Chosen]:
-    """Return `n` random ones of the claims that `store` decides (None: all), fixed by `seed`.
-
-    With `below`, only claims whose longer runs are expected to take less than so many CPU seconds.
-    """
-    found = []
-    for claim in claims:
-        one = Chosen(claim, judged(claim, evidence), 1 if claim.budget else times)
-        if one.before.row.verdict not in DECIDED or not one.before.row.n_seeds:
-            continue
-        if below is None or _cost(_longer([one], evidence, store), evidence.profile) < below:
-            found.append(one)
-    if n is None or n >= len(found):
-        return found
-    picked = np.random.default_rng(seed).choice(len(found), size=n, replace=False)
-    return [found[i] for i in sorted(picked)]
+    """Return `n` random ones of the claims that `evidence` decides (None: all), fixed by `seed`."""
+    found = [Chosen(one, judged(one, evidence), 1 if one.budget else times) for one in claims]
+    kept = [one for one in found if one.before.row.verdict in DECIDED and one.before.row.n_seeds]
+    return sweep.sample(kept, n, seed)
 
 
-Longer = dict[tuple[str, int], Experiment]
-"""Experiments by name and by what multiplies their budget."""
-
-
-def _longer(chosen: Iterable[Chosen], evidence: Evidence, store: RecordStore) -> Longer:
-    """Return the experiments with those runs that the chosen claims read, pushed."""
-    keys: dict[tuple[str, int], set[str]] = {}
+def _longer(chosen: Sequence[Chosen], evidence: Evidence) -> dict[str, Experiment]:
+    """Return the experiments that claims of one `times` read, with these runs, pushed, by name."""
+    keys: dict[str, set[str]] = {}
     for one in chosen:
         for name, place in one.before.runs | one.before.control_runs:
-            run = evidence.records(name)[place]
-            keys.setdefault((name, one.times), set()).add(run.key)
-    return {
-        (name, times): _with_seconds(
-            pushed(evidence.experiments[name], times, keys[name, times]),
-            store.states(evidence.experiments[name], evidence.profile),
-            times,
-        )
-        for name, times in sorted(keys)
-    }
-
-
-def _with_seconds(one: Experiment, states: Iterable[GroupState], times: int) -> Experiment:
-    """Return the experiment with weights from what the book's own groups took."""
-    took = [(s.provenance.cpu_s, len(s.group.runs)) for s in states if s.provenance]
-    rate = sum(t for t, _ in took) / max(1, sum(n for _, n in took))
-    grows = times if isinstance(one.budget, tuple) else 1
-
-    def groups(profile: str) -> list[Group]:
-        return [replace(g, weight=rate * len(g.runs) * grows) for g in one.groups(profile)]
-
-    return replace(one, groups=groups)
-
-
-def _cost(longer: Longer, profile: str) -> float:
-    return sum(g.weight for one in longer.values() for g in one.groups(profile))
+            keys.setdefault(name, set()).add(evidence.records(name)[place].key)
+    longer = {}
+    for name in sorted(keys):
+        own = evidence.experiments[name]
+        took = {record.group: record.provenance for record in evidence.records(name)}.values()
+        rate = sum(one.cpu_s for one in took) / max(1, sum(one.n_runs for one in took))
+        longer[name] = pushed(own, chosen[0].times, keys[name], seconds=rate)
+    return longer
 
 
 def push(
-    chosen: Sequence[Chosen],
-    evidence: Evidence,
-    store: RecordStore,
-    *,
-    into: RecordStore,
-    executor: Executor,
+    chosen: Sequence[Chosen], evidence: Evidence, *, into: RecordStore, executor: Executor
 ) -> list[Pushed]:
     """Compute the longer runs of the chosen claims in the store `into`, and judge on them."""
-    longer = _longer(chosen, evidence, store)
-    for times in {times for _, times in longer}:
-        some = [one for (_, t), one in longer.items() if t == times]
-        sweep.compute(some, evidence.profile, into, executor=executor)
-    of = {
-        times: Evidence(
-            into, evidence.profile, {name: one for (name, t), one in longer.items() if t == times}
-        )
-        for _, times in longer
-    }
-    return [
-        _compared(one, judged(one.claim, of[one.times]).row, _budget(one, evidence))
-        for one in chosen
-    ]
+    after: dict[str, Row] = {}
+    for times in sorted({one.times for one in chosen}):
+        some = [one for one in chosen if one.times == times]
+        longer = _longer(some, evidence)
+        sweep.compute(longer.values(), evidence.profile, into, executor=executor)
+        new = Evidence(into, evidence.profile, longer)
+        after |= {one.claim.id: judged(one.claim, new).row for one in some}
+    return [_compared(one, after[one.claim.id], evidence) for one in chosen]
 
 
-def _budget(chosen: Chosen, evidence: Evidence) -> str:
-    if chosen.claim.budget:
-        return "named by the claim"
-    own = evidence.experiments[chosen.claim.statistic.experiment].budget
-    return f"none: {own}" if isinstance(own, str) else f"{' and '.join(own)} × {chosen.times}"
-
-
-def _compared(chosen: Chosen, after: Row, budget: str) -> Pushed:
-    before = chosen.before.row
+def _compared(chosen: Chosen, after: Row, evidence: Evidence) -> Pushed:
+    before, own = chosen.before.row, evidence.experiments[chosen.claim.statistic.experiment].budget
+    budget = f"none: {own}" if isinstance(own, str) else f"{' and '.join(own)} × {chosen.times}"
     same = {name: getattr(before, name) for name in ("id", "chapter", "headline", "statement")}
     return Pushed(
         **same,
-        budget=budget,
+        budget="named by the claim" if chosen.claim.budget else budget,
         times=chosen.times,
         profile=before.profile,
         before=format_interval(before.estimate, before.interval, before.side),

@@ -5,25 +5,21 @@ Elsewhere the last digits differ, and with them all that training amplifies: the
 read the group must keep their verdicts, and their estimates must stay inside the stored intervals.
 """
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
-
-import numpy as np
 
 from hierlearn.claims import verdicts
 from hierlearn.engine import devices
 from hierlearn.errors import RunError, UsageError
-from hierlearn.experiment import Experiment
+from hierlearn.experiment import Experiment, canonical
 from hierlearn.records import GroupState, Record, RecordStore, fingerprint, restamp
-from hierlearn.records.schema import canonical
 from hierlearn.sweeps import sweep
-from hierlearn.sweeps.executors import Executor
-from hierlearn.sweeps.workers import Result, Unit
+from hierlearn.sweeps.executors import Executor, Result, Unit
 
 Outcome = Literal["same", "agrees", "differs", "failed"]
-SLACK = 1e-3
-"""Where an interval has no width, an estimate may move by this part of itself."""
+SLACK = 1e-3  #: where an interval has no width, an estimate may move by this part of itself
 
 
 @dataclass(frozen=True)
@@ -55,18 +51,15 @@ def choose(
     """Return a random sample of `n` stored groups (None: all), the same for the same `seed`.
 
     With `below`, only groups that once took less than so many CPU seconds; with `stale`, only
-    those that other code computed, which are refused otherwise.
-
-    Raises RunError that lists damaged groups, stale ones where they are refused, or says that
-    there is nothing to replay.
+    those that other code computed. Raises RunError that lists damaged groups, stale ones where they
+    are not asked for, or says that there is nothing to replay.
     """
     found = [
         (Unit(one, s.group, s.provenance.cpu_s if s.provenance else 0.0), s)
         for one in experiments
         for s in store.states(one, profile)
     ]
-    damaged = [str(s.problem) for _, s in found if s.status == "damaged"]
-    if damaged:
+    if damaged := [str(s.problem) for _, s in found if s.status == "damaged"]:
         raise RunError("damaged records are not replayed:\n  " + "\n  ".join(damaged))
     moved = [s for _, s in found if s.status == "stale"]
     if moved and not stale:
@@ -76,20 +69,12 @@ def choose(
             f"code ({names}); `python -m hierlearn replay --restamp --profile {profile}` stamps "
             "those that come out the same, `run` computes them again"
         )
-    kept = [
-        (unit, s)
-        for unit, s in found
-        if s.provenance
-        and s.status == ("stale" if stale else "present")
-        and (below is None or s.provenance.cpu_s < below)
-    ]
+    status, limit = "stale" if stale else "present", math.inf if below is None else below
+    kept = [(unit, s) for unit, s in found if s.status == status and unit.seconds < limit]
     if not kept and not stale:
-        limit = "" if below is None else f" below {below:g} CPU seconds"
-        raise RunError(f"{store.folder} holds no groups of profile {profile}{limit} to replay")
-    if n is None or n >= len(kept):
-        return kept
-    picked = np.random.default_rng(seed).choice(len(kept), size=n, replace=False)
-    return [kept[i] for i in sorted(picked)]
+        only = "" if below is None else f" below {below:g} CPU seconds"
+        raise RunError(f"{store.folder} holds no groups of profile {profile}{only} to replay")
+    return sweep.sample(kept, n, seed)
 
 
 def device_kind(
@@ -114,13 +99,20 @@ def device_kind(
 
 
 def replay(
-    chosen: Sequence[tuple[Unit, GroupState]], executor: Executor, *, progress: bool = True
+    chosen: Sequence[tuple[Unit, GroupState]], executor: Executor, into: RecordStore | None, at: str
 ) -> Iterator[Replayed]:
-    """Measure the chosen groups once more and give each, compared, as it is finished."""
+    """Measure the chosen groups once more and give each, compared, as it is finished.
+
+    In the store `into` those of the profile `at` that come out the same get today's fingerprint.
+    """
     states = {unit.group.key: state for unit, state in chosen}
     units = sorted((unit for unit, _ in chosen), key=lambda unit: -unit.seconds)
-    for unit, result in sweep.measured(units, executor, label="replay", progress=progress):
-        yield _compared(states[unit.group.key], unit, result)
+    for unit, result in sweep.measured(units, executor, label="replay", progress=True):
+        found = _compared(states[unit.group.key], unit, result)
+        if into and found.outcome == "same":
+            code = fingerprint(unit.experiment.measure)
+            restamp(into, unit.experiment, at, groups={unit.group.key}, code=code)
+        yield found
 
 
 def _compared(state: GroupState, unit: Unit, result: Result) -> Replayed:
@@ -128,12 +120,14 @@ def _compared(state: GroupState, unit: Unit, result: Result) -> Replayed:
     if result.error:
         return Replayed(state, unit, result, "failed", result.error.strip().splitlines()[-1])
     pairs = list(zip(state.records, result.measurements, strict=True))
-    moved = next((p for old, new in pairs for p in _moved(old.measurement, new, "")), "")
+    moved = [one for old, new in pairs for one in _moved(old.measurement, new, "measurement")]
     if not moved:
         return Replayed(state, unit, result, "same")
+    where, was, now = moved[0]
     alike = _build(state.provenance.model_dump()) == _build(result.circumstances)
-    fits = all(_shape(a.measurement) == _shape(b) for a, b in pairs)
-    return Replayed(state, unit, result, "agrees" if fits and not alike else "differs", moved)
+    fits = all(isinstance(value, int | float) for _, *both in moved for value in both)
+    outcome: Outcome = "agrees" if fits and not alike else "differs"
+    return Replayed(state, unit, result, outcome, f"{where} was {was!r}, is {now!r}")
 
 
 def _build(circumstances: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -144,16 +138,7 @@ def _build(circumstances: Mapping[str, Any]) -> tuple[Any, ...]:
     return processor, circumstances["device"], circumstances["dtype"], sorted(packages.items())
 
 
-def _shape(value: Any) -> Any:
-    """Return a measurement with its numbers taken out: keys, lengths, and what is not a float."""
-    if isinstance(value, dict):
-        return {key: _shape(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_shape(inner) for inner in value]
-    return "number" if isinstance(value, (int, float)) else value
-
-
-def _moved(old: Any, new: Any, where: str) -> Iterator[str]:
+def _moved(old: Any, new: Any, where: str) -> Iterator[tuple[str, Any, Any]]:
     """Give the places where two measurements differ, with both values."""
     if isinstance(old, dict) and isinstance(new, dict) and old.keys() == new.keys():
         for key in old:
@@ -162,7 +147,7 @@ def _moved(old: Any, new: Any, where: str) -> Iterator[str]:
         for i, (a, b) in enumerate(zip(old, new, strict=True)):
             yield from _moved(a, b, f"{where}[{i}]")
     elif canonical(old) != canonical(new):
-        yield f"measurement{where} was {old!r}, is {new!r}"
+        yield where, old, new
 
 
 @dataclass(frozen=True)
@@ -170,11 +155,10 @@ class _Substituted:
     """The records of a store with some of them replaced: what claims are evaluated on."""
 
     store: RecordStore
-    replaced: dict[str, Record] = field(default_factory=dict)
+    replaced: dict[str, Record]
 
     def read(self, experiment: Experiment, profile: str) -> list[Record]:
-        records = self.store.read(experiment, profile)
-        return [self.replaced.get(record.key, record) for record in records]
+        return [self.replaced.get(r.key, r) for r in self.store.read(experiment, profile)]
 
     def stale(self, experiment: Experiment, profile: str) -> bool:
         return self.store.stale(experiment, profile)
@@ -193,31 +177,28 @@ def problems(
     whose new numbers move no claim's estimate, nothing but the form was compared: it is unread.
     """
     replayed, every = list(replayed), list(every)
-    wrong = [
-        f"{one.unit}: {one.problem}" for one in replayed if one.outcome in ("differs", "failed")
-    ]
+    bad = ("differs", "failed")
+    wrong = [f"{one.unit}: {one.problem}" for one in replayed if one.outcome in bad]
     others = [one for one in replayed if one.outcome == "agrees"]
 
     def rows(groups: Sequence[Replayed], changed: Sequence[Replayed]) -> list[verdicts.Row]:
         names = {one.unit.experiment.name for one in groups}
-        touched = [
-            c for c in every if {r.experiment for r in (c.statistic, c.control) if r} & names
-        ]
+        touched = [claim for claim in every if claim.reads & names]
         new = {record.key: record for one in changed for record in one.records()}
         return verdicts.evaluate_all(touched, _Substituted(store, new), profile, experiments)
 
     for old, new in zip(rows(others, []), rows(others, others), strict=True):
         wrong += _changes(old, new)
+
+    def estimates(one: Replayed, changed: Sequence[Replayed]) -> list[tuple[Any, ...]]:
+        return [(r.estimate, r.interval, r.control.estimate) for r in rows([one], changed)]
+
     unread = [
         f"{one.unit}: no claim reads what moved ({one.problem})"
         for one in others
-        if _estimates(rows([one], [one])) == _estimates(rows([one], []))
+        if estimates(one, [one]) == estimates(one, [])
     ]
     return wrong, unread
-
-
-def _estimates(rows: Iterable[verdicts.Row]) -> list[tuple[Any, ...]]:
-    return [(row.estimate, row.interval, row.control.estimate) for row in rows]
 
 
 def _changes(old: verdicts.Row, new: verdicts.Row) -> Iterator[str]:
@@ -226,13 +207,8 @@ def _changes(old: verdicts.Row, new: verdicts.Row) -> Iterator[str]:
             f"{old.id}: {old.verdict} (control: {old.control.outcome}) became "
             f"{new.verdict} (control: {new.control.outcome})"
         )
-    parts: list[
-        tuple[str, verdicts.Row | verdicts.ControlRow, verdicts.Row | verdicts.ControlRow]
-    ] = [
-        ("", old, new),
-        (" (control)", old.control, new.control),
-    ]
-    for name, was, now in parts:
+    sides: list[tuple[str, Any, Any]] = [("", old, new), (" (control)", old.control, new.control)]
+    for name, was, now in sides:
         if was.interval is None or was.estimate is None:
             continue
         if now.estimate is None:
@@ -242,15 +218,3 @@ def _changes(old: verdicts.Row, new: verdicts.Row) -> Iterator[str]:
         slack = SLACK * abs(was.estimate)
         if not low - slack <= now.estimate <= high + slack:
             yield f"{old.id}{name}: the estimate {now.estimate:g} is outside [{low:g}, {high:g}]"
-
-
-def restamp_same(replayed: Iterable[Replayed], store: RecordStore, profile: str) -> list[Replayed]:
-    """Stamp each group that came out the same with today's fingerprint, at once; return all."""
-    every = []
-    for one in replayed:
-        every.append(one)
-        if one.outcome == "same":
-            experiment, key = one.unit.experiment, one.unit.group.key
-            code = fingerprint(experiment)
-            restamp(store, experiment, profile, groups={key}, code=code)
-    return every

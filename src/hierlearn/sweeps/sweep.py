@@ -11,15 +11,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 from tqdm import tqdm
 
 from hierlearn.engine.git import git
 from hierlearn.experiment import Experiment
 from hierlearn.records import Provenance, RecordError, RecordStore, fingerprint, sole_writer
 from hierlearn.sweeps import costs
-from hierlearn.sweeps.executors import Executor, LocalPool
-from hierlearn.sweeps.workers import Result, Unit, refuse_in_worker
+from hierlearn.sweeps.executors import Executor, LocalPool, Result, Unit, refuse_in_worker
 
 
 class SweepError(RuntimeError):
@@ -48,11 +49,11 @@ def compute(
 ) -> Summary:
     """Compute what `store` lacks of `experiments` at `profile`: missing, stale and damaged groups.
 
-    `workers` is the number of single-threaded processes: one a core unless given, one on CUDA.
-    `executor`, if given, measures instead of them, on its own devices. The groups that take longest
-    start first, as far as the records in `store` and in `measured_before` tell. With `progress`, a
-    bar of expected seconds and a closing line appear on stderr. Two processes never compute the
-    same folder at once: the second waits, and then finds the records there.
+    `workers` is the number of single-threaded processes: one a core unless given, one on CUDA;
+    `executor`, if given, measures instead of them. The groups that take longest start first, as far
+    as the records in `store` and in `measured_before` tell. With `progress`, a bar of expected
+    seconds and a closing line appear on stderr. Of two processes that compute the same folder the
+    second waits, and then finds the records there.
 
     Raises SweepError that names the groups whose measurement failed, after all others are recorded;
     RecordError when the store is frozen and lacks something, or cannot be written; DeviceError when
@@ -71,22 +72,15 @@ def compute(
             store.tidy()
             missing, n_groups = _missing(experiments, profile, stores, tell=True)
             n_computed = _compute(missing, store, executor, label=profile, progress=progress)
-    summary = Summary(n_computed, n_groups - len(missing), time.perf_counter() - start)
+    n_present, seconds = n_groups - len(missing), time.perf_counter() - start
     if progress:
-        print(
-            f"{profile}: {summary.n_computed} groups computed, {summary.n_present} already there, "
-            f"{summary.seconds:.1f} s",
-            file=sys.stderr,
-        )
-    return summary
+        said = f"{n_computed} groups computed, {n_present} already there, {seconds:.1f} s"
+        print(f"{profile}: {said}", file=sys.stderr)
+    return Summary(n_computed, n_present, seconds)
 
 
 def _missing(
-    experiments: list[Experiment],
-    profile: str,
-    stores: Sequence[RecordStore],
-    *,
-    tell: bool = False,
+    experiments: list[Experiment], profile: str, stores: Sequence[RecordStore], tell: bool = False
 ) -> tuple[list[Unit], int]:
     """Return the units that the first store lacks, longest first, and the number of all groups.
 
@@ -94,21 +88,22 @@ def _missing(
     """
     store = stores[0]
     states = [(one, state) for one in experiments for state in store.states(one, profile)]
-    lacking = [(one, s.group) for one, s in states if s.status != "present"]
-    expected: dict[str, float] = {}
+    lacking = [(one, state) for one, state in states if state.status != "present"]
+    expected: dict[str, costs.Cost] = {}
     for one in {one.name: one for one, _ in lacking}.values():
-        expected |= costs.seconds(one, profile, stores)
-    units = {group.key: Unit(one, group, expected[group.key]) for one, group in lacking}
+        expected |= costs.estimates(one, profile, stores)
+    took = {key: one.known + one.scaled for key, one in expected.items()}
+    units = [Unit(one, state.group, took[state.group.key]) for one, state in lacking]
     if units and store.frozen:
-        problems = (f"  {s.status}: {s.problem}" for _, s in states if s.status != "present")
-        lines = "\n".join(dict.fromkeys(problems))
+        lines = "\n".join(dict.fromkeys(f"  {s.status}: {s.problem}" for _, s in lacking))
         raise RecordError(
             f"the frozen records in {store.folder} lack {len(units)} groups of profile {profile}, "
             f"and nothing is computed there; compute them in another folder, and freeze:\n{lines}"
         )
-    for problem in (s.problem for _, s in states if tell and s.status == "damaged"):
-        print(f"computed again: {problem}", file=sys.stderr)
-    return sorted(units.values(), key=lambda unit: -unit.seconds), len(states)
+    for _, state in lacking:
+        if tell and state.status == "damaged":
+            print(f"computed again: {state.problem}", file=sys.stderr)
+    return sorted(units, key=lambda unit: -unit.seconds), len(states)
 
 
 def _compute(
@@ -123,23 +118,16 @@ def _compute(
             if result.error:
                 failures.append(f"{unit}: {result.error.strip().splitlines()[-1]}")
                 continue
-            provenance = Provenance(
-                commit=commit,
-                dirty=dirty,
-                fingerprints=[result.code],
-                n_runs=len(unit.group.runs),
-                **result.circumstances,
-            )
-            store.write(unit.group, result.measurements, provenance)
+            by = {"commit": commit, "dirty": dirty, "fingerprints": [result.code]}
+            own = {**by, "n_runs": len(unit.group.runs), **result.circumstances}
+            store.write(unit.group, result.measurements, Provenance.model_validate(own))
             n_done += 1
     except KeyboardInterrupt:
         tqdm.write(f"interrupted: {n_done} groups are recorded", file=sys.stderr)
         raise
     if failures:
-        lines = "\n".join(f"  {failure}" for failure in failures)
-        raise SweepError(
-            f"{len(failures)} of {len(units)} groups failed, {n_done} are recorded:\n{lines}"
-        )
+        head = f"{len(failures)} of {len(units)} groups failed, {n_done} are recorded:"
+        raise SweepError("\n  ".join([head, *failures]))
     return n_done
 
 
@@ -151,7 +139,7 @@ def measured(
     A failed one is told on stderr and given, too. Raises SweepError when a worker ran other code
     than this process holds, and what the executor raises.
     """
-    codes = {unit.experiment.name: fingerprint(unit.experiment) for unit in units}
+    codes = {unit.experiment.name: fingerprint(unit.experiment.measure) for unit in units}
     total = sum(unit.seconds for unit in units)
     form = "{desc} {percentage:3.0f}%|{bar}| {elapsed}<{remaining}"
     n_done = 0
@@ -180,11 +168,16 @@ def measured(
             bar.update(min(unit.seconds, total - bar.n))  # never past the end by rounding
 
 
-def git_state() -> tuple[str, bool | None]:
-    """Return the commit of this package's checkout and whether its code differs from it.
+def sample(found: Sequence[Any], n: int | None, seed: int) -> list[Any]:
+    """Return `n` random ones in their order (None: all), the same ones for the same `seed`."""
+    if n is None or n >= len(found):
+        return list(found)
+    picked = np.random.default_rng(seed).choice(len(found), size=n, replace=False)
+    return [found[i] for i in sorted(picked)]
 
-    ("unknown", None) where the package is not part of a checkout.
-    """
+
+def git_state() -> tuple[str, bool | None]:
+    """Return the commit of this package's checkout, if there is one, and if its code differs."""
     here = Path(__file__).parent
     try:
         git(here, "ls-files", "--error-unmatch", Path(__file__).name)
