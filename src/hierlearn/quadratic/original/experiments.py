@@ -1,15 +1,16 @@
 r"""Chapter 1, the paper's own class: exact alternation, and how far each back-and-forth corrects.
 
-Five experiments: rounds of alternation over the gap $\alpha_3$, beside its residual form and
-frozen features; a target with one level more than the learner (Theorem 2's denominators); depth;
-the number of samples; and labels (Theorem 4). The class is that of section 2 of Allen-Zhu & Li.
+Seven experiments: rounds of alternation over the gap $\alpha_3$, beside its residual form and
+frozen features; the same without a gap; a target with one level more than the learner (Theorem 2's
+denominators); depth; the number of samples; labels (Theorem 4), and what a fixed steepness does to
+them. The class is that of section 2 of Allen-Zhu & Li.
 """
 
 from dataclasses import replace
 from typing import Any
 
 from hierlearn.experiment import Arms, Config, Experiment, Runs, Statistic, together
-from hierlearn.quadratic.original.labels import LabelConfig
+from hierlearn.quadratic.original.labels import InflationConfig, LabelConfig, measure_inflation
 from hierlearn.quadratic.original.labels import measure as measure_labels
 from hierlearn.quadratic.original.runs import (
     AlternationConfig,
@@ -117,6 +118,37 @@ ROUND_STATISTICS = {
     ),
 }
 
+# --- no gap -----------------------------------------------------------------------------------
+
+NO_GAPS = (0.4, 1.0, 2.0, 4.0)
+
+
+def no_gap_arms(profile: str) -> Arms:
+    """The joint form where level 3 is nearly as loud as level 2, as loud, and louder."""
+    first = round_arms(profile)["joint"]
+    assert isinstance(first, list)
+    rounds = (10 if profile == "smoke" else 20,)
+    return {
+        no_gap_arm(alpha): replace(first[0], gaps=(1, alpha), rounds=rounds) for alpha in NO_GAPS
+    }
+
+
+def no_gap_arm(alpha: float) -> str:
+    r"""Return the name of the arm of a gap $\alpha_3$."""
+    return f"gap {alpha:g}"
+
+
+def factor(config: Any, measurement: dict[str, Any]) -> float:
+    r"""Return the factor of $e_2$ a round, on average over rounds 4 to 8."""
+    before, after = (measurement["errors"][n][0] for n in (3, 8))
+    return float((after / before) ** (1 / 5))
+
+
+NO_GAP_STATISTICS = {
+    "factor_without_gap": each(factor, no_gap_arm(1)),
+    "factor_inverted": each(factor, no_gap_arm(4)),
+}
+
 # --- one level more than the learner ----------------------------------------------------------
 
 UPPER_GAPS = {
@@ -215,27 +247,23 @@ DEPTH_STATISTICS = {
 
 # --- samples ----------------------------------------------------------------------------------
 
-SHARES = (0.8, 0.9, 1.05, 1.25, 2.0)
+SHARES = (0.8, 0.9, 1.05, 1.25)
 SAMPLE_DIMS = {"smoke": (4,), "laptop": (6, 10, 16), "paper": (6, 10, 16, 24)}
 LEARNED = 1e-6
 
 
 def sample_arms(profile: str) -> Arms:
-    """Sample sizes around the number p of columns, over the dimension, at three and four levels."""
-    found = {}
-    for widths, gaps, rounds in (
-        ((2, 2), (1, 0.1), (LAST,)),
-        ((2, 2, 1), (1, 0.1, 0.01), (3, LAST)),
-    ):
-        found[f"{len(widths) + 1} levels"] = [
-            AlternationConfig(
-                dim=dim, widths=widths, gaps=gaps, rounds=rounds,
-                n_samples=round(share * n_columns(dim, widths)),
-            )
+    """Sample sizes around the number p of columns, over the dimension, at each depth."""
+    targets = {arm: depth_arms(profile)[arm] for arm in DEPTHS}
+    return {
+        arm: [
+            replace(one, dim=dim, n_samples=round(share * n_columns(dim, one.widths)))
             for dim in SAMPLE_DIMS[profile]
             for share in SHARES
-        ]  # fmt: skip
-    return found
+        ]
+        for arm, one in targets.items()
+        if isinstance(one, AlternationConfig)
+    }
 
 
 def share_needed(arm: Arm) -> Statistic:
@@ -268,8 +296,8 @@ def _short(config: Any, measurement: dict[str, Any]) -> float:
 
 
 SAMPLE_STATISTICS = {
-    "share_needed": share_needed(("3 levels", "4 levels")),
-    "error_when_short": each(_short, ("3 levels", "4 levels"), min),
+    "share_needed": share_needed(DEPTHS),
+    "error_when_short": each(_short, DEPTHS, min),
 }
 
 
@@ -305,7 +333,26 @@ LABEL_STATISTICS = {
         each(number("error"), "independent level 3, level 2 alone"),
         each(number("error"), "independent level 3"),
     ),
+    "share_exponent": slope(lambda c: c.gap, number("needs_3"), "level 2 alone"),
 }
+
+
+def inflation_arms(profile: str) -> Arms:
+    """Level 2 from labels without a level 3, with a column for the constant and without."""
+    n_samples = {"smoke": 20_000, "laptop": 150_000, "paper": 400_000}[profile]
+    free = InflationConfig(
+        dim=6, widths=(2, 2), gap=0.0, n_samples=n_samples, last=8, levels=2
+    )  # fmt: skip
+    return {"constant free": free, "no constant": replace(free, constant=False)}
+
+
+INFLATION_STATISTICS = {
+    "inflation": each(number("inflation"), "constant free"),
+    "inflation_without_constant": each(number("inflation"), "no constant"),
+}
+
+
+SOLVED = "each fit is convex and solved by Newton's method"
 
 
 def _experiment(name: str, arms: Any, statistics: Any) -> Experiment:
@@ -315,11 +362,16 @@ def _experiment(name: str, arms: Any, statistics: Any) -> Experiment:
 
 EXPERIMENTS = (
     _experiment("back_and_forth", round_arms, ROUND_STATISTICS),
+    _experiment("no_gap", no_gap_arms, NO_GAP_STATISTICS),
     _experiment("unseen_level", denominator_arms, DENOMINATOR_STATISTICS),
     _experiment("exact_depth", depth_arms, DEPTH_STATISTICS),
     _experiment("exact_samples", sample_arms, SAMPLE_STATISTICS),
     Experiment(
         "exact_labels", CHAPTER, together("exact_labels", label_arms, SEEDS), measure_labels,
-        LABEL_STATISTICS, label_arms, "each fit is convex and solved by Newton's method",
+        LABEL_STATISTICS, label_arms, SOLVED,
+    ),
+    Experiment(
+        "label_inflation", CHAPTER, together("label_inflation", inflation_arms, SEEDS),
+        measure_inflation, INFLATION_STATISTICS, inflation_arms, SOLVED,
     ),
 )  # fmt: skip
