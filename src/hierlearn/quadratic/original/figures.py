@@ -10,7 +10,6 @@ from hierlearn.drawing.figures import (
     WIDTH,
     Drawing,
     Series,
-    gives,
     log_axes,
     mark_steps,
     over_seeds,
@@ -20,7 +19,7 @@ from hierlearn.experiment import Runs
 from hierlearn.formatting import format_number
 from hierlearn.quadratic.original.experiments import DEPTHS, ROUNDS, SHARES, gap, order
 from hierlearn.quadratic.original.runs import error, relative
-from hierlearn.statistics import Value, mean, number, slope
+from hierlearn.statistics import Value, mean, number
 
 LEAST = 1e-15  # where round-off sets in
 
@@ -65,6 +64,34 @@ def steer_rounds(back_and_forth: Runs) -> Steered:
         axes=(Axis("round"), Axis("error", log=True)),
         caption="Back-and-forth at one gap, in three forms: geometric mean of "
         f"{len(lines[0].seeds)} seeds with 95 % interval.",
+    )
+
+
+def without_gap(no_gap: Runs, near_truth: Runs) -> Drawing:
+    """Draw the error of level 2 over the rounds without a gap, and its factor near the truth."""
+    fig, axes = plt.subplots(1, 2, figsize=(WIDTH, 3.8))
+    n_rounds = sum(no_gap.first("joint").rounds)
+    over = {n: no_gap.points(gap, error(2, n), "joint") for n in range(n_rounds + 1)}
+    said = []
+    for index, alpha in enumerate(over[0]):
+        points = {n: by_gap[alpha] for n, by_gap in over.items()}
+        line = over_seeds(rf"$\alpha_3={alpha:g}$", points, index=index, floor=LEAST)
+        line.draw(axes[0])
+        said.append(f"{line.label}: {line.at()} after {n_rounds}")
+    factors = over_seeds("", near_truth.points(gap, number("factor"), "joint"))
+    factors.draw(axes[1])
+    axes[1].axhline(1, color=INK, linestyle=":", linewidth=1)
+    log_axes(axes[0], "y")
+    log_axes(axes[1], "xy", x_ticks=factors.x)
+    axes[0].set(title="error of level 2", xlabel="round")
+    axes[1].set(title="its factor near the truth", xlabel=r"gap $\alpha_3$")
+    axes[0].legend(loc="lower left")
+    return Drawing(
+        fig,
+        alt=f"Geometric means of {len(line.seeds)} seeds. {'; '.join(said)}. Factor near the "
+        f"truth: {factors.at(0)} at gap {factors.x[0]:g}, {factors.at()} at {factors.x[-1]:g}.",
+        caption="No gap: level 3 is as loud as level 2 at 1. Left from level 2 alone, right next "
+        "to the truth, which attracts below the dotted line. Geometric means, and every seed.",
     )
 
 
@@ -135,9 +162,9 @@ def _cells(runs: Runs) -> list[tuple[float, float]]:
 
 def samples(exact_samples: Runs) -> Drawing:
     """Draw the error of level 2 over the samples in units of the columns, for each dimension."""
-    fig, axes = plt.subplots(1, 2, sharey=True, figsize=(WIDTH, 3.4))
+    fig, axes = plt.subplots(1, 3, sharey=True, figsize=(WIDTH, 3.4))
     said = []
-    for ax, arm in zip(axes, ("3 levels", "4 levels"), strict=True):
+    for ax, arm in zip(axes, DEPTHS, strict=True):
         every = exact_samples.points(
             lambda c: (c.dim, c.n_samples), lambda c, m: error(2)(c, m), arm
         )
@@ -153,17 +180,16 @@ def samples(exact_samples: Runs) -> Drawing:
         ax.set_title(arm)
         ax.set_xlabel("samples over columns, n/p")
     axes[0].set_ylabel(r"error of level 2, $e_2$")
-    axes[1].legend()
+    axes[-1].legend()
     return Drawing(
         fig,
         alt=f"Error of level 2, geometric means of {len(line.seeds)} seeds; n/p is the ratio of "
         f"samples to columns. {'; '.join(said)}.",
         caption="As many samples as there are columns, about the square of the dimension, are "
-        "enough at three and at four levels.",
+        "enough at three, four and five levels.",
     )
 
 
-@gives("label-share")
 def labels(exact_labels: Runs) -> Drawing:
     """Draw the error of level 2 from labels over the gap, alone and fitted with level 3."""
     fig, axes = plt.subplots(1, 2, figsize=(WIDTH, 3.4))
@@ -179,10 +205,8 @@ def labels(exact_labels: Runs) -> Drawing:
         ax.set_title(title)
         ax.set_xlabel(r"gap $\alpha_3$")
     axes[0].legend()
-    share = slope(lambda c: c.gap, number("needs_3"), "level 2 alone")(exact_labels)
     return Drawing(
         fig,
         alt=f"Geometric means of {len(line.seeds)} seeds. {'; '.join(said)}.",
         caption="From labels alone, after the last v. Geometric means with 95 % intervals.",
-        numbers={"label-share": format_number(mean([*share.values()]))},
     )
