@@ -21,9 +21,16 @@ from hierlearn.quadratic.original.alternation import (
     products,
     refit,
     root,
+    turned,
 )
 from hierlearn.quadratic.original.example import LAWS, best_features
-from hierlearn.quadratic.original.runs import AlternationConfig, measure, n_columns
+from hierlearn.quadratic.original.runs import (
+    AlternationConfig,
+    _sample,
+    measure,
+    measure_without_gap,
+    n_columns,
+)
 from hierlearn.quadratic.original.target import (
     N_CALIBRATION,
     OriginalTarget,
@@ -143,6 +150,21 @@ def test_each_joint_round_gains_and_frozen_features_stay():
     assert all(after < 0.3 * before for before, after in itertools.pairwise(errors))
     assert {one[0] for one in frozen["errors"]} == {errors[0]}
     assert frozen["converged"] and joint["rel"][-1] < 1e-4 * frozen["rel"][-1]
+
+
+def test_the_factor_next_to_the_truth_is_the_spectral_radius_of_a_round():
+    config, step = replace(SMALL, gaps=(1, 1), rounds=(1,)), 1e-6
+    target = OriginalTarget.draw(0, dim=6, widths=(2, 2))
+    x, y, truth = _sample(config, target, config.n_samples, stream("original data", 0))
+    moved = []
+    for off in torch.eye(12, dtype=torch.float64).reshape(12, 2, 6):
+        start = Learner(target.first + step * off, [], torch.zeros(21, dtype=torch.float64))
+        learner, _ = refit(start, x, y, widths=[2, 2], alphas=[1, 1])
+        onto = turned(learner.features(x)[0], truth[0])
+        moved.append((onto.T @ learner.first - target.first).flatten() / step)
+    radius = float(torch.linalg.eigvals(torch.stack(moved, 1)).abs().max())
+    found = measure_without_gap(Group.of("x", [config], [0]), torch.device("cpu"))[0]
+    assert found["factor"] == pytest.approx(radius, rel=0.02)
 
 
 def test_columns_are_counted_without_repeats():

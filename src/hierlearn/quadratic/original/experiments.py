@@ -1,23 +1,22 @@
 r"""Chapter 1, the paper's own class: exact alternation, and how far each back-and-forth corrects.
 
-Eight experiments: rounds of alternation over the gap $\alpha_3$, beside its residual form and
-frozen features; the same without a gap, from the start and next to the truth; a target with one
-level more than the learner (Theorem 2's denominators); depth; the number of samples; labels
-(Theorem 4), and what a fixed steepness does to them. The class is that of section 2 of Allen-Zhu &
-Li.
+Seven experiments: rounds of alternation over the gap $\alpha_3$, beside its residual form and
+frozen features; the same without a gap; a target with one level more than the learner (Theorem 2's
+denominators); depth; the number of samples; labels (Theorem 4), and what a fixed steepness does to
+them. The class is that of section 2 of Allen-Zhu & Li.
 """
 
 from dataclasses import replace
 from typing import Any
 
-from hierlearn.experiment import Arms, Config, Experiment, Runs, Statistic, every, together
+from hierlearn.experiment import Arms, Config, Experiment, Runs, Statistic, together
 from hierlearn.quadratic.original.labels import InflationConfig, LabelConfig, measure_inflation
 from hierlearn.quadratic.original.labels import measure as measure_labels
 from hierlearn.quadratic.original.runs import (
     AlternationConfig,
     error,
     measure,
-    measure_near,
+    measure_without_gap,
     n_columns,
     relative,
 )
@@ -123,28 +122,32 @@ ROUND_STATISTICS = {
 # --- no gap -----------------------------------------------------------------------------------
 
 NO_GAPS = (0.4, 1.0, 2.0, 4.0)
+SETTLED = (5, 10)
 
 
 def no_gap_arms(profile: str) -> Arms:
     """The joint form where level 3 is nearly as loud as level 2, as loud, and louder."""
     first = round_arms(profile)["joint"]
     assert isinstance(first, list)
-    rounds = (10 if profile == "smoke" else 15,)
-    return {"joint": [replace(first[0], gaps=(1, alpha), rounds=rounds) for alpha in NO_GAPS]}
-
-
-def near_arms(profile: str) -> Arms:
-    """The same, next to the truth."""
-    over = [replace(one, rounds=(10,)) for one in every(no_gap_arms(profile))]
+    n_samples = N_SAMPLES[profile] // 2
+    over = [
+        replace(first[0], gaps=(1, alpha), rounds=(15,), n_samples=n_samples) for alpha in NO_GAPS
+    ]
     return {"joint": over, "no gap": over[NO_GAPS.index(1)]}
+
+
+def factor_a_round(config: Any, measurement: dict[str, Any]) -> float:
+    """Return the factor by which each of the rounds `SETTLED` multiplies the error of level 2."""
+    before, after = (error(2, n)(config, measurement) for n in SETTLED)
+    return float((after / before) ** (1 / (SETTLED[1] - SETTLED[0])))
 
 
 def _critical(config: Any, measurement: dict[str, Any]) -> float:
     return float(gap(config) / measurement["factor"])
 
 
-NEAR_STATISTICS = {
-    "factor_in_gap": slope(gap, number("factor"), "joint"),
+NO_GAP_STATISTICS = {
+    "factor_ratio": ratio(each(factor_a_round, "no gap"), each(number("factor"), "no gap")),
     "critical_gap": each(_critical, "no gap"),
 }
 
@@ -253,16 +256,17 @@ LEARNED = 1e-6
 
 def sample_arms(profile: str) -> Arms:
     """Sample sizes around the number p of columns, over the dimension, at each depth."""
-    targets = {arm: depth_arms(profile)[arm] for arm in DEPTHS}
-    return {
-        arm: [
+    found: dict[str, list[Config]] = {}
+    for arm in DEPTHS:
+        one = depth_arms(profile)[arm]
+        assert isinstance(one, AlternationConfig)
+        one = replace(one, rounds=(*one.rounds[:-1], 8))
+        found[arm] = [
             replace(one, dim=dim, n_samples=round(share * n_columns(dim, one.widths)))
             for dim in SAMPLE_DIMS[profile]
             for share in SHARES
         ]
-        for arm, one in targets.items()
-        if isinstance(one, AlternationConfig)
-    }
+    return found
 
 
 def share_needed(arm: Arm) -> Statistic:
@@ -324,6 +328,10 @@ def label_arms(profile: str) -> Arms:
     }
 
 
+def _wrong_times_v(config: Any, measurement: dict[str, Any]) -> float:
+    return float(config.last * measurement["wrong"])
+
+
 LABEL_STATISTICS = {
     "correction": ratio(
         each(number("error"), "largest gap, level 2 alone"), each(number("error"), "largest gap")
@@ -332,6 +340,8 @@ LABEL_STATISTICS = {
         each(number("error"), "independent level 3, level 2 alone"),
         each(number("error"), "independent level 3"),
     ),
+    "wrong_times_v": each(_wrong_times_v, "largest gap"),
+    "wrong_times_v_alone": each(_wrong_times_v, "largest gap, level 2 alone"),
     "share_exponent": slope(lambda c: c.gap, number("needs_3"), "level 2 alone"),
 }
 
@@ -363,8 +373,7 @@ def _solved(name: str, arms: Any, statistics: Any, measure: Any) -> Experiment:
 
 EXPERIMENTS = (
     _experiment("back_and_forth", round_arms, ROUND_STATISTICS),
-    _experiment("no_gap", no_gap_arms, {}),
-    _experiment("near_truth", near_arms, NEAR_STATISTICS, measure_near),
+    _experiment("no_gap", no_gap_arms, NO_GAP_STATISTICS, measure_without_gap),
     _experiment("unseen_level", denominator_arms, DENOMINATOR_STATISTICS),
     _experiment("exact_depth", depth_arms, DEPTH_STATISTICS),
     _experiment("exact_samples", sample_arms, SAMPLE_STATISTICS),

@@ -6,7 +6,9 @@ from functools import partial
 import matplotlib.pyplot as plt
 
 from hierlearn.drawing.figures import (
+    COLORS,
     INK,
+    MARKERS,
     WIDTH,
     Drawing,
     Series,
@@ -17,7 +19,15 @@ from hierlearn.drawing.figures import (
 from hierlearn.drawing.steered import Axis, State, Steered
 from hierlearn.experiment import Runs
 from hierlearn.formatting import format_number
-from hierlearn.quadratic.original.experiments import DEPTHS, ROUNDS, SHARES, gap, order
+from hierlearn.quadratic.original.experiments import (
+    DEPTHS,
+    ROUNDS,
+    SETTLED,
+    SHARES,
+    factor_a_round,
+    gap,
+    order,
+)
 from hierlearn.quadratic.original.runs import error, relative
 from hierlearn.statistics import Value, mean, number
 
@@ -67,31 +77,40 @@ def steer_rounds(back_and_forth: Runs) -> Steered:
     )
 
 
-def without_gap(no_gap: Runs, near_truth: Runs) -> Drawing:
-    """Draw the error of level 2 over the rounds without a gap, and its factor near the truth."""
+def without_gap(no_gap: Runs) -> Drawing:
+    """Draw the error of level 2 over the rounds without a gap, and its factor beside the linear."""
     fig, axes = plt.subplots(1, 2, figsize=(WIDTH, 3.8))
     n_rounds = sum(no_gap.first("joint").rounds)
     over = {n: no_gap.points(gap, error(2, n), "joint") for n in range(n_rounds + 1)}
+    linear, found = (
+        no_gap.points(gap, value, "joint") for value in (number("factor"), factor_a_round)
+    )
     said = []
     for index, alpha in enumerate(over[0]):
         points = {n: by_gap[alpha] for n, by_gap in over.items()}
         line = over_seeds(rf"$\alpha_3={alpha:g}$", points, index=index, floor=LEAST)
         line.draw(axes[0])
-        said.append(f"{line.label}: {line.at()} after {n_rounds}")
-    factors = over_seeds("", near_truth.points(gap, number("factor"), "joint"))
-    factors.draw(axes[1])
-    axes[1].axhline(1, color=INK, linestyle=":", linewidth=1)
+        style = {"color": COLORS[index], "marker": MARKERS[index], "linestyle": ""}
+        axes[1].plot(linear[alpha], found[alpha], **style)
+        said.append(
+            f"{line.label}: error {line.at()} after {n_rounds}, factor "
+            f"{over_seeds('', {0: found[alpha]}).at()}, next to the truth "
+            f"{over_seeds('', {0: linear[alpha]}).at()}"
+        )
     log_axes(axes[0], "y")
-    log_axes(axes[1], "xy", x_ticks=factors.x)
+    log_axes(axes[1], "xy", x_ticks=(0.1, 0.3, 1, 3))
+    axes[1].axline((1, 1), slope=1, color=INK, linestyle=":", linewidth=1)
+    axes[1].axvline(1, color=INK, linestyle=":", linewidth=1)
     axes[0].set(title="error of level 2", xlabel="round")
-    axes[1].set(title="its factor near the truth", xlabel=r"gap $\alpha_3$")
+    axes[1].set(title="factor a round", xlabel="next to the truth, by linear response")
     axes[0].legend(loc="lower left")
+    before, after = SETTLED
     return Drawing(
         fig,
-        alt=f"Geometric means of {len(line.seeds)} seeds. {'; '.join(said)}. Factor near the "
-        f"truth: {factors.at(0)} at gap {factors.x[0]:g}, {factors.at()} at {factors.x[-1]:g}.",
-        caption="No gap: level 3 is as loud as level 2 at 1. Left from level 2 alone, right next "
-        "to the truth, which attracts below the dotted line. Geometric means, and every seed.",
+        alt=f"Geometric means of {len(line.seeds)} seeds. {'; '.join(said)}.",
+        caption="From level 2 alone; at 1 there is no gap. Left, geometric means and every seed. "
+        f"Right, every seed: the mean factor of rounds {before + 1} to {after} over that next to "
+        "the truth, which attracts left of the upright line.",
     )
 
 
