@@ -250,7 +250,7 @@ DEPTH_STATISTICS = {
 # --- samples ----------------------------------------------------------------------------------
 
 SHARES = (0.8, 0.9, 1.05, 1.25)
-SAMPLE_DIMS = {"smoke": (4,), "laptop": (6, 10, 16), "paper": (6, 10, 16, 24)}
+SAMPLE_DIMS = {"smoke": (4,), "laptop": (6, 12), "paper": (6, 12, 24)}
 LEARNED = 1e-6
 
 
@@ -348,7 +348,7 @@ LABEL_STATISTICS = {
 
 def inflation_arms(profile: str) -> Arms:
     """Level 2 from labels without a level 3, with a column for the constant and without."""
-    n_samples = {"smoke": 20_000, "laptop": 150_000, "paper": 400_000}[profile]
+    n_samples = {"smoke": 20_000, "laptop": 60_000, "paper": 400_000}[profile]
     free = InflationConfig(
         dim=6, widths=(2, 2), gap=0.0, n_samples=n_samples, last=8, levels=2
     )  # fmt: skip
