@@ -80,7 +80,8 @@ def steer_rounds(back_and_forth: Runs) -> Steered:
 def without_gap(no_gap: Runs) -> Drawing:
     """Draw the error of level 2 over the rounds without a gap, and its factor beside the linear."""
     fig, axes = plt.subplots(1, 2, figsize=(WIDTH, 3.8))
-    n_rounds = sum(no_gap.first("joint").rounds)
+    config = no_gap.first("joint")
+    n_rounds = sum(config.rounds)
     over = {n: no_gap.points(gap, error(2, n), "joint") for n in range(n_rounds + 1)}
     linear, found = (
         no_gap.points(gap, value, "joint") for value in (number("factor"), factor_a_round)
@@ -108,7 +109,8 @@ def without_gap(no_gap: Runs) -> Drawing:
     return Drawing(
         fig,
         alt=f"Geometric means of {len(line.seeds)} seeds. {'; '.join(said)}.",
-        caption="From level 2 alone; at 1 there is no gap. Left, geometric means and every seed. "
+        caption=f"Three levels, $d={config.dim}$, widths {' and '.join(map(str, config.widths))}, "
+        "from level 2 alone; at 1 there is no gap. Left, geometric means and every seed. "
         f"Right, every seed: the mean factor of rounds {before + 1} to {after} over that next to "
         "the truth, which attracts left of the upright line.",
     )
