@@ -271,9 +271,9 @@ chapter.show(original.without_gap)
 # features are off by $\alpha_3\mathcal L(E)$, where $\mathcal L$ depends on the target and the inputs
 # alone. Without a gap, from level 2 alone, the factor a round is {glue:text}`bfc.P9` times that of this
 # linear response (medians and ranges over targets). It reaches 1, and the truth no longer attracts, at
-# $\alpha_3=$ {glue:text}`bfc.P9c`. So exact alternation asks for no gap that widens with $d$ or
-# $L$ at this size, but for an $\alpha_3$ below a number of the target's own. The remark of the paper is
-# about gradient descent on other targets, and this does not speak about those.
+# $\alpha_3=$ {glue:text}`bfc.P9c`: how much gap exact alternation needs, if any, is at this size a matter
+# of the target. The paper's remark is about gradient descent on other targets; this says nothing about
+# those.
 #
 # ### Where level 2 settles alone
 #
