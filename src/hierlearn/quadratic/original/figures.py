@@ -94,13 +94,13 @@ def without_gap(no_gap: Runs) -> Drawing:
         style = {"color": COLORS[index], "marker": MARKERS[index], "linestyle": ""}
         axes[1].plot(linear[alpha], found[alpha], **style)
         said.append(
-            f"{line.label}: error {line.at()} after {n_rounds}, factor "
+            f"gap {alpha:g}: error {line.at()} after {n_rounds}, factor "
             f"{over_seeds('', {0: found[alpha]}).at()}, next to the truth "
             f"{over_seeds('', {0: linear[alpha]}).at()}"
         )
     log_axes(axes[0], "y")
     log_axes(axes[1], "xy", x_ticks=(0.1, 0.3, 1, 3))
-    axes[1].axline((1, 1), slope=1, color=INK, linestyle=":", linewidth=1)
+    axes[1].axline((0.1, 0.1), (1, 1), color=INK, linestyle=":", linewidth=1)
     axes[1].axvline(1, color=INK, linestyle=":", linewidth=1)
     axes[0].set(title="error of level 2", xlabel="round")
     axes[1].set(title="factor a round", xlabel="next to the truth, by linear response")
