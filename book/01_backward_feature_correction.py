@@ -270,10 +270,10 @@ chapter.show(original.without_gap)
 # off by a small $E$, the joint fit misses $\alpha_3$ times something linear in $E$, and its new
 # features are off by $\alpha_3\mathcal L(E)$, where $\mathcal L$ depends on the target and the inputs
 # alone. Without a gap, from level 2 alone, the factor a round is {glue:text}`bfc.P9` times that of this
-# linear response (medians and ranges over targets). It reaches 1, and the truth no longer attracts, at
-# $\alpha_3=$ {glue:text}`bfc.P9c`: how much gap exact alternation needs, if any, is at this size a matter
-# of the target. The paper's remark is about gradient descent on other targets; this says nothing about
-# those.
+# linear response (medians and ranges over targets; below 1 as long as faster directions count). The
+# truth no longer attracts where it reaches 1, at $\alpha_3=$ {glue:text}`bfc.P9c`: how much gap exact
+# alternation needs, if any, is at this size a matter of the target. The paper's remark is about
+# gradient descent on other targets; this says nothing about those.
 #
 # ### Where level 2 settles alone
 #

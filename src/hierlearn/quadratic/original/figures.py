@@ -99,6 +99,7 @@ def without_gap(no_gap: Runs) -> Drawing:
             f"{over_seeds('', {0: linear[alpha]}).at()}"
         )
     log_axes(axes[0], "y")
+    axes[0].set_xticks(range(0, n_rounds + 1, 5))
     log_axes(axes[1], "xy", x_ticks=(0.1, 0.3, 1, 3))
     axes[1].axline((0.1, 0.1), (1, 1), color=INK, linestyle=":", linewidth=1)
     axes[1].axvline(1, color=INK, linestyle=":", linewidth=1)
