@@ -295,8 +295,8 @@ chapter.show(original.without_gap)
 # %%
 from hierlearn.quadratic.original.example import LAWS, best_features
 
-for law, quadrature in LAWS.items():
-    plane = torch.linalg.qr(best_features(*quadrature).T).Q
+for law in LAWS:
+    plane = torch.linalg.qr(best_features(law).T).Q
     print(f"{law:>12}: {plane[2].norm():.3f}")
 print(f"{'named':>12}: {(0.1 / 1.1) ** 0.5:.3f}")
 

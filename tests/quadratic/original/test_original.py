@@ -103,7 +103,7 @@ def test_the_best_features_of_equation_1_tilt_by_the_third_moment(law):
     form = torch.diag(torch.linalg.solve(of_squares, total))
     for (i, j), value in {(0, 2): c * m3, (1, 2): 2 * c * m3, (0, 1): 2 * c * m3**2}.items():
         form[i, j] = form[j, i] = value
-    found, expected = best_features(nodes, weights), root(form, 2)
+    found, expected = best_features(law), root(form, 2)
     assert torch.allclose(found.T @ found, expected.T @ expected, atol=1e-12)
     tilted = float(found[:, 2].norm()) > 1e-8
     assert tilted == (abs(m3) > 1e-8)

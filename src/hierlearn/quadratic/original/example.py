@@ -12,7 +12,8 @@ from numpy.polynomial.laguerre import laggauss
 from numpy.polynomial.legendre import leggauss
 from torch import Tensor
 
-from hierlearn.engine.doors import checked
+from hierlearn.engine.doors import checked, positive
+from hierlearn.errors import check_choice
 from hierlearn.quadratic.original.alternation import least_squares, level_2, products
 
 
@@ -30,22 +31,21 @@ LAWS = {
 
 
 @checked
-def best_features(
-    nodes: Float64[Tensor, "n"], weights: Float64[Tensor, "n"], factor: float = 0.1
-) -> Float64[Tensor, "2 3"]:
+def best_features(law: str, factor: float = 0.1) -> Float64[Tensor, "2 3"]:
     r"""Return the two features of the best quadratic form $x^\top Mx$ for g of Eq. (1).
 
     Off the diagonal $M_{13}=cm_3$, $M_{23}=2cm_3$ and $M_{12}=2cm_3^2$ with the third moment
     $m_3$ of a coordinate: where it vanishes nothing turns the features towards $x_3$.
 
     Args:
-        nodes: of a quadrature of one coordinate's law, exact to degree 6.
-        weights: of the same, summing to 1.
-        factor: c.
+        law: of one coordinate, a key of `LAWS`.
+        factor: c, positive.
 
     Returns:
         K, whose $K^\top K$ is the best rank-2 part of M.
     """
+    positive(factor=factor)
+    nodes, weights = LAWS[check_choice("law", law, tuple(LAWS))]
     x = torch.cartesian_prod(nodes, nodes, nodes)
     root = torch.cartesian_prod(weights, weights, weights).prod(1).sqrt()
     q = x[:, 0] ** 2 + 2 * x[:, 1] ** 2
