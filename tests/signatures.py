@@ -160,7 +160,7 @@ NAMED: dict[str, Any] = {
     "momentum": 0.5, "thaw": 3, "look_back": 1, "tolerance": 1e-3, "every": 50, "lowest": 1,
     "n_strings": 9, "runs": None, "restarts": [0, 1], "training": True, "labels": None,
     "indices": [0, 1], "observed": [0], "at": [0], "index": 1, "n_open": 2, "least": 1,
-    "loss": nn.functional.mse_loss,
+    "loss": nn.functional.mse_loss, "law": "uniform",
 }  # fmt: skip
 
 
