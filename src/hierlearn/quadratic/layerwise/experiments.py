@@ -239,7 +239,7 @@ DIAL_STATISTICS = {
 
 DEPTHS = (2, 3, 4, 5)
 OPENS = (0, 1500, 5000, 15_000, 50_000)  # in shares of the entry after the last level's
-LENGTHS = {
+LENGTHS: dict[str, dict[int, Sequence[int]]] = {
     "laptop": {
         2: (50, 100, 200, 400), 3: (200, 400, 800, 1600, 3200), 4: (800, 1600, 3200),
         5: (6400, 12_800),
