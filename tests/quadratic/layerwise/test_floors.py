@@ -82,6 +82,8 @@ def test_other_starts_find_a_lower_minimum_of_a_target_that_has_two():
     alone, many = (greedy_floor(*parts, frozen=frozen, widths=(4, 3), n_starts=n) for n in (1, 12))
     assert many.rel == pytest.approx(alone.rel, rel=0.01)
     assert many.minima[0] < 0.7 * many.rel and list(many.minima) == sorted(many.minima)
+    apart = [min(abs(end / many.rel - one) for one in (0.652, 1)) for end in many.minima]
+    assert max(apart) < 0.01
 
 
 def test_what_a_quadratic_feature_sees_of_level_4_is_that_of_a_quadrature():

@@ -32,6 +32,7 @@ from hierlearn.quadratic.layerwise.experiments import (
     steps_needed,
 )
 from hierlearn.quadratic.runs import before
+from hierlearn.statistics import slope
 
 LEVELS = {2: "gram2", 3: "fn3", 4: "fn4"}
 DARKEST, LIGHTEST = 0.0, -8.0
@@ -178,7 +179,7 @@ def _values(runs: Runs, arm: str) -> list[float]:
     return [rel(*run) for results in runs.of(arm).values() for run in results]
 
 
-@gives("second-minima", "settled-lower")
+@gives("second-minima", "settled-lower", "readout-slope")
 def gap(frozen_features: Runs, free_readout: Runs | None = None) -> Drawing:
     """Draw the mean squared error at three levels over the gap, and the minima where it settles."""
     fig, ax = plt.subplots(figsize=(WIDTH, 3.9))
@@ -205,6 +206,7 @@ def gap(frozen_features: Runs, free_readout: Runs | None = None) -> Drawing:
     second = sum(any(_lower(m) < 0.95 for _, m in own) for own in greedy)
     runs_ = [m for own in greedy for _, m in own]
     below = sum(m["final"]["rel"] / m["floor"]["rel"] < (1 + _lower(m)) / 2 for m in runs_)
+    slopes = slope(alpha_3, floor("readout"), "greedy")(frozen_features)
     return Drawing(
         fig,
         alt=f"Mean squared error at three levels, geometric means of {len(line.seeds)} seeds: "
@@ -216,6 +218,7 @@ def gap(frozen_features: Runs, free_readout: Runs | None = None) -> Drawing:
         numbers={
             "second-minima": f"{second} of {len(greedy)}",
             "settled-lower": f"{below} of {len(runs_)}",
+            "readout-slope": over_seeds("", {0: list(slopes.values())}).at(),
         },
     )
 
@@ -225,7 +228,7 @@ def _lower(measurement: dict[str, Any]) -> float:
     return float(measurement["floor"]["minima"][0] / measurement["floor"]["rel"])
 
 
-@gives("turns-stuck")
+@gives("turns-stuck", "short-turns-stuck")
 def turns(turns: Runs, free_readout: Runs | None = None) -> Drawing:
     """Draw what is lost of level 3 while the levels take turns, and while all train at once."""
     fig, ax = plt.subplots(figsize=(WIDTH, 4.2))
@@ -239,7 +242,10 @@ def turns(turns: Runs, free_readout: Runs | None = None) -> Drawing:
     mark_steps(ax, {"level 3 opens": config.opens[-1]})
     ax.set(xlabel="step", ylabel="mean squared error / level 3's part of y")
     ax.legend(loc="lower left")
-    ends = [m["final"]["lost"] for own in turns.of("in turn").values() for _, m in own]
+    stuck = {}
+    for arm in ("in turn", "in short turns"):
+        ends = [m["final"]["lost"] for own in turns.of(arm).values() for _, m in own]
+        stuck[arm] = f"{sum(end > 0.01 for end in ends)} of {len(ends)}"
     return Drawing(
         fig,
         alt=f"Error in units of level 3's own part of y after {config.n_steps} steps, geometric "
@@ -247,7 +253,7 @@ def turns(turns: Runs, free_readout: Runs | None = None) -> Drawing:
         caption=f"What is lost of level 3. In turn: {config.turn} steps of level 3 alone, then as "
         f"many of level 2 alone, and so on (short turns: {config.turn // 5}). All arms have the "
         "same number of steps.",
-        numbers={"turns-stuck": f"{sum(end > 0.01 for end in ends)} of {len(ends)}"},
+        numbers={"turns-stuck": stuck["in turn"], "short-turns-stuck": stuck["in short turns"]},
     )
 
 

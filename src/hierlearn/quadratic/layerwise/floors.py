@@ -22,7 +22,7 @@ from hierlearn.engine.doors import at_least, checked
 from hierlearn.engine.seeds import stream
 from hierlearn.quadratic.target import QuadraticTeachers
 
-MAX_STEPS = 60
+MAX_STEPS, GAUSS_NEWTON_STEPS = 60, 20
 
 
 @checked
@@ -154,8 +154,8 @@ def greedy_floor(
 ) -> Floor:
     r"""Minimize the population loss over level 3 while $K_2^\top K_2$ stays at `frozen`.
 
-    By Levenberg and Marquardt's method, from the target's own level 3 and from random ones: an
-    upper bound on the global minimum.
+    By Levenberg and Marquardt's method and then, equally damped, Newton's, from the target's own
+    level 3 and from random ones: an upper bound on the global minimum.
 
     Args:
         first: $W_2$.
@@ -232,7 +232,7 @@ class _Problem:
         return scale * noise + own * (torch.arange(number) == 0)[:, None, None]
 
     def solve(self, rows: Tensor, *, with_readout: bool) -> tuple[Tensor, Tensor]:
-        """Return the smallest losses found from the starts `[start, i, weight]`, and where."""
+        """Return the minima found from the starts `[start, i, weight]`, and where."""
 
         def squared(row: Tensor) -> Tensor:
             one = SquaredForms(row.new_ones(1), *self.forms(row[None]), self.target.form * 0)
@@ -252,9 +252,12 @@ class _Problem:
 
         jacobian, residual = look(rows)
         damping, idle = rows.new_full((n_starts, 1), 1e-2), 0
-        for _ in range(MAX_STEPS):
+        for number in range(MAX_STEPS):
             normal = jacobian.mT @ jacobian
-            normal += torch.diag_embed(damping * (normal.diagonal(dim1=1, dim2=2) + 1e-6))
+            if number >= GAUSS_NEWTON_STEPS:
+                bend = torch.einsum("sk,kuv->suv", residual, slopes)
+                normal += torch.stack([torch.block_diag(*[one] * self.width) for one in bend])
+            normal += torch.diag_embed(damping * (jacobian.square().sum(1) + 1e-6))
             step = torch.linalg.solve(normal, jacobian.mT @ residual[:, :, None])
             trial = rows - step.view_as(rows)
             found = look(trial)
@@ -263,8 +266,8 @@ class _Problem:
             rows = torch.where(better[:, :, None], trial, rows)
             jacobian = torch.where(better[:, :, None], found[0], jacobian)
             residual = torch.where(better, found[1], residual)
-            damping = torch.where(better, damping / 3, damping * 4)
-            idle = 0 if bool((gain > 1e-6).any()) else idle + 1
+            damping = torch.where(better, damping / 4, damping * 4)
+            idle = 0 if bool((gain.abs() > 1e-6).any()) else idle + 1
             if idle == 5:
                 break
         return residual.square().sum(1), rows
