@@ -274,8 +274,9 @@ chapter.show(figures.turns)
 chapter.show(figures.depth)
 
 # %% [markdown]
-# Seeds that learn within the lengths tried: {glue:text}`depth-learned`. Steps alone; how long joint training by plain SGD
-# takes, stands in [chapter 1](01_backward_feature_correction.ipynb).
+# Staged training needs {glue:text}`depth-steps` steps. Seeds that learn within the lengths tried: {glue:text}`depth-learned`. The joint arm
+# is Adam's, at one rate: all levels from scratch by plain SGD, over more steps, and five levels by exact alternation are in
+# [chapter 1](01_backward_feature_correction.ipynb). Here, five levels belong to the profile `paper`.
 #
 # At four levels the closed form of the plateau needs a second term: while it is alone, level 2 also swallows
 # $x^\top B_4x$, the quadratic part of level 4, which the product formula of the Hermite polynomials gives exactly. Just
@@ -306,6 +307,7 @@ chapter.verdicts()
 # - **That repeated turns always get through.** One gap, three levels, one length of turns for each kind of head. In the exact
 #   setting of chapter 1 the residual form of turns does not converge to the truth.
 # - **That layerwise training of real networks fails.** The network knows the widths and the amplitudes of its target.
+# - **A free head with four levels.** $x^\top Qx$ is what the features of level 2 offer a head; those of level 3 would offer degree 4.
 # - **All minima.** Twelve starts find those that they find.
 # - **The limit of small gaps.** Exponents are fitted to a factor 8 in $\alpha_3$ and in $\alpha_4$.
 # - **Other dimensions.** Everything is at $d=20$. The steps against depth are those of one schedule, and its lengths double.

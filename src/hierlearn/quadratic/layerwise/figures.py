@@ -266,11 +266,11 @@ def _lost(runs: Runs, arm: str) -> dict[int, list[float]]:
     return found
 
 
-@gives("depth-learned")
+@gives("depth-learned", "depth-steps")
 def depth(depth: Runs) -> Drawing:
     """Draw the shortest training after which every level is learned, against the depth."""
     fig, ax = plt.subplots(figsize=(WIDTH, 3.4))
-    said, numbers = [], []
+    needed, numbers = {}, []
     for index, protocol in enumerate(("staged", "joint")):
         steps = {n: steps_needed(depth, f"{protocol}, {n} levels") for n in DEPTHS}
         learned = {
@@ -283,7 +283,7 @@ def depth(depth: Runs) -> Drawing:
         line.draw(ax, every_seed=False)
         counts = [f"{len(found)} of {len(steps[n])} at L = {n}" for n, found in learned.items()]
         numbers.append(f"{protocol} {', '.join(counts)}")
-        said += [f"{protocol}, {n:g} levels: {line.at(i)}" for i, n in enumerate(line.x)]
+        needed[protocol] = [f"{line.at(i)} at L = {n:g}" for i, n in enumerate(line.x)]
     log_axes(ax, "y")
     ax.set_xticks(DEPTHS)
     ax.set(
@@ -293,10 +293,15 @@ def depth(depth: Runs) -> Drawing:
     return Drawing(
         fig,
         alt="Steps of the shortest training after which every level is learned, geometric means of "
-        "the seeds that learn: " + "; ".join(said) + f". Seeds that learn: {'; '.join(numbers)}.",
+        "the seeds that learn: "
+        + "; ".join(f"{protocol} {', '.join(one)}" for protocol, one in needed.items())
+        + f". Seeds that learn: {'; '.join(numbers)}.",
         caption="Adam, one gap ratio of 0.2; lengths double from one try to the next. Staged: "
         "levels open at fixed shares of the whole. Joint: all from step 0, at one rate.",
-        numbers={"depth-learned": "; ".join(numbers)},
+        numbers={
+            "depth-learned": "; ".join(numbers),
+            "depth-steps": ", ".join(needed["staged"]),
+        },
     )
 
 
