@@ -155,8 +155,8 @@ for name, rate in (("staged", 0.002), ("frozen", 0)):
 # fixed share of level 3 is sacrificed. With a free quadratic form $x^\top Qx$ in the output, which is what a refitted head
 # amounts to, $\Delta T_2$ costs nothing; what remains is
 # the *rotation* of the features, of order $\alpha_3$, times $a_3$: an error of order $\alpha_3^4$. We minimize this loss
-# numerically, from the truth and from eleven random starts, with no free parameter. Some targets have more than one minimum,
-# and some a lower one than that next to the truth: there is no *one* floor. The derivation is ours.
+# numerically, from the truth and from eleven random starts, with no free parameter. Most targets have one minimum, some a
+# second, lower one: there is no *one* floor. The derivation is ours.
 #
 # ## The experiments
 
@@ -209,8 +209,8 @@ chapter.show(figures.gap)
 
 # %% [markdown]
 # Features and head frozen, the error has exponent {glue:text}`layerwise.F2` in $\alpha_3$ (predicted: 2). It settles in a minimum of the population loss, and
-# differs from the nearest by a factor {glue:text}`layerwise.F2p`; from those of the other targets, {glue:text}`layerwise.F2p.control`. A lower minimum than
-# the one next to the truth was found for {glue:text}`second-minima` targets, and {glue:text}`settled-lower` runs settle nearer to it. Of level 3, {glue:text}`layerwise.F3l.control` is lost.
+# differs from the nearest by a factor {glue:text}`layerwise.F2p`; from those of the other targets, {glue:text}`layerwise.F2p.control`. A second minimum,
+# lower than the one next to the truth, was found for {glue:text}`second-minima` targets, and {glue:text}`settled-lower` runs settle nearer to it. Of level 3, {glue:text}`layerwise.F3l.control` is lost.
 #
 # **The fair comparison** frees the head. Then only the features stay wrong: exponent
 # {glue:text}`layerwise.F3` (predicted: 4 in the limit of small gaps; at these gaps the minima of the loss have {glue:text}`readout-slope`), and of level 3 only {glue:text}`layerwise.F3l` is lost at $\alpha_3=0.2$. The paper's bar for
