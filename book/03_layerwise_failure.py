@@ -208,12 +208,13 @@ chapter.show(figures.dial)
 chapter.show(figures.gap)
 
 # %% [markdown]
-# Features and head frozen, the error has exponent {glue:text}`layerwise.F2` in $\alpha_3$ (predicted: 2). It settles in a minimum of the population loss, and
+# Features and head frozen, the error has exponent {glue:text}`layerwise.F2` in $\alpha_3$ (predicted: 2 in the limit of small gaps; at these
+# gaps the minima next to the truth have {glue:text}`minimum-slope`). It settles in a minimum of the population loss, and
 # differs from the nearest by a factor {glue:text}`layerwise.F2p`; from those of the other targets, {glue:text}`layerwise.F2p.control`. A second minimum,
 # lower than the one next to the truth, was found for {glue:text}`second-minima` targets, and {glue:text}`settled-lower` runs settle nearer to it. Of level 3, {glue:text}`layerwise.F3l.control` is lost.
 #
 # **The fair comparison** frees the head. Then only the features stay wrong: exponent
-# {glue:text}`layerwise.F3` (predicted: 4 in the limit of small gaps; at these gaps the minima of the loss have {glue:text}`readout-slope`), and of level 3 only {glue:text}`layerwise.F3l` is lost at $\alpha_3=0.2$. The paper's bar for
+# {glue:text}`layerwise.F3` (predicted: 4 in the limit; the minima have {glue:text}`readout-slope`), and of level 3 only {glue:text}`layerwise.F3l` is lost at $\alpha_3=0.2$. The paper's bar for
 # success is an error of $d^{-0.01}$, which is 0.97 at $d=20$: by that bar no run of this chapter with three levels fails. Without the skip term, which
 # alone rotates the features of *this* class, the relative error falls to {glue:text}`layerwise.F3.control`.
 #
