@@ -239,34 +239,35 @@ DIAL_STATISTICS = {
 
 DEPTHS = (2, 3, 4, 5)
 OPENS = (0, 1500, 5000, 15_000, 50_000)  # in shares of the entry after the last level's
-LENGTHS: dict[str, dict[int, Sequence[int]]] = {
+LENGTHS: dict[str, dict[str, dict[int, Sequence[int]]]] = {
     "laptop": {
-        2: (50, 100, 200), 3: (200, 400, 800, 1600, 3200), 4: (800, 1600, 3200),
+        "staged": {2: (50, 100, 200), 3: (200, 400, 800), 4: (800, 1600)},
+        "joint": {2: (50, 100, 200), 3: (1600, 3200, 6400)},
     },
-    "paper": {n: [25 * 4 ** (n - 2) * 2**i for i in range(7)] for n in DEPTHS},
-}  # fmt: skip
+    "paper": dict.fromkeys(
+        ("staged", "joint"), {n: [25 * 4 ** (n - 2) * 2**i for i in range(7)] for n in DEPTHS}
+    ),
+}
 LEARNED = 0.1  # the share of its own part of y that a learned level may leave
 
 
 def depth_arms(profile: str) -> Arms:
     """Two to five levels at one gap ratio, staged and joint, trained ever longer."""
-    found: dict[str, Any] = {}
-    for n, lengths in LENGTHS.get(profile, {}).items():
-        staged = [
+    return {
+        f"{protocol}, {n} levels": [
             QuadraticConfig(
                 dim=20, widths=(4, 3, 2, 2)[: n - 1], gaps=(1.0, 0.2, 0.04, 0.008)[: n - 1],
-                opens=[length * step // OPENS[n - 1] for step in OPENS[: n - 1]],
-                n_steps=length, batch=BATCH[profile],
+                opens=[
+                    length * step // OPENS[n - 1] if protocol == "staged" else 0
+                    for step in OPENS[: n - 1]
+                ],
+                lower_rate=float(protocol == "staged"), n_steps=length, batch=BATCH[profile],
             )
             for length in lengths
-        ]  # fmt: skip
-        found[f"staged, {n} levels"] = staged
-        if n < 4 or profile == "paper":
-            found[f"joint, {n} levels"] = [
-                replace(one, opens=(0,) * (n - 1), lower_rate=0.0, rate=0.005) if n > 2 else one
-                for one in staged
-            ]
-    return found
+        ]
+        for protocol, depths in LENGTHS.get(profile, {}).items()
+        for n, lengths in depths.items()
+    }  # fmt: skip
 
 
 def depth_groups(profile: str) -> list[Group]:

@@ -289,7 +289,7 @@ def depth(depth: Runs) -> Drawing:
         numbers.append(f"{protocol} {', '.join(counts)}")
         needed[protocol] = [f"{line.at(i)} at L = {n:g}" for i, n in enumerate(line.x)]
     log_axes(ax, "y")
-    ax.set_xticks(DEPTHS)
+    ax.set_xticks([n for n in DEPTHS if f"staged, {n} levels" in depth.arms])
     ax.set(
         xlabel="number of levels L, counted with the input", ylabel="steps until all are learned"
     )
@@ -300,8 +300,9 @@ def depth(depth: Runs) -> Drawing:
         "the seeds that learn: "
         + "; ".join(f"{protocol} {', '.join(one)}" for protocol, one in needed.items())
         + f". Seeds that learn: {'; '.join(numbers)}.",
-        caption="Adam, one gap ratio of 0.2; lengths double from one try to the next. Staged: "
-        "levels open at fixed shares of the whole. Joint: all from step 0, at one rate.",
+        caption="Adam, one gap ratio of 0.2; lengths double from one try to the next; geometric "
+        "mean of the seeds that learn. Staged: levels open at fixed shares of the whole. Joint: "
+        "all from step 0, at one rate.",
         numbers={
             "depth-learned": "; ".join(numbers),
             "depth-steps": ", ".join(needed["staged"]),
