@@ -259,7 +259,7 @@ chapter.show(figures.turns)
 
 # %% [markdown]
 # It depends on the head. With features *and* head of the resting level frozen, {glue:text}`layerwise.C2` of level 3 is lost after these steps, and more than a
-# hundredth in {glue:text}`turns-stuck` seeds; all at once it is {glue:text}`layerwise.C2.control`. Shorter turns come nearer to training at once, and lose less; more than a hundredth is lost in {glue:text}`short-turns-stuck`.
+# hundredth in {glue:text}`turns-stuck` seeds ({glue:text}`turns-moving` were still falling); all at once it is {glue:text}`layerwise.C2.control`. Shorter turns come nearer to training at once, and lose less; more than a hundredth is lost in {glue:text}`short-turns-stuck`.
 #
 # With a free head $x^\top Qx$ there are two ways. If it trains with level 3 only, nothing is gained after the first pass, {glue:text}`layerwise.C1.control`: what $Q$
 # took over from level 2 then holds level 2 where it was, with force $a_2^2$ against the $a_3^2$ of what level 3 asks, so that a turn

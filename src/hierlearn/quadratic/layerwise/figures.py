@@ -232,7 +232,7 @@ def _lower(measurement: dict[str, Any]) -> float:
     return float(measurement["floor"]["minima"][0] / measurement["floor"]["rel"])
 
 
-@gives("turns-stuck", "short-turns-stuck")
+@gives("turns-stuck", "short-turns-stuck", "turns-moving")
 def turns(turns: Runs, free_readout: Runs | None = None) -> Drawing:
     """Draw what is lost of level 3 while the levels take turns, and while all train at once."""
     fig, ax = plt.subplots(figsize=(WIDTH, 4.2))
@@ -250,6 +250,7 @@ def turns(turns: Runs, free_readout: Runs | None = None) -> Drawing:
     for arm in ("in turn", "in short turns"):
         ends = [m["final"]["lost"] for own in turns.of(arm).values() for _, m in own]
         stuck[arm] = f"{sum(end > 0.01 for end in ends)} of {len(ends)}"
+    moving = sum(not m["converged"] for own in turns.of("in turn").values() for _, m in own)
     return Drawing(
         fig,
         alt=f"Error in units of level 3's own part of y after {config.n_steps} steps, geometric "
@@ -257,7 +258,11 @@ def turns(turns: Runs, free_readout: Runs | None = None) -> Drawing:
         caption=f"What is lost of level 3. In turn: {config.turn} steps of level 3 alone, then as "
         f"many of level 2 alone, and so on (short turns: {config.turn // 5}). All arms have the "
         "same number of steps.",
-        numbers={"turns-stuck": stuck["in turn"], "short-turns-stuck": stuck["in short turns"]},
+        numbers={
+            "turns-stuck": stuck["in turn"],
+            "short-turns-stuck": stuck["in short turns"],
+            "turns-moving": f"{moving} of {len(ends)}",
+        },
     )
 
 
