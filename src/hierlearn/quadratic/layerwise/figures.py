@@ -233,7 +233,7 @@ def _lower(measurement: dict[str, Any]) -> float:
 
 
 @gives("turns-stuck", "short-turns-stuck", "turns-moving")
-def turns(turns: Runs, free_readout: Runs | None = None) -> Drawing:
+def turns(turns: Runs) -> Drawing:
     """Draw what is lost of level 3 while the levels take turns, and while all train at once."""
     fig, ax = plt.subplots(figsize=(WIDTH, 4.2))
     said = []
