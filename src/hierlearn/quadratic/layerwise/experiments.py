@@ -1,7 +1,7 @@
 r"""Chapter 3: what freezing the lower levels costs.
 
 Features and head frozen, features frozen under a free readout, and the look-back dial (how many of
-the newest levels train) over the gaps; thawing; wider levels.
+the newest levels train) over the gaps; levels in turn; depth; wider levels.
 """
 
 import math
@@ -326,7 +326,7 @@ WIDTH_STATISTICS = {
     "staged_worst": each(final("rel"), "staged", max),
 }
 
-BUDGET = ("n_steps", "opens", "thaw")
+BUDGET = ("n_steps", "opens")
 EXPERIMENTS = (
     Experiment(
         "frozen_features", CHAPTER, together("frozen_features", frozen_arms, SEEDS), measure,
