@@ -275,7 +275,7 @@ chapter.show(figures.turns)
 chapter.show(figures.depth)
 
 # %% [markdown]
-# Staged training needs {glue:text}`depth-steps` steps. Seeds that learn within the lengths tried: {glue:text}`depth-learned`. The joint arm
+# Staged training needs {glue:text}`depth-staged` steps, joint training {glue:text}`depth-joint`. Seeds that learn within the lengths tried: {glue:text}`depth-learned`. The joint arm
 # is Adam's, at one rate: all levels from scratch by plain SGD, over more steps, and five levels by exact alternation are in
 # [chapter 1](01_backward_feature_correction.ipynb). Here, five levels belong to the profile `paper`.
 #

@@ -275,7 +275,7 @@ def _lost(runs: Runs, arm: str) -> dict[int, list[float]]:
     return found
 
 
-@gives("depth-learned", "depth-steps")
+@gives("depth-learned", "depth-staged", "depth-joint")
 def depth(depth: Runs) -> Drawing:
     """Draw the shortest training after which every level is learned, against the depth."""
     fig, ax = plt.subplots(figsize=(WIDTH, 3.4))
@@ -310,7 +310,7 @@ def depth(depth: Runs) -> Drawing:
         "all from step 0, at one rate.",
         numbers={
             "depth-learned": "; ".join(numbers),
-            "depth-steps": ", ".join(needed["staged"]),
+            **{f"depth-{protocol}": ", ".join(one) for protocol, one in needed.items()},
         },
     )
 
