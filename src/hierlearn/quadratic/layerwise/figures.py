@@ -279,7 +279,7 @@ def _lost(runs: Runs, arm: str) -> dict[int, list[float]]:
 def depth(depth: Runs) -> Drawing:
     """Draw the shortest training after which every level is learned, against the depth."""
     fig, ax = plt.subplots(figsize=(WIDTH, 3.4))
-    needed, numbers = {}, []
+    needed, numbers, tried = {}, [], set()
     for index, protocol in enumerate(("staged", "joint")):
         steps = {n: steps_needed(depth, f"{protocol}, {n} levels") for n in DEPTHS}
         learned = {
@@ -290,11 +290,12 @@ def depth(depth: Runs) -> Drawing:
             protocol, {n: found for n, found in learned.items() if found}, index=index
         )
         line.draw(ax, every_seed=False)
+        tried |= set(learned)
         counts = [f"{len(found)} of {len(steps[n])} at L = {n}" for n, found in learned.items()]
         numbers.append(f"{protocol} {', '.join(counts)}")
         needed[protocol] = [f"{line.at(i)} at L = {n:g}" for i, n in enumerate(line.x)]
     log_axes(ax, "y")
-    ax.set_xticks([n for n in DEPTHS if f"staged, {n} levels" in depth.arms])
+    ax.set_xticks(sorted(tried))
     ax.set(
         xlabel="number of levels L, counted with the input", ylabel="steps until all are learned"
     )
