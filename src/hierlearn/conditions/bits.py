@@ -19,7 +19,7 @@ from hierlearn.engine.doors import checked
 
 @checked
 def all_points(means: Float[Tensor, "dim"]) -> tuple[Float[Tensor, "n dim"], Float[Tensor, "n"]]:
-    r"""List the points of $\{\pm1\}^d$ with their probabilities, for independent bits of `means`."""
+    r"""List all $x\in\{\pm1\}^d$ with their probabilities, for independent bits of `means`."""
     if not bool((means.abs() <= 1).all()):
         raise ValueError(f"means of bits must lie in [-1, 1]; got {means.tolist()}")
     points = torch.tensor(list(product((-1.0, 1.0), repeat=len(means)))).to(means)
@@ -68,9 +68,10 @@ def supports(order: Sequence[int]) -> list[set[frozenset[int]]]:
 def solve(
     columns: Float[Tensor, "n column"], y: Float[Tensor, "n"], weights: Float[Tensor, "n"]
 ) -> Float[Tensor, "column"]:
-    """Return the coefficients of weighted least squares."""
+    """Return the least coefficients of weighted least squares."""
     root = weights.sqrt()
-    return torch.linalg.lstsq(columns * root[:, None], (y * root)[:, None]).solution[:, 0]
+    rows, values = columns * root[:, None], (y * root)[:, None]
+    return torch.linalg.lstsq(rows, values, driver="gelsd").solution[:, 0]
 
 
 @checked

@@ -4,7 +4,6 @@
 divided by the energy, or the variance, of the upper level alone.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations, combinations_with_replacement, islice
 from typing import Any
@@ -23,7 +22,7 @@ from hierlearn.grammar.measures import label_counts
 from hierlearn.quadratic.layerwise.floors import target_forms
 from hierlearn.quadratic.target import QuadraticTeachers
 
-N_TARGETS, N_LOOK_BACKS = 8, 3
+N_TARGETS, N_LOOK_BACKS = 4, 3
 WIDTHS = (3, 2)
 
 
@@ -68,7 +67,7 @@ class BitsConfig(Config):
 
     Attributes:
         dim: d, 4 or 8.
-        bias: b, the mean of every bit; with `uneven`, means are drawn uniformly from [-b, b].
+        bias: b, the mean of every bit; with `uneven`, means are drawn uniformly from [b/2, b].
         amplitude: a of the products of four; that of pairs is 1.
         spare: how many more pairs than the target has are kept as features.
     """
@@ -89,7 +88,7 @@ def measure_bits(work: Group, device: torch.device) -> list[dict[str, Any]]:
 
     `outputs[n]`: left after n look-backs when stage 1's output is frozen, the products of the upper
     level known; `deviation`: the largest $|\cdot-1|$ of that over the law, over all n and targets
-    (for d = 4, whose law is in closed form). `readout`: left when the kept pairs are frozen and
+    (for d = 4, with $\delta$ in closed form), `rival` over $\delta^{n+1}(1-\delta)$. `readout`: left when the kept pairs are frozen and
     everything up to products of two of them is fitted; `worst` is its largest.
     """
     results = []
@@ -97,12 +96,12 @@ def measure_bits(work: Group, device: torch.device) -> list[dict[str, Any]]:
         config = BitsConfig(**run.config)
         seeds = range(N_TARGETS * run.seed, N_TARGETS * (run.seed + 1))
         found = [_bits(config, seed) for seed in seeds]
-        every = [one.pop("deviation") for one in found]
+        laws = {key: [one.pop(key) for one in found] for key in ("deviation", "rival")}
         mean = {key: (sum(one[key] for one in found) / N_TARGETS) for key in found[0]}
         results.append(
             {key: value.tolist() for key, value in mean.items()}
             | {"worst": max(float(one["readout"]) for one in found)}
-            | ({"deviation": max(every)} if config.dim == 4 and config.bias else {})
+            | ({key: max(one) for key, one in laws.items()} if config.dim == 4 else {})
         )
     return results
 
@@ -111,7 +110,7 @@ def _bits(config: BitsConfig, seed: int) -> dict[str, Any]:
     a, d = config.amplitude, config.dim
     means = torch.full((d,), config.bias).double()
     if config.uneven:
-        means *= 2 * torch.rand(d, generator=stream("means of bits", seed)) - 1
+        means *= 1 - torch.rand(d, generator=stream("means of bits", seed)) / 2
     x, weights = bits.all_points(means)
     amplitudes = (1.0, a) if d == 4 else (1.0, a, 0.0)
     target = bits.draw_target(seed, dim=d, amplitudes=amplitudes)
@@ -141,8 +140,9 @@ def _bits(config: BitsConfig, seed: int) -> dict[str, Any]:
     inner = energy(own @ bits.solve(own, level, weights)) / energy(level)
     fits = islice(bits.alternate(own, upper, y, weights), N_LOOK_BACKS + 1)
     outputs = torch.stack([energy(y - own @ b - upper @ c) for b, c in fits]) / energy(level)
-    dirt = bits.inner_dirt(means[order[:4]])
-    law = torch.tensor([bits.after_look_backs(dirt, n) for n in range(len(outputs))])
+    dirt, n = bits.inner_dirt(means[order[:4]]), range(len(outputs))
+    law = means.new_tensor([bits.after_look_backs(dirt, k) for k in n])
+    rival = means.new_tensor([dirt ** (k + 1) * (1 - dirt) for k in n])
     return {
         "signal": variance(clean) / variance(y),
         "inner": inner,
@@ -151,6 +151,7 @@ def _bits(config: BitsConfig, seed: int) -> dict[str, Any]:
         "outputs": outputs,
         "readout": energy(y - readout @ bits.solve(readout, y, weights)) / energy(level),
         "deviation": float((outputs / law - 1).abs().max()),
+        "rival": float((outputs / rival - 1).abs().max()),
     }
 
 
@@ -220,8 +221,7 @@ def measure_quadratic(work: Group, device: torch.device) -> list[dict[str, Any]]
     points when a quadratic fitted to N points is frozen and the coefficient of $\mathrm{Sum}(h_3)$
     is then fitted; `law`: $\delta(1-\delta)$. `readout`: left, exactly, when the leading
     eigenvectors of A are frozen and all of degree 2, of degree 4 in the features $\hat S$, and
-    $\hat S_i\hat S_jx_k$ is fitted; `true_readout`: the same from the true features.
-    """
+    $\hat S_i\hat S_jx_k$ is fitted;"""
     return [_quadratic(QuadraticConfig(**run.config), run.seed) for run in work.runs]
 
 
@@ -256,7 +256,6 @@ def _quadratic(config: QuadraticConfig, seed: int) -> dict[str, Any]:
     weights = torch.ones(n).double()
     low, high = next(bits.alternate(own[:n], level[:n, None], y[:n], weights))
     rest = y[n:] - own[n:] @ low - level[n:] * high
-    basis = torch.linalg.qr(torch.cat([first.T, torch.eye(d).double()], 1)).Q
     outer = 1 - float(clean.square().sum() / form.square().sum())
     variance = float(target_forms(first, mixing, skips, amplitudes).variance())
     return {
@@ -267,7 +266,6 @@ def _quadratic(config: QuadraticConfig, seed: int) -> dict[str, Any]:
         "outputs": float(rest.square().mean() / level[n:].square().mean()),
         "law": bits.after_look_backs(inner, 0),
         "readout": left(vectors.flip(1)),
-        "true_readout": left(basis),
     }
 
 
