@@ -93,8 +93,8 @@ BITS_STATISTICS = {
 
 def shape_arms(profile: str) -> Arms:
     """Every shape under both laws."""
-    laws, shapes = ShapeConfig.CHOICES["law"], ShapeConfig.CHOICES["shape"]
-    return {f"{shape}, {law}": ShapeConfig(law, shape) for law in laws for shape in shapes}
+    every = product(ShapeConfig.CHOICES["law"], ShapeConfig.CHOICES["form"])
+    return {f"{form}, {law}": ShapeConfig(law, form) for law, form in every}
 
 
 INNER = number("inner")

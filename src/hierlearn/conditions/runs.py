@@ -87,9 +87,10 @@ def measure_bits(work: Group, device: torch.device) -> list[dict[str, Any]]:
     r"""Solve stages by enumeration; means over targets with other signs, and means if uneven.
 
     `outputs[n]`: left after n look-backs when stage 1's output is frozen, the products of the upper
-    level known; `deviation`: the largest $|\cdot-1|$ of that over the law, over all n and targets
-    (for d = 4, with $\delta$ in closed form), `rival` over $\delta^{n+1}(1-\delta)$. `readout`: left when the kept pairs are frozen and
-    everything up to products of two of them is fitted; `worst` is its largest.
+    level known. `readout`: left when the kept pairs are frozen and everything up to products of two
+    of them is fitted; `worst` is its largest. With d = 4, whose $\delta$ is in closed form,
+    `deviation` is the largest $|\cdot-1|$ of `outputs` over $\delta^{2n+1}(1-\delta)$, `rival` over
+    $\delta^{n+1}(1-\delta)$.
     """
     results = []
     for run in work.runs:
@@ -160,11 +161,11 @@ class ShapeConfig(Config):
     """How much of a function of degree four is of degree two, under one law of the inputs."""
 
     law: str
-    shape: str
+    form: str
     n_samples: int = 10_000
     dim: int = 8
 
-    CHOICES = {"law": ("bits", "Gaussian"), "shape": ("product", "rotated product", "squares")}
+    CHOICES = {"law": ("bits", "Gaussian"), "form": ("product", "rotated product", "squares")}
 
     def seconds(self, n_runs: int) -> float:
         """Return what a group takes."""
@@ -185,9 +186,9 @@ def measure_shapes(work: Group, device: torch.device) -> list[dict[str, Any]]:
         if config.law == "Gaussian":
             x = torch.randn(2 * n, d, generator=data).double()
         w = torch.linalg.qr(torch.randn(d, d, generator=data).double()).Q
-        s = x if config.shape == "product" else x @ w
+        s = x if config.form == "product" else x @ w
         e = s[:, :4].prod(1)
-        if config.shape == "squares":
+        if config.form == "squares":
             e = (s[:, :2].square().sum(1) - 2).square()
         own = _quadratics(x) if config.law == "Gaussian" else bits.up_to_pairs(x)
         e = e - e[:n].mean()
@@ -221,7 +222,8 @@ def measure_quadratic(work: Group, device: torch.device) -> list[dict[str, Any]]
     points when a quadratic fitted to N points is frozen and the coefficient of $\mathrm{Sum}(h_3)$
     is then fitted; `law`: $\delta(1-\delta)$. `readout`: left, exactly, when the leading
     eigenvectors of A are frozen and all of degree 2, of degree 4 in the features $\hat S$, and
-    $\hat S_i\hat S_jx_k$ is fitted;"""
+    $\hat S_i\hat S_jx_k$ is fitted.
+    """
     return [_quadratic(QuadraticConfig(**run.config), run.seed) for run in work.runs]
 
 
