@@ -145,7 +145,7 @@ QUADRATIC_STATISTICS: dict[str, Statistic] = {
 
 # --- grammars --------------------------------------------------------------------------------
 
-GRID = (1, 1.5, 2, 3, 4, 6, 8)
+GRID = (1, 1.5, 2, 3, 4, 6)
 CLUSTER_GRID = (1, 2, 4, 8, 16, 32)
 INSIDE, OUTSIDE = 0.2, 0.5
 """Turns of "hint" at which synonyms are nearer to each other than parents are, and farther."""

@@ -1,0 +1,144 @@
+"""The figures and the table of chapter 7; parameters are named after experiments."""
+
+from dataclasses import replace
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+from hierlearn.conditions.bits import after_look_backs
+from hierlearn.conditions.experiments import DIMS, INNER, INSIDE, OUTSIDE
+from hierlearn.drawing.figures import (
+    COLORS,
+    DASHES,
+    INK,
+    MARKERS,
+    WIDTH,
+    Drawing,
+    log_axes,
+    over_seeds,
+)
+from hierlearn.experiment import Runs
+from hierlearn.formatting import format_number
+from hierlearn.statistics import Value, number
+
+LEAST = 1e-31
+LEARNED = {
+    "clustered, t = 0.0": "clustering, $t=0$",
+    f"clustered, t = {INSIDE}": f"clustering, $t={INSIDE}$",
+    f"clustered, t = {OUTSIDE}": f"clustering, $t={OUTSIDE}$",
+    f"ridge, hint, t = {OUTSIDE}": f"ridge, $t={OUTSIDE}$",
+}
+
+
+def _means(runs: Runs, arm: str, *values: Value) -> np.ndarray:
+    """Return values at every configuration of an arm, means over seeds: `[value, config]`."""
+    rows: dict[Any, list[list[float]]] = {}
+    for own in runs.of(arm).values():
+        for config, found in own:
+            rows.setdefault(config, []).append([value(config, found) for value in values])
+    return np.array([np.mean(one, 0) for one in rows.values()]).T
+
+
+def what_decides(decide_bits: Runs, decide_quadratic: Runs, decide_grammar: Runs) -> Drawing:
+    """Draw what frozen outputs leave, what frozen features leave, and errors on grammars."""
+    fig, axes = plt.subplots(1, 3, figsize=(WIDTH, 3.3))
+    dirt, said = np.linspace(0, 1, 101), []
+    for n in range(3):
+        law = [after_look_backs(one, n) for one in dirt]
+        axes[0].plot(dirt, law, color=INK, linestyle=DASHES[n], linewidth=1)
+        for arm in ("even", "beyond the margin"):
+            x, y = _means(decide_bits, arm, INNER, number("outputs", n))
+            axes[0].plot(x, y, color=COLORS[0], linestyle="", marker=MARKERS[0], markersize=4)
+        axes[0].annotate(f"$n={n}$", (0.98, max(law)), ha="right", va="bottom", fontsize=8)
+    x, y = _means(decide_quadratic, "all", INNER, number("outputs"))
+    axes[0].plot(x, y, color=COLORS[1], linestyle="", marker=MARKERS[1], markersize=4)
+    said.append(f"Frozen outputs leave {y.min():.3f} to {y.max():.3f} of Gaussian hierarchies")
+    kinds = {"below the margin": 0, "beyond the margin": 2, "over skips": 1}
+    labels = {0: "bits, margin", 1: "Gauss", 2: "bits, none"}
+    for arm, index in kinds.items():
+        runs = decide_quadratic if index == 1 else decide_bits
+        x, y = _means(runs, arm, number("outer"), number("readout"))
+        style = "-" if index == 1 else ""
+        axes[1].plot(
+            x, y, color=COLORS[index], marker=MARKERS[index], markersize=4, linestyle=style,
+            label=labels[index],
+        )  # fmt: skip
+        said.append(f"frozen features, {arm}: {format_number(y.min())} to {format_number(y.max())}")
+    for index, (arm, label) in enumerate(LEARNED.items()):
+        if not decide_grammar.of(arm):
+            continue
+        points = decide_grammar.points(lambda c: c.n_samples / c.scale, number("error"), arm)
+        line = over_seeds(label, points, index=index, geometric=False)
+        replace(line, low=(), high=(), seeds=()).draw(axes[2])
+        said.append(f"{arm}: error {line.at(0)} to {line.at()} at {line.x[-1]:g} P_0")
+    log_axes(axes[1])
+    log_axes(axes[2], "x", x_ticks=(1, 4, 16))
+    axes[0].set(xlabel=r"inner dirt $\delta$", title="frozen outputs leave")
+    axes[1].set(xlabel="outer dirt $D$", title="frozen features leave")
+    axes[2].set(xlabel="$P/P_0$", title="grammars, test error")
+    for ax in axes[1:]:
+        ax.legend(fontsize=7)
+    return Drawing(
+        fig,
+        alt="; ".join(said) + ".",
+        caption="What is left of the upper level. Left: outputs frozen, after $n$ look-backs, on "
+        "$\\delta^{2n+1}(1-\\delta)$: bits of any bias (circles), Gaussian hierarchies of any skip "
+        "(squares, fitted to samples, $n=0$). Middle: features frozen, everything above fitted "
+        "freely; bits with a margin leave a rounding error. Right: layerwise learners on (8,8,4,3) "
+        "with the dial hint, error over chance. Means over seeds.",
+    )
+
+
+def chain(decide_chain: Runs) -> Drawing:
+    """Draw the share of products that Appendix C's learner finds, over sample sizes."""
+    fig, ax = plt.subplots(figsize=(WIDTH, 2.8))
+    said = []
+    for index, dim in enumerate(DIMS["paper"]):
+        if not decide_chain.of(arm := f"d = {dim}"):
+            continue
+        points = decide_chain.points(
+            lambda c: 2 * c.n_samples / (c.dim * (c.dim - 1)), number("recovered"), arm
+        )
+        line = over_seeds(f"$d={dim}$", points, index=index, geometric=False)
+        replace(line, low=(), high=()).draw(ax)
+        said.append(f"d = {dim}: {line.y[0]:.2f} at {line.x[0]:.2f} to {line.y[-1]:.2f}")
+    ax.set(xlabel="samples a pair of bits", ylabel="products found")
+    ax.legend()
+    return Drawing(
+        fig,
+        alt="Share of products found, by samples a pair: " + "; ".join(said) + ".",
+        caption="Appendix C's layerwise learner on uniform bits: share of all products, degrees 2 "
+        "to $d$, that it finds. Every seed, and means.",
+    )
+
+
+ROWS = {
+    "bits, $b=0.3$": ("decide_bits", "small"),
+    "bits, $b=0.75$": ("decide_bits", "large"),
+    "Gauss, no skip": ("decide_quadratic", "no skip"),
+    "Gauss, skip 0.8": ("decide_quadratic", "large skip"),
+    f"grammar, $t={INSIDE}$": ("decide_grammar", "inside, most data"),
+    f"grammar, $t={OUTSIDE}$": ("decide_grammar", "outside, most data"),
+}
+
+
+def table(runs: dict[str, Runs]) -> str:
+    """Write the conditions of one target of every kind as a Markdown table, medians over seeds."""
+    head = ["target", "signal", r"inner $\delta$", "outer $D$", "margin", "frozen features leave"]
+    lines = [head, ["---"] * len(head)]
+    for label, (experiment, arm) in ROWS.items():
+        found = [m for own in runs[experiment].of(arm).values() for _, m in own]
+        keys = (
+            "signal",
+            "inner",
+            "outer",
+            "margin",
+            "readout" if "readout" in found[0] else "error",
+        )
+        medians = [
+            format_number(max(float(np.median([m[key] for m in found])), -9)) if key in found[0]
+            else "–" for key in keys
+        ]  # fmt: skip
+        lines.append([label, *medians])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
