@@ -147,8 +147,8 @@ QUADRATIC_STATISTICS: dict[str, Statistic] = {
 
 GRID = (1, 1.5, 2, 3, 4, 6)
 CLUSTER_GRID = (1, 2, 4, 8, 16, 32)
-INSIDE, OUTSIDE = 0.2, 0.5
-"""Turns of "hint" at which synonyms are nearer to each other than parents are, and farther."""
+INSIDE, READ, OUTSIDE = 0.15, 0.25, 0.5
+"""Turns of "hint" within the margin of all draws, at its end, and beyond it."""
 
 
 def grammar_arms(profile: str) -> Arms:
@@ -161,7 +161,7 @@ def grammar_arms(profile: str) -> Arms:
     arms: dict[str, Any] = {f"clustered, t = {t}": clustered(t) for t in (0.0, INSIDE, OUTSIDE)}
     for name, t in (("inside", INSIDE), ("outside", OUTSIDE)):
         arms[f"{name}, most data"] = arms[f"clustered, t = {t}"][-1]
-    arms["read off"] = arms[f"clustered, t = {INSIDE}"][sizes.index(4)]
+    arms["read off"] = clustered(READ)[sizes.index(4)]
     if profile == "smoke":
         return arms
     return arms | {
