@@ -109,7 +109,7 @@ def measure_bits(work: Group, device: torch.device) -> list[dict[str, Any]]:
 
 def _bits(config: BitsConfig, seed: int) -> dict[str, Any]:
     a, d = config.amplitude, config.dim
-    means = torch.full((d,), config.bias).double()
+    means = torch.full((d,), config.bias, dtype=torch.float64)
     if config.uneven:
         means *= 1 - torch.rand(d, generator=stream("means of bits", seed)) / 2
     x, weights = bits.all_points(means)
