@@ -167,6 +167,12 @@ chapter.show(figures.what_decides)
 # - *Grammars.* Clustering makes tokens discrete, and has a margin: at $t=0.15$ it errs on {glue:text}`decide.G1` with the largest sample, at $t=0.5$ on {glue:text}`decide.G1.control`. Layerwise ridge regression keeps tokens continuous, so that synonyms remain different tokens; it goes on learning at $t=0.5$ and
 #   pays in data, {glue:text}`decide.G2` times as many strings as at $t=0$. The same lean towards a bit that has nothing to do with the label costs {glue:text}`decide.G2.control` times.
 #
+# **Steer it.** Turn the bias of the bits past the margin, and notice which of the two errors jumps, and which one look-backs lower.
+
+# %%
+chapter.show(figures.steer_bias)
+
+# %% [markdown]
 # **Dirt can be measured beforehand.** The outer dirt of pairs, from $4P_0$ strings with the sampling noise taken off, is {glue:text}`decide.R` of the exact one; without, {glue:text}`decide.R.control`.
 #
 # ### Not cube against Gauss

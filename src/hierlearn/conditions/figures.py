@@ -8,6 +8,7 @@ import numpy as np
 
 from hierlearn.conditions.bits import after_look_backs
 from hierlearn.conditions.experiments import DIMS, INNER, INSIDE, OUTSIDE
+from hierlearn.conditions.runs import N_LOOK_BACKS
 from hierlearn.drawing.figures import (
     COLORS,
     DASHES,
@@ -15,9 +16,11 @@ from hierlearn.drawing.figures import (
     MARKERS,
     WIDTH,
     Drawing,
+    Series,
     log_axes,
     over_seeds,
 )
+from hierlearn.drawing.steered import Axis, State, Steered
 from hierlearn.experiment import Runs
 from hierlearn.formatting import format_number
 from hierlearn.statistics import Value, number
@@ -87,6 +90,40 @@ def what_decides(decide_bits: Runs, decide_quadratic: Runs, decide_grammar: Runs
         "(squares, fitted to samples, $n=0$). Middle: features frozen, everything above fitted "
         "freely; bits with a margin leave a rounding error. Right: layerwise learners on (8,8,4,3) "
         "with the dial hint, error over chance. Means over seeds.",
+    )
+
+
+def steer_bias(decide_bits: Runs) -> Steered:
+    """Let the reader turn the bias of the bits, and look back."""
+    found: dict[float, list[dict[str, Any]]] = {}
+    for own in decide_bits.of("even", "beyond the margin").values():
+        for config, measurement in own:
+            if config.amplitude == 1:
+                found.setdefault(config.bias, []).append(measurement)
+    looks, states = range(N_LOOK_BACKS + 1), {}
+    for bias, runs in sorted(found.items()):
+        dirt, margin = (float(np.mean([m[key] for m in runs])) for key in ("inner", "margin"))
+        law = tuple(max(after_look_backs(dirt, n), LEAST) for n in looks)
+        outputs = {n: [m["outputs"][n] for m in runs] for n in looks}
+        kept = [m["readout"] for m in runs]
+        series = [
+            over_seeds("outputs frozen", outputs, floor=LEAST),
+            Series("law", tuple(looks), law, index=2, kind="bound"),
+            over_seeds("features frozen", {0: kept, looks[-1]: kept}, index=1, floor=LEAST),
+        ]
+        said = f"left with outputs frozen {series[0].at(0)}, after {looks[-1]} look-backs "
+        states[(bias,)] = State(
+            series,
+            f"b = {bias:g}: inner dirt {dirt:.3f}, margin {margin:.2f}; {said}{series[0].at()}, "
+            f"with features frozen {series[2].at()}.",
+        )
+    return Steered(
+        controls={"bias b of the bits": {bias: f"b = {bias:g}" for (bias,) in states}},
+        states=states,
+        start=(0.5,),
+        axes=(Axis("look-backs n", ticks=looks), Axis("left of the upper level", log=True)),
+        caption="What is left of the products of four, $a=1$: with the output of stage 1 frozen, "
+        "after n look-backs, and its law; and with its features frozen and a free readout.",
     )
 
 
