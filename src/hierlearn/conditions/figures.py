@@ -25,7 +25,7 @@ from hierlearn.experiment import Runs
 from hierlearn.formatting import format_number
 from hierlearn.statistics import Value, number
 
-LEAST = 1e-31
+LEAST, ROUNDING = 1e-31, 1e-15
 LEARNED = {
     "clustered, t = 0.0": "clustering, $t=0$",
     f"clustered, t = {INSIDE}": f"clustering, $t={INSIDE}$",
@@ -53,12 +53,13 @@ def what_decides(decide_bits: Runs, decide_quadratic: Runs, decide_grammar: Runs
         for arm in ("even", "beyond the margin"):
             x, y = _means(decide_bits, arm, INNER, number("outputs", n))
             axes[0].plot(x, y, color=COLORS[0], linestyle="", marker=MARKERS[0], markersize=4)
-        axes[0].annotate(f"$n={n}$", (0.98, max(law)), ha="right", va="bottom", fontsize=8)
+        peak = (2 * n + 1) / (2 * n + 2), max(law) + 0.004
+        axes[0].annotate(f"$n={n}$", peak, ha="center", va="bottom", fontsize=8)
     x, y = _means(decide_quadratic, "all", INNER, number("outputs"))
     axes[0].plot(x, y, color=COLORS[1], linestyle="", marker=MARKERS[1], markersize=4)
     said.append(f"Frozen outputs leave {y.min():.3f} to {y.max():.3f} of Gaussian hierarchies")
     kinds = {"below the margin": 0, "beyond the margin": 2, "over skips": 1}
-    labels = {0: "bits, margin", 1: "Gauss", 2: "bits, none"}
+    labels = {0: "bits, margin > 0", 1: "Gauss", 2: "bits, margin < 0"}
     for arm, index in kinds.items():
         runs = decide_quadratic if index == 1 else decide_bits
         x, y = _means(runs, arm, number("outer"), number("readout"))
@@ -77,7 +78,7 @@ def what_decides(decide_bits: Runs, decide_quadratic: Runs, decide_grammar: Runs
         said.append(f"{arm}: error {line.at(0)} to {line.at()} at {line.x[-1]:g} P_0")
     log_axes(axes[1])
     log_axes(axes[2], "x", x_ticks=(1, 4, 16))
-    axes[0].set(xlabel=r"inner dirt $\delta$", title="frozen outputs leave")
+    axes[0].set(xlabel=r"inner dirt $\delta$", title="frozen outputs leave", ylim=(-0.01, 0.28))
     axes[1].set(xlabel="outer dirt $D$", title="frozen features leave")
     axes[2].set(xlabel="$P/P_0$", title="grammars, test error")
     for ax in axes[1:]:
@@ -114,7 +115,7 @@ def steer_bias(decide_bits: Runs) -> Steered:
         said = f"left with outputs frozen {series[0].at(0)}, after {looks[-1]} look-backs "
         states[(bias,)] = State(
             series,
-            f"b = {bias:g}: inner dirt {dirt:.3f}, margin {margin:.2f}; {said}{series[0].at()}, "
+            f"b = {bias:g}: inner dirt {dirt:.3f}, margin {margin:z.2f}; {said}{series[0].at()}, "
             f"with features frozen {series[2].at()}.",
         )
     return Steered(
@@ -173,9 +174,7 @@ def table(runs: dict[str, Runs]) -> str:
             "margin",
             "readout" if "readout" in found[0] else "error",
         )
-        medians = [
-            format_number(max(float(np.median([m[key] for m in found])), -9)) if key in found[0]
-            else "–" for key in keys
-        ]  # fmt: skip
-        lines.append([label, *medians])
+        medians = [float(np.median([m.get(key, np.nan) for m in found])) for key in keys]
+        texts = [format_number(0 if abs(one) < ROUNDING else one) for one in medians]
+        lines.append([label, *texts])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

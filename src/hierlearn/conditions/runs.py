@@ -84,7 +84,7 @@ class BitsConfig(Config):
 
 
 def measure_bits(work: Group, device: torch.device) -> list[dict[str, Any]]:
-    r"""Solve stages by enumeration; means over targets with other signs, and means if uneven.
+    r"""Solve stages by enumeration: means over targets of other signs, of `margin` the least.
 
     `outputs[n]`: left after n look-backs when stage 1's output is frozen, the products of the upper
     level known. `readout`: left when the kept pairs are frozen and everything up to products of two
@@ -98,10 +98,11 @@ def measure_bits(work: Group, device: torch.device) -> list[dict[str, Any]]:
         seeds = range(N_TARGETS * run.seed, N_TARGETS * (run.seed + 1))
         found = [_bits(config, seed) for seed in seeds]
         laws = {key: [one.pop(key) for one in found] for key in ("deviation", "rival")}
+        margins = [float(one.pop("margin")) for one in found]
         mean = {key: (sum(one[key] for one in found) / N_TARGETS) for key in found[0]}
         results.append(
             {key: value.tolist() for key, value in mean.items()}
-            | {"worst": max(float(one["readout"]) for one in found)}
+            | {"worst": max(float(one["readout"]) for one in found), "margin": min(margins)}
             | ({key: max(one) for key, one in laws.items()} if config.dim == 4 else {})
         )
     return results
