@@ -150,7 +150,7 @@ Markdown(figures.table(runs))
 # %% [markdown]
 # *Medians over seeds. The last column: what is left of the upper level when features are frozen and everything above is fitted freely; for grammars the test error of clustering over chance, at the largest sample. Below $10^{-15}$ it is a rounding error.*
 #
-# Large inner dirt without outer dirt (Gauss, no skip) does no harm to whoever freezes features only; a little outer dirt (skip 0.8) does some; bits with more dirt of both kinds lose nothing or a lot, and there the margin tells which.
+# Inner dirt without outer dirt (Gauss, no skip) does no harm to whoever freezes features only; a little outer dirt (skip 0.8) does some. Bits with more dirt of both kinds lose nothing or a lot, though their dirt hardly differs: there the margin tells which.
 
 # %%
 chapter.show(figures.what_decides)
@@ -163,7 +163,7 @@ chapter.show(figures.what_decides)
 #
 # - *Bits.* In stage 1 a right pair has the coefficient $\pm1\pm ab^2$, a wrong pair inside a product of four $\pm ab^2$ (why: last exercise). The largest ones are the right ones if and only if $|a|b^2<1/2$, provided that some sign is adverse. Then the features are *exactly* right, however much dirt the output has:
 #   the free readout leaves at most {glue:text}`decide.D3`. Beyond, it leaves {glue:text}`decide.D3.control`, and no amount of data helps. More features do: with eight spare ones {glue:text}`decide.D3w`.
-# - *Gauss.* Eigenvectors move continuously, so nothing rounds. What is left grows as $D$ to the power {glue:text}`decide.D6`. Without a skip $D=0$, and {glue:text}`decide.D6.control` is left although $\delta$ is about a half: **inner dirt breaks condition (ii) as it is written, and layer by layer suffices all the same**, if only features are frozen.
+# - *Gauss.* Eigenvectors move continuously, so nothing rounds. What is left grows as $D$ to the power {glue:text}`decide.D6`. Without a skip $D=0$, and {glue:text}`decide.D6.control` is left although $\delta$ is as large as with one (table): **inner dirt breaks condition (ii) as it is written, and layer by layer suffices all the same**, if only features are frozen.
 # - *Grammars.* Clustering makes tokens discrete, and has a margin: at $t=0.15$ it errs on {glue:text}`decide.G1` with the largest sample, at $t=0.5$ on {glue:text}`decide.G1.control`. Layerwise ridge regression keeps tokens continuous, so that synonyms remain different tokens; it goes on learning at $t=0.5$ and
 #   pays in data, {glue:text}`decide.G2` times as many strings as at $t=0$. The same lean towards a bit that has nothing to do with the label costs {glue:text}`decide.G2.control` times.
 #
@@ -177,7 +177,7 @@ chapter.show(figures.steer_bias)
 #
 # ### Not cube against Gauss
 #
-# Layer by layer is proved on the cube and doubtful on Gaussian inputs. Is it the cube that makes signals clean? What decides is whether the upper level is orthogonal to the class of the lower one, and that depends on law and function together.
+# Appendix C argues on the cube, Allen-Zhu and Li's inputs are Gaussian. Is it the cube that makes signals clean? What decides is whether the upper level is orthogonal to the class of the lower one, and that depends on law and function together.
 
 # %%
 from hierlearn.conditions.experiments import INNER
@@ -202,7 +202,7 @@ def shapes(decide_shapes):
 chapter.show(shapes)
 
 # %% [markdown]
-# A product of four orthogonal directions is clean on Gaussian inputs in every rotation ({glue:text}`decide.D4`); on bits only along the axes (rotated: {glue:text}`decide.D4.control`). Sums of squares, as in Allen-Zhu and Li's class, are dirty under both laws.
+# A product of four orthogonal directions is a Hermite polynomial of degree four on Gaussian inputs, and clean in every rotation ({glue:text}`decide.D4`, below 0 by what fitting costs on fresh data); on bits only along the axes (rotated: {glue:text}`decide.D4.control`). Sums of squares, as in Allen-Zhu and Li's class, are dirty under both laws.
 #
 # ### Appendix C's learner
 #

@@ -75,8 +75,8 @@ def bits_arms(profile: str) -> Arms:
         "beyond the margin": BEYOND,
         "even": BELOW[: len(EVEN)],
         "eight spare": [replace(one, spare=8) for one in BEYOND],
-        "small": BitsConfig(8, 0.3),
-        "large": BitsConfig(8, 0.75),
+        "before the end": BELOW[len(EVEN) - 1],
+        "after the end": BEYOND[1],
     }
 
 

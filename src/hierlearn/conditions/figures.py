@@ -152,8 +152,8 @@ def chain(decide_chain: Runs) -> Drawing:
 
 
 ROWS = {
-    "bits, $b=0.3$": ("decide_bits", "small"),
-    "bits, $b=0.75$": ("decide_bits", "large"),
+    "bits, $b=0.69$": ("decide_bits", "before the end"),
+    "bits, $b=0.75$": ("decide_bits", "after the end"),
     "Gauss, no skip": ("decide_quadratic", "no skip"),
     "Gauss, skip 0.8": ("decide_quadratic", "large skip"),
     f"grammar, $t={INSIDE}$": ("decide_grammar", "inside, most data"),
