@@ -53,8 +53,8 @@ def what_decides(decide_bits: Runs, decide_quadratic: Runs, decide_grammar: Runs
         for arm in ("even", "beyond the margin"):
             x, y = _means(decide_bits, arm, INNER, number("outputs", n))
             axes[0].plot(x, y, color=COLORS[0], linestyle="", marker=MARKERS[0], markersize=4)
-        peak = (2 * n + 1) / (2 * n + 2), max(law) + 0.004
-        axes[0].annotate(f"$n={n}$", peak, ha="center", va="bottom", fontsize=8)
+        peak = (2 * n + 1) / (2 * n + 2), max(law) - 0.01
+        axes[0].annotate(f"$n={n}$", peak, ha="center", va="top", fontsize=8)
     x, y = _means(decide_quadratic, "all", INNER, number("outputs"))
     axes[0].plot(x, y, color=COLORS[1], linestyle="", marker=MARKERS[1], markersize=4)
     said.append(f"Frozen outputs leave {y.min():.3f} to {y.max():.3f} of Gaussian hierarchies")
@@ -78,7 +78,7 @@ def what_decides(decide_bits: Runs, decide_quadratic: Runs, decide_grammar: Runs
         said.append(f"{arm}: error {line.at(0)} to {line.at()} at {line.x[-1]:g} P_0")
     log_axes(axes[1])
     log_axes(axes[2], "x", x_ticks=(1, 4, 16))
-    axes[0].set(xlabel=r"inner dirt $\delta$", title="frozen outputs leave", ylim=(-0.01, 0.28))
+    axes[0].set(xlabel=r"inner dirt $\delta$", title="frozen outputs leave")
     axes[1].set(xlabel="outer dirt $D$", title="frozen features leave")
     axes[2].set(xlabel="$P/P_0$", title="grammars, test error")
     for ax in axes[1:]:
