@@ -157,7 +157,7 @@ chapter.show(figures.what_decides)
 
 # %% [markdown]
 # **Frozen outputs: inner dirt decides, on one curve.** Left, the law of {prf:ref}`prp-dial`. Bits of any bias keep it up to {glue:text}`decide.D2` (relative; that each look-back multiplies the error by $\delta$ instead of $\delta^2$ would be off by {glue:text}`decide.D2.control`).
-# Gaussian hierarchies, fitted to samples, leave {glue:text}`decide.D5` of the law, whatever their skip; with outer dirt in the place of $\delta$ it would be {glue:text}`decide.D5.control`.
+# Gaussian hierarchies, fitted to samples, leave {glue:text}`decide.D5` times what it says, over skips; the rival that outer dirt is what is left would be off by a factor of {glue:text}`decide.D5.control`.
 #
 # **Frozen features: no common curve.** It depends on whether the stage hands on something discrete.
 #

@@ -119,13 +119,9 @@ def quadratic_arms(profile: str) -> Arms:
     }
 
 
-def of_law(dirt: str) -> Value:
-    r"""Divide what frozen outputs leave by $\delta(1-\delta)$, with this dirt as $\delta$."""
-
-    def value(config: QuadraticConfig, found: dict[str, Any]) -> float:
-        return float(found["outputs"] / (found[dirt] * (1 - found[dirt])))
-
-    return value
+def left_over(name: str) -> Value:
+    r"""Divide what frozen outputs leave by what is recorded under a name: a law, or a rival."""
+    return lambda config, found: float(found["outputs"] / found[name])
 
 
 def _exponent(runs: Runs) -> dict[int, float]:
@@ -137,8 +133,8 @@ def _exponent(runs: Runs) -> dict[int, float]:
 
 
 QUADRATIC_STATISTICS: dict[str, Statistic] = {
-    "outputs": each(of_law("inner"), "all", geometric_mean),
-    "outputs_by_outer": each(of_law("outer"), "large skip"),
+    "outputs": each(left_over("law"), "all", geometric_mean),
+    "outputs_by_outer": each(left_over("outer"), "large skip"),
     "exponent": _exponent,
     "no_skip": each(number("readout"), "no skip"),
 }
