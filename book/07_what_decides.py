@@ -162,7 +162,7 @@ chapter.show(figures.what_decides)
 # **Frozen features: no common curve.** It depends on whether the stage hands on something discrete.
 #
 # - *Bits.* In stage 1 a right pair has the coefficient $\pm1\pm ab^2$, a wrong pair inside a product of four $\pm ab^2$ (why: last exercise). The largest ones are the right ones if and only if $|a|b^2<1/2$, provided that some sign is adverse. Then the features are *exactly* right, however much dirt the output has:
-#   the free readout leaves at most {glue:text}`decide.D3`. Beyond, it leaves {glue:text}`decide.D3.control`, and no amount of data helps. More features do: with eight spare ones {glue:text}`decide.D3w`.
+#   the free readout leaves at most {glue:text}`decide.D3`. Beyond, it leaves {glue:text}`decide.D3.control`, and no amount of data helps. More features do: with eight spare ones it leaves at most {glue:text}`decide.D3w`.
 # - *Gauss.* Eigenvectors move continuously, so nothing rounds. What is left grows as $D$ to the power {glue:text}`decide.D6`. Without a skip $D=0$, and {glue:text}`decide.D6.control` is left although $\delta$ is as large as with one (table): **inner dirt breaks condition (ii) as it is written, and layer by layer suffices all the same**, if only features are frozen.
 # - *Grammars.* Clustering makes tokens discrete, and has a margin: at $t=0.15$ it errs on {glue:text}`decide.G1` with the largest sample, at $t=0.5$ on {glue:text}`decide.G1.control`. Layerwise ridge regression keeps tokens continuous, so that synonyms remain different tokens; it goes on learning at $t=0.5$ and
 #   pays in data, {glue:text}`decide.G2` times as many strings as at $t=0$. The same lean towards a bit that has nothing to do with the label costs {glue:text}`decide.G2.control` times.
