@@ -77,6 +77,7 @@ def what_decides(decide_bits: Runs, decide_quadratic: Runs, decide_grammar: Runs
         replace(line, low=(), high=(), seeds=()).draw(axes[2])
         said.append(f"{arm}: error {line.at(0)} to {line.at()} at {line.x[-1]:g} P_0")
     log_axes(axes[1])
+    axes[1].set_xticks([1e-6, 1e-4, 1e-2])
     log_axes(axes[2], "x", x_ticks=(1, 4, 16))
     axes[0].set(xlabel=r"inner dirt $\delta$", title="frozen outputs leave")
     axes[1].set(xlabel="outer dirt $D$", title="frozen features leave")
