@@ -107,7 +107,7 @@ from itertools import product
 import torch
 
 bias = 0.6
-x = torch.tensor(list(product((-1.0, 1.0), repeat=4))).double()  # all points, with their weights
+x = torch.tensor(list(product((-1.0, 1.0), repeat=4))).double()  # all points
 root = ((1 + bias * x) / 2).prod(1).sqrt()
 pairs = torch.stack([x[:, i] * x[:, j] for i in range(4) for j in range(i)], 1)
 lower = torch.linalg.qr(root[:, None] * torch.cat([torch.ones(16, 1), x, pairs], 1)).Q
@@ -121,7 +121,8 @@ for n in range(4):
     first = lower @ (lower.T @ (y - coefficient * upper))
     coefficient = upper @ (y - first)
     left = (y - first - coefficient * upper).square().sum()
-    print(f"{n} look-backs: {left:.6f} left, law {delta ** (2 * n + 1) * (1 - delta):.6f}")
+    law = delta ** (2 * n + 1) * (1 - delta)
+    print(f"{n} look-backs: {left:.6f} left, law {law:.6f}")
 
 # %% [markdown]
 # ## Measured
@@ -143,9 +144,9 @@ for row in chapter.rows:
     chapter.glue_claim(row.id)
 
 # %%
-from IPython.display import Markdown
+from IPython.display import HTML
 
-Markdown(figures.table(runs))
+HTML(figures.table(runs))
 
 # %% [markdown]
 # *Medians over seeds. The last column: what is left of the upper level when features are frozen and everything above is fitted freely; for grammars the test error of clustering over chance, at the largest sample. Below $10^{-15}$ it is a rounding error.*
@@ -161,7 +162,7 @@ chapter.show(figures.what_decides)
 #
 # **Frozen features: no common curve.** It depends on whether the stage hands on something discrete.
 #
-# - *Bits.* In stage 1 a right pair has the coefficient $\pm1\pm ab^2$, a wrong pair inside a product of four $\pm ab^2$ (why: last exercise). The largest ones are the right ones if and only if $|a|b^2<1/2$, provided that some sign is adverse. Then the features are *exactly* right, however much dirt the output has:
+# - *Bits.* In stage 1 a right pair has the coefficient $\pm1\pm ab^2$, a wrong pair inside a product of four $\pm ab^2$ (why: last exercise). The right ones are the largest if $|a|b^2<1/2$, and only then where some sign is adverse. The features are then *exactly* right, however much dirt the output has:
 #   the free readout leaves at most {glue:text}`decide.D3`. Beyond, it leaves {glue:text}`decide.D3.control`, and no amount of data helps. More features do: with eight spare ones it leaves at most {glue:text}`decide.D3w`.
 # - *Gauss.* Eigenvectors move continuously, so nothing rounds. What is left grows as $D$ to the power {glue:text}`decide.D6`. Without a skip $D=0$, and {glue:text}`decide.D6.control` is left although $\delta$ is as large as with one (table): **inner dirt breaks condition (ii) as it is written, and layer by layer suffices all the same**, if only features are frozen.
 # - *Grammars.* Clustering makes tokens discrete, and has a margin: at $t=0.15$ it errs on {glue:text}`decide.G1` with the largest sample, at $t=0.5$ on {glue:text}`decide.G1.control`. Layerwise ridge regression keeps tokens continuous, so that synonyms remain different tokens; it goes on learning at $t=0.5$ and
@@ -188,7 +189,10 @@ def shapes(decide_shapes):
     fig, ax = plt.subplots(figsize=(WIDTH, 2.6))
     forms, said = ("product", "rotated product", "squares"), []
     for i, law in enumerate(("bits", "Gaussian")):
-        points = {k: decide_shapes.points(lambda c: 0, INNER, f"{f}, {law}")[0] for k, f in enumerate(forms)}
+        points = {
+            k: decide_shapes.points(lambda c: 0, INNER, f"{f}, {law}")[0]
+            for k, f in enumerate(forms)
+        }
         line = over_seeds(law, points, index=i, kind="points", geometric=False)
         line.draw(ax)
         said += [f"{form}, {law} {line.at(k)}" for k, form in enumerate(forms)]

@@ -153,29 +153,25 @@ def chain(decide_chain: Runs) -> Drawing:
 
 
 ROWS = {
-    "bits, $b=0.69$": ("decide_bits", "before the end"),
-    "bits, $b=0.75$": ("decide_bits", "after the end"),
+    "bits, b = 0.69": ("decide_bits", "before the end"),
+    "bits, b = 0.75": ("decide_bits", "after the end"),
     "Gauss, no skip": ("decide_quadratic", "no skip"),
     "Gauss, skip 0.8": ("decide_quadratic", "large skip"),
-    f"grammar, $t={INSIDE}$": ("decide_grammar", "inside, most data"),
-    f"grammar, $t={OUTSIDE}$": ("decide_grammar", "outside, most data"),
+    f"grammar, t = {INSIDE}": ("decide_grammar", "inside, most data"),
+    f"grammar, t = {OUTSIDE}": ("decide_grammar", "outside, most data"),
 }
 
 
 def table(runs: dict[str, Runs]) -> str:
-    """Write the conditions of one target of every kind as a Markdown table, medians over seeds."""
-    head = ["target", "signal", r"inner $\delta$", "outer $D$", "margin", "frozen features leave"]
-    lines = [head, ["---"] * len(head)]
+    """Write the conditions of one target of every kind as an HTML table, medians over seeds."""
+    head = ["target", "signal", "inner δ", "outer <i>D</i>", "margin", "frozen features leave"]
+    lines = ["".join(f"<th>{word}</th>" for word in head)]
     for label, (experiment, arm) in ROWS.items():
         found = [m for own in runs[experiment].of(arm).values() for _, m in own]
-        keys = (
-            "signal",
-            "inner",
-            "outer",
-            "margin",
-            "readout" if "readout" in found[0] else "error",
-        )
+        left = "readout" if "readout" in found[0] else "error"
+        keys = ("signal", "inner", "outer", "margin", left)
         medians = [float(np.median([m.get(key, np.nan) for m in found])) for key in keys]
         texts = [format_number(0 if abs(one) < ROUNDING else one) for one in medians]
-        lines.append([label, *texts])
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+        lines.append("".join(f"<td>{text}</td>" for text in (label, *texts)))
+    body = "".join(f"<tr>{line}</tr>" for line in lines)
+    return f'<div style="overflow-x:auto"><table class="table">{body}</table></div>'
