@@ -1,10 +1,12 @@
 """The figures and the table of chapter 7; parameters are named after experiments."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.axes import Axes
 
 from hierlearn.conditions.bits import after_look_backs
 from hierlearn.conditions.experiments import DIMS, INNER, INSIDE, OUTSIDE
@@ -46,42 +48,11 @@ def _means(runs: Runs, arm: str, *values: Value) -> np.ndarray:
 def what_decides(decide_bits: Runs, decide_quadratic: Runs, decide_grammar: Runs) -> Drawing:
     """Draw what frozen outputs leave, what frozen features leave, and errors on grammars."""
     fig, axes = plt.subplots(1, 3, figsize=(WIDTH, 3.3))
-    dirt, said = np.linspace(0, 1, 101), []
-    for n in range(3):
-        law = [after_look_backs(one, n) for one in dirt]
-        axes[0].plot(dirt, law, color=INK, linestyle=DASHES[n], linewidth=1)
-        for arm in ("even", "beyond the margin"):
-            x, y = _means(decide_bits, arm, INNER, number("outputs", n))
-            axes[0].plot(x, y, color=COLORS[0], linestyle="", marker=MARKERS[0], markersize=4)
-        peak = (2 * n + 1) / (2 * n + 2), max(law) - 0.01
-        axes[0].annotate(f"$n={n}$", peak, ha="center", va="top", fontsize=8)
-    x, y = _means(decide_quadratic, "all", INNER, number("outputs"))
-    axes[0].plot(x, y, color=COLORS[1], linestyle="", marker=MARKERS[1], markersize=4)
-    said.append(f"Frozen outputs leave {y.min():.3f} to {y.max():.3f} of Gaussian hierarchies")
-    kinds = {"below the margin": 0, "beyond the margin": 2, "over skips": 1}
-    labels = {0: "bits, margin > 0", 1: "Gauss", 2: "bits, margin < 0"}
-    for arm, index in kinds.items():
-        runs = decide_quadratic if index == 1 else decide_bits
-        x, y = _means(runs, arm, number("outer"), number("readout"))
-        style = "-" if index == 1 else ""
-        axes[1].plot(
-            x, y, color=COLORS[index], marker=MARKERS[index], markersize=4, linestyle=style,
-            label=labels[index],
-        )  # fmt: skip
-        said.append(f"frozen features, {arm}: {format_number(y.min())} to {format_number(y.max())}")
-    for index, (arm, label) in enumerate(LEARNED.items()):
-        if not decide_grammar.of(arm):
-            continue
-        points = decide_grammar.points(lambda c: c.n_samples / c.scale, number("error"), arm)
-        line = over_seeds(label, points, index=index, geometric=False)
-        replace(line, low=(), high=(), seeds=()).draw(axes[2])
-        said.append(f"{arm}: error {line.at(0)} to {line.at()} at {line.x[-1]:g} P_0")
-    log_axes(axes[1])
-    axes[1].set_xticks([1e-6, 1e-4, 1e-2])
-    log_axes(axes[2], "x", x_ticks=(1, 4, 16))
-    axes[0].set(xlabel=r"inner dirt $\delta$", title="frozen outputs leave")
-    axes[1].set(xlabel="outer dirt $D$", title="frozen features leave")
-    axes[2].set(xlabel="$P/P_0$", title="grammars, test error")
+    said = [
+        *_outputs(axes[0], decide_bits, decide_quadratic),
+        *_features(axes[1], decide_bits, decide_quadratic),
+        *_errors(axes[2], decide_grammar),
+    ]
     for ax in axes[1:]:
         ax.legend(fontsize=7)
     return Drawing(
@@ -93,6 +64,57 @@ def what_decides(decide_bits: Runs, decide_quadratic: Runs, decide_grammar: Runs
         "freely; bits with a margin leave a rounding error. Right: layerwise learners on (8,8,4,3) "
         "with the dial hint, error over chance. Means over seeds.",
     )
+
+
+def _outputs(ax: Axes, bits: Runs, quadratic: Runs) -> Iterator[str]:
+    looks: dict[str, Any] = {
+        "color": COLORS[0],
+        "linestyle": "",
+        "marker": MARKERS[0],
+        "markersize": 4,
+    }
+    dirt = np.linspace(0, 1, 101)
+    for n in range(3):
+        law = [after_look_backs(one, n) for one in dirt]
+        ax.plot(dirt, law, color=INK, linestyle=DASHES[n], linewidth=1)
+        for arm in ("even", "beyond the margin"):
+            ax.plot(*_means(bits, arm, INNER, number("outputs", n)), **looks)
+        peak = (2 * n + 1) / (2 * n + 2), max(law) - 0.01
+        ax.annotate(f"$n={n}$", peak, ha="center", va="top", fontsize=8)
+    x, y = _means(quadratic, "all", INNER, number("outputs"))
+    ax.plot(x, y, **looks | {"color": COLORS[1], "marker": MARKERS[1]})
+    ax.set(xlabel=r"inner dirt $\delta$", title="frozen outputs leave")
+    yield f"Frozen outputs leave {y.min():.3f} to {y.max():.3f} of Gaussian hierarchies"
+
+
+def _features(ax: Axes, bits: Runs, quadratic: Runs) -> Iterator[str]:
+    drawn = {
+        "below the margin": (bits, "bits, margin > 0"),
+        "over skips": (quadratic, "Gauss"),
+        "beyond the margin": (bits, "bits, margin < 0"),
+    }
+    for index, (arm, (runs, label)) in enumerate(drawn.items()):
+        x, y = _means(runs, arm, number("outer"), number("readout"))
+        ax.plot(
+            x, y, color=COLORS[index], marker=MARKERS[index], markersize=4, label=label,
+            linestyle="-" if runs is quadratic else "",
+        )  # fmt: skip
+        yield f"frozen features, {label}: {format_number(y.min())} to {format_number(y.max())}"
+    log_axes(ax)
+    ax.set_xticks([1e-6, 1e-4, 1e-2])
+    ax.set(xlabel="outer dirt $D$", title="frozen features leave")
+
+
+def _errors(ax: Axes, grammar: Runs) -> Iterator[str]:
+    for index, (arm, label) in enumerate(LEARNED.items()):
+        if not grammar.of(arm):
+            continue
+        points = grammar.points(lambda c: c.n_samples / c.scale, number("error"), arm)
+        line = over_seeds(label, points, index=index, geometric=False)
+        replace(line, low=(), high=(), seeds=()).draw(ax)
+        yield f"{arm}: error {line.at(0)} to {line.at()} at {line.x[-1]:g} P_0"
+    log_axes(ax, "x", x_ticks=(1, 4, 16))
+    ax.set(xlabel="$P/P_0$", title="grammars, test error")
 
 
 def steer_bias(decide_bits: Runs) -> Steered:
