@@ -174,7 +174,7 @@ chapter.show(figures.what_decides)
 chapter.show(figures.steer_bias)
 
 # %% [markdown]
-# **Dirt can be measured beforehand.** The outer dirt of pairs, from $4P_0$ strings with the sampling noise taken off, is {glue:text}`decide.R` of the exact one; without, {glue:text}`decide.R.control`.
+# **Dirt can be measured beforehand.** The outer dirt of pairs, from $4P_0$ strings with the sampling noise taken off, is {glue:text}`decide.R` times the exact one (drawing without replacement flattens the lean); without, {glue:text}`decide.R.control` times.
 #
 # ### Not cube against Gauss
 #
