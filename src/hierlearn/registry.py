@@ -1,6 +1,7 @@
 """The registry of experiments, in the order of the chapters."""
 
 from hierlearn.ball import experiments as ball_indicator
+from hierlearn.conditions import experiments as what_decides
 from hierlearn.cube import experiments as kernel_lower_bounds
 from hierlearn.experiment import Experiment
 from hierlearn.grammar import experiments as random_hierarchy
@@ -17,6 +18,7 @@ _MODULES = (
     random_hierarchy,
     ball_indicator,
     simpler_algorithms,
+    what_decides,
 )
 
 EXPERIMENTS: dict[str, Experiment] = {e.name: e for m in _MODULES for e in m.EXPERIMENTS}
