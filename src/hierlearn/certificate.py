@@ -5,8 +5,8 @@ tensors $T_q=E[\nabla^qf]/q!$ and the Hermite tensors, $\langle u^{\otimes q},H_
 \mathrm{He}_q(\langle u,x\rangle)$ for unit vectors $u$; and $E\langle T,H_q\rangle^2=q!\,|T|^2$.
 A unit $\sigma(\langle w,x\rangle+b)$ is a function of $z=\langle w,x\rangle/|w|$ alone, so its part
 of degree q is $c_q\mathrm{He}_q(z)$, with the tensor $c_q(w/|w|)^{\otimes q}$: unfolded into a
-matrix, its rank is one. A network of r units therefore has $\mathrm{rank}\le r$ in every degree, and
-by Eckart and Young, with $s_i$ the singular values of the unfolded tensor of f,
+matrix, its rank is one. A network of r units therefore has rank at most r in every degree, and by
+Eckart and Young, with $s_i$ the singular values of the unfolded tensor of f,
 
 $$E(f-N)^2\ \ge\ \sum_qq!\sum_{i>r}s_i(T_q)^2.\qquad(2.3)$$
 
@@ -62,8 +62,8 @@ def least_errors(
         )
     at_least(0, **{f"widths[{i}]": width for i, width in enumerate(widths)})
     parts = [math.factorial(one.ndim) * spectrum(one).square() for one in tensors]
-    left = torch.stack([sum(part[width:].sum() for part in parts) for width in widths])
-    return left / sum(part.sum() for part in parts)
+    rest = [torch.cat([part[width:] for part in parts]).sum() for width in widths]
+    return torch.stack(rest) / torch.cat(parts).sum()
 
 
 def _check(tensor: Tensor) -> None:

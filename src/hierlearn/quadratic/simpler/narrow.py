@@ -1,9 +1,12 @@
 r"""Two-layer networks of few units, trained on the exact population loss, beside the certificate.
 
 For Gaussian inputs the loss of units $\sigma_i(\langle w_i,x\rangle+b_i)$ is a sum over Hermite
-degrees. With $u_i=w_i/|w_i|$, $c_{iq}=E[\sigma_i(|w_i|z+b_i)h_q(z)]$, $h_q=\mathrm{He}_q/\sqrt{q!}$,
-and the tensors $T_q$ of the target (`hierlearn.certificate`), degree q contributes
-$q!\,|T_q|^2-2\sqrt{q!}\sum_ic_{iq}T_q[u_i,\dots,u_i]+\sum_{ij}c_{iq}c_{jq}\langle u_i,u_j\rangle^q$.
+degrees. With $u_i=w_i/|w_i|$, $c_{iq}=E[\sigma_i(|w_i|z+b_i)\mathrm{He}_q(z)]/\sqrt{q!}$, and the
+tensors $T_q$ of the target (`hierlearn.certificate`), degree q contributes
+
+$$q!\,|T_q|^2-2\sqrt{q!}\sum_ic_{iq}T_q[u_i,\dots,u_i]
++\sum_{ij}c_{iq}c_{jq}\langle u_i,u_j\rangle^q.$$
+
 No sample is drawn. The degrees 1 to 4 are all there is of a polynomial network; of another one the
 degrees up to `N_DEGREES` are at most its error.
 """
@@ -41,9 +44,9 @@ SETTLED = 0.02
 @checked
 @dataclass(frozen=True)
 class Quartics:
-    r"""Functions $\sum_jS_j^2+\langle B,H_2\rangle$, $S_j=\langle A_j,H_2\rangle+\langle v_j,x\rangle$.
+    r"""Functions $\sum_jS_j^2+\langle B,H_2\rangle$, one a seed.
 
-    One a seed; $H_2=xx^\top-I$.
+    $S_j=\langle A_j,H_2\rangle+\langle v_j,x\rangle$, $H_2=xx^\top-I$.
 
     Attributes:
         quadratic: $A_j$, symmetric, `[seed, j, dim, dim]`.
@@ -81,7 +84,7 @@ class Quartics:
 
     @checked
     def tensors(self, seed: int) -> list[Float[Tensor, "..."]]:
-        r"""Return $T_1..T_4$ of one of them.
+        r"""Return $T_1..T_4$ of the function of one seed.
 
         $T_4=\sum A\otimes A$ and $T_3=2\sum A\otimes v$, symmetrized, $T_2=B+\sum(4A^2+vv^\top)$,
         $T_1=4\sum Av$.
@@ -191,7 +194,7 @@ def _train(
 
 @cache
 def _quadrature(n_degrees: int) -> tuple[Tensor, Tensor]:
-    """Return Gauss-Hermite nodes, and their weights times $h_1..h_q$ there, `[node, degree]`."""
+    r"""Return Gauss-Hermite nodes, and their weights times $\mathrm{He}_q/\sqrt{q!}$, q from 1."""
     nodes, weights = np.polynomial.hermite_e.hermegauss(N_NODES)
     rows = [np.ones_like(nodes), nodes]
     for q in range(1, n_degrees):
