@@ -119,7 +119,7 @@ NARROW_DIMS = {"fourth powers": 8, "three levels": 20}
 
 
 def narrow_arms(profile: str) -> Arms:
-    """Both activations on both targets over the width, and powers where the bound is void."""
+    """Both activations on both targets over the width, and powers where it is void, or nearly."""
 
     def make(target: str, activation: str, width: int) -> NarrowConfig:
         return NarrowConfig(target, NARROW_DIMS[target], activation, width, NARROW_STEPS[profile])
@@ -130,8 +130,9 @@ def narrow_arms(profile: str) -> Arms:
         for activation in ("polynomial", "GELU")
     }
     one, two, *_ = found["three levels, polynomial"]
-    void = [] if profile == "smoke" else [make(t, "polynomial", 8) for t in NARROW_DIMS]
-    return found | {"one unit": one, "two units": two, "as many as dimensions": void}
+    if profile != "smoke":
+        found |= {f"{target}, eight units": make(target, "polynomial", 8) for target in NARROW_DIMS}
+    return found | {"one unit": one, "two units": two}
 
 
 def _over_certificate(config: NarrowConfig, measurement: dict[str, Any]) -> float:
