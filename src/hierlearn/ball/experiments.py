@@ -37,6 +37,8 @@ FROZEN = {
 }
 FROZEN_WIDTHS = {"smoke": (100,), "laptop": (100, 300), "paper": (300, 1000, 2000)}
 DIMS = {"smoke": (20,), "laptop": (10, 20), "paper": (10, 20, 30)}
+# Units, samples and steps of plain gradient descent.
+PLAIN = {"laptop": (400, 8000, 2000), "paper": (1000, 8000, 20_000)}
 
 
 def weak(profile: str, dim: int, **changes: Any) -> BallConfig:
@@ -67,7 +69,8 @@ def sum_arms(profile: str) -> Arms:
         base = weak(profile, dim)
         narrower = [replace(base, width=width) for width in WEAK[profile][1]]
         found[f"weak, d = {dim}"] = base
-        found[f"clipped, d = {dim}"] = replace(base, clip="unit")
+        if dim > DIM:
+            found[f"clipped, d = {dim}"] = replace(base, clip="unit")
         found[f"every weak, d = {dim}"] = [base, *narrower]
         if narrower:
             found[f"narrowest weak, d = {dim}"] = narrower[0]
@@ -75,7 +78,15 @@ def sum_arms(profile: str) -> Arms:
     found |= {f"frozen, d = {dim}": frozen(profile, dim) for dim in FROZEN[profile]}
     widths = [frozen(profile, DIM, width=width) for width in FROZEN_WIDTHS[profile]]
     found["frozen over widths"] = [*widths, found[f"frozen, d = {DIM}"]]
+    if profile in PLAIN:
+        found["plain"] = plain(profile, found[f"frozen, d = {DIM}"])
     return found | {"narrowest frozen": widths[0]}
+
+
+def plain(profile: str, base: BallConfig) -> BallConfig:
+    """Return the frozen network under gradient descent without momentum."""
+    width, n, steps = PLAIN[profile]
+    return replace(base, width=width, n_samples=n, n_steps=steps, momentum=0.0, rate=1.8)
 
 
 def sum_groups(profile: str) -> list[Group]:
@@ -83,7 +94,7 @@ def sum_groups(profile: str) -> list[Group]:
     arms, groups = sum_arms(profile), []
     for dim in DIMS[profile]:
         names = [f"weak, d = {dim}", f"clipped, d = {dim}", *(["degree 1"] if dim == 20 else [])]
-        first = every(arms, *names)
+        first = every(arms, *(name for name in names if name in arms))
         groups.append(Group.of("ball_sum", first, FEWER[profile]))
         others = [one for one in every(arms, f"every weak, d = {dim}") if one not in first]
         groups += [Group.of("ball_sum", [one], FEWER[profile]) for one in others]
@@ -145,7 +156,6 @@ UNIFORM = {
 SAMPLES = {"smoke": (4000, 300), "laptop": (8000, 400), "paper": (50_000, 1000)}
 SIZES = {"laptop": (500, 1000, 2000, 4000), "paper": (500, 1000, 2000, 4000, 16_000)}
 SWEEP_WIDTH = 300
-PLAIN = {"laptop": (400, 8000, 2000), "paper": (1000, 8000, 20_000)}
 
 
 def uniform_arms(profile: str) -> Arms:
@@ -165,10 +175,7 @@ def uniform_arms(profile: str) -> Arms:
     if profile in PLAIN:
         swept = widths[UNIFORM[profile].index(SWEEP_WIDTH)]
         found["over samples"] = [*(replace(swept, n_samples=n) for n in SIZES[profile]), swept]
-        width, n, steps = PLAIN[profile]
-        found["plain"] = replace(
-            swept, width=width, n_samples=n, n_steps=steps, momentum=0.0, rate=1.8
-        )
+        found["plain"] = plain(profile, swept)
     return found
 
 
