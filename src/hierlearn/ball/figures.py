@@ -29,10 +29,14 @@ from hierlearn.drawing.figures import (
 )
 from hierlearn.drawing.steered import Axis, State, Steered
 from hierlearn.experiment import Runs
+from hierlearn.intervals import fit_slope
 from hierlearn.statistics import number
 
 WEAK, CLIPPED = "weak", "weak, clipped in training"
 FROZEN, RIDGE = "frozen strong", "frozen, best linear output"
+PLAIN = "frozen, no momentum"
+PROVED = {"Theorem 8": -1 / 5, "Prop. 12": -1 / 4}
+"""Exponents of r in the error that is proved, at constants that are far away."""
 ARMS = {"weak, d = 20": WEAK, "clipped, d = 20": CLIPPED, "frozen, d = 10": FROZEN}
 """The networks whose training is shown, as legends have them."""
 
@@ -157,15 +161,30 @@ def mark_level(ax: Axes, dim: int = 20) -> None:
     )  # fmt: skip
 
 
+def proved_rates(ax: Axes, line: Series) -> float:
+    """Draw the proved exponents from the first point of a line; return the exponent that it has."""
+    ends = np.array(line.x)[[0, -1]]
+    for dash, (label, power) in zip(("--", "-."), PROVED.items(), strict=True):
+        values = line.y[0] * (ends / ends[0]) ** power
+        name = f"{label}: $r^{{-1/{-1 / power:.0f}}}$"
+        ax.plot(ends, values, color=INK, linestyle=dash, linewidth=0.8, label=name)
+    return fit_slope(line.x, line.y)
+
+
+@gives("ball-rate-sum", "ball-plain-sum")
 def width(ball_sum: Runs) -> Drawing:
     """Draw the errors against the number of hidden units, by dimension."""
     dims = dimensions(ball_sum)
     fig, axes = plt.subplots(1, len(dims), sharey=True, figsize=(WIDTH, 3.8), squeeze=False)
-    said = []
+    said, numbers = [], {"ball-rate-sum": "—"}
     for ax, dim in zip(axes[0], dims, strict=True):
         for label, line in by_width(ball_sum, dim).items():
             line.draw(ax, every_seed=False)
             said.append(f"d = {dim}, {label} {_ends(line, 'units')}")
+            if label == FROZEN and dim == DIM:
+                rate = proved_rates(ax, line)
+                said.append(f"its exponent {rate:.2f}, those proved -0.25 and -0.20")
+                numbers["ball-rate-sum"] = f"{rate:.2f}"
         ax.axhline(level(dim), color=INK, linewidth=0.9, linestyle=":")
         said.append(f"degree-1 level {level(dim):.4f}")
         log_axes(ax, "x")
@@ -178,7 +197,23 @@ def width(ball_sum: Runs) -> Drawing:
         fig,
         alt="Squared test error against the width. " + "; ".join(said) + ".",
         caption="Error against the number of hidden units, after all steps. Dotted: the degree-1 "
-        "level $A_1^2$.",
+        "level $A_1^2$. Dashed: the rates at which the proved errors fall, from the first point on; "
+        "their constants are far away.",
+        numbers=numbers | {"ball-plain-sum": _plain(ball_sum)},
+    )
+
+
+def _plain(runs: Runs) -> str:
+    """Say where gradient descent without momentum is after half of its steps and all of them."""
+    found = _measured(runs, "plain")
+    if not found:
+        return "—"
+    steps, errors = found[0]["curve"]["step"], np.array([m["curve"]["mse"] for m in found])
+    half, last = np.median(errors, 0)[[steps.index(steps[-1] // 2), -1]]
+    best = np.median([m["linear_mse"] for m in found])
+    return (
+        f"{half:.3f} after {steps[-1] // 2} steps and {last:.3f} after {steps[-1]} (the best linear "
+        f"output on its features: {best:.3f})"
     )
 
 
@@ -193,7 +228,7 @@ def by_width(runs: Runs, dim: int, share: float = 1.0) -> dict[str, Series]:
     classes = {
         WEAK: (f"every weak, d = {dim}", "mse"), CLIPPED: (f"clipped, d = {dim}", "mse"),
         FROZEN: (strong, "mse"), RIDGE: (strong, "linear_mse"),
-    }  # fmt: skip
+    } | ({PLAIN: ("plain", "mse")} if dim == DIM else {})  # fmt: skip
     found = {}
     for index, (label, (arm, key)) in enumerate(classes.items()):
         if not runs.arms.get(arm) or (key == "linear_mse" and share < 1):
@@ -219,7 +254,7 @@ def steer_dimension(ball_sum: Runs) -> Steered:
             said = "; ".join(f"{label} {_ends(line, 'units')}" for label, line in lines.items())
             ends = [x for line in lines.values() for x in line.x]
             bound = Series(
-                "degree-1 level", (min(ends), max(ends)), (level(dim),) * 2, index=4, kind="bound"
+                "degree-1 level", (min(ends), max(ends)), (level(dim),) * 2, index=5, kind="bound"
             )
             text = f"Dimension {dim}, after {100 * share:.3g} % of the steps: {said}. "
             text += f"The degree-1 level is {bound.at()}."
@@ -269,6 +304,7 @@ def spectrum(ball_sum: Runs) -> Drawing:
     )
 
 
+@gives("ball-rate-uniform")
 def uniform(ball_uniform: Runs) -> Drawing:
     """Draw the errors on the uniform radius against the width, and against the sample size."""
     swept = bool(ball_uniform.of("over samples"))
@@ -280,6 +316,9 @@ def uniform(ball_uniform: Runs) -> Drawing:
         line = over_seeds(label, points, index=index + 2)
         line.draw(axes[0, 0])
         said.append(f"{label} {_ends(line, 'units')}")
+        if value is MSE:
+            rate = proved_rates(axes[0, 0], line)
+            said.append(f"its exponent {rate:.2f}, those proved -0.25 and -0.20")
     axes[0, 0].set_title("uniform radius: width")
     axes[0, 0].set_xlabel("frozen hidden units $r$")
     log_axes(axes[0, 0], "x", x_ticks=line.x)
@@ -302,8 +341,9 @@ def uniform(ball_uniform: Runs) -> Drawing:
         + "; ".join(said)
         + ".",
         caption="Uniform radius, $d=10$. Gradient descent on the clipped output, and the best "
-        "linear output on the same features, against the width; and the clipped one against the "
-        "number of samples.",
+        "linear output on the same features, against the width, with the proved rates; and the "
+        "clipped one against the number of samples.",
+        numbers={"ball-rate-uniform": f"{rate:.2f}"},
     )
 
 
