@@ -426,12 +426,14 @@ for name, tensor in {"sum of fourth powers": fourth_powers, "norm, squared twice
     )
 
 # %% [markdown]
-# Three layers compute $\lVert x\rVert^4$ with $d$ units and then one; two layers need a unit for every pair. Networks
+# Three layers compute $\lVert x\rVert^4$ with $d$ units and then one; two layers need at least a unit for every pair. Networks
 # that are trained against (2.3) are in [chapter 6](06_simpler_algorithms.ipynb).
 #
 # On the cube the argument is weaker: $x_i^2=1$ mixes the degrees, so that it needs polynomials of degree at most $q$ and
-# rows and columns with disjoint sets of coordinates; and a single parity is then a single entry, of rank one. About the
-# staircase it says nothing. What a two-layer network does there is an experiment:
+# rows and columns with disjoint sets of coordinates. A single parity is then a single entry, of rank one. Of a staircase, split
+# each of the $d/2^L$ monomials of its top level into two halves, a row and a column: the target's matrix is diagonal, and
+# $r$ units miss at least the share $1-r2^L/d$ of that level. In dimension {glue:text}`kernel-two-dim` with three levels this is void
+# from {glue:text}`kernel-void` units on, and our networks have {glue:text}`kernel-units`. So what they do there is an experiment:
 # $\hat y=b+\sum_pa_p^\top\mathrm{BN}((xW)^p)$ with powers $p=2,4,\dots,2^L$.
 
 # %%

@@ -171,7 +171,7 @@ def proved_rates(ax: Axes, line: Series) -> float:
     return fit_slope(line.x, line.y)
 
 
-@gives("ball-rate-sum", "ball-plain-sum")
+@gives("ball-rate-sum", "ball-plain-sum", "ball-certified", "ball-certified-share")
 def width(ball_sum: Runs) -> Drawing:
     """Draw the errors against the number of hidden units, by dimension."""
     dims = dimensions(ball_sum)
@@ -197,9 +197,36 @@ def width(ball_sum: Runs) -> Drawing:
         fig,
         alt="Squared test error against the width. " + "; ".join(said) + ".",
         caption="Error against the number of hidden units, after all steps. Dotted: the degree-1 "
-        "level $A_1^2$. Dashed: the rates at which the proved errors fall, from the first point on; "
-        "their constants are far away.",
-        numbers=numbers | {"ball-plain-sum": _plain(ball_sum)},
+        "level $A_1^2$. Dashed: the rates at which the proved errors fall, from the first point "
+        "on; their constants are far away.",
+        numbers=numbers | {"ball-plain-sum": _plain(ball_sum)} | _certified(ball_sum),
+    )
+
+
+def hard(ball_sum: Runs) -> Drawing:
+    """Draw the errors at the radii among which the proof of Theorem 5 finds its own."""
+    fig, ax = plt.subplots(figsize=(WIDTH, 3.2))
+    said = []
+    of_arm = {WEAK: ("weak", "mse"), FROZEN: ("frozen", "mse"), RIDGE: ("frozen", "linear_mse")}
+    for index, (label, (arm, key)) in zip((0, 2, 3), of_arm.items(), strict=True):
+        points = ball_sum.points(attrgetter("radius"), number(key), f"{arm}, radii")
+        line = over_seeds(label, points, index=index)
+        line.draw(ax)
+        said.append(f"{label} " + ", ".join(map(line.at, range(len(line.x)))))
+    for m, dash in ((1, ":"), (2, "--")):
+        levels = [polynomial_floor(DIM, radius, m) for radius in line.x]
+        ax.plot(line.x, levels, color=INK, linestyle=dash, linewidth=0.9, label=f"degree {m}")
+        said.append(f"degree {m} leaves " + ", ".join(f"{one:.3f}" for one in levels))
+    plain_ticks(ax, [0.04, 0.06, 0.08, 0.1])
+    ax.set(xlabel=r"radius $\lambda$ of the ball", ylabel="squared test error")
+    ax.legend(fontsize=7.5)
+    weak, strong = (ball_sum.first(f"{arm}, radii") for arm in ("weak", "frozen"))
+    return Drawing(
+        fig,
+        alt=f"At the radii {', '.join(f'{radius:.3f}' for radius in line.x)}: {'; '.join(said)}.",
+        caption=f"The radii of the proof, $d={DIM}$, $m=2$: weak networks of {weak.width} units "
+        f"after {weak.n_steps} steps, frozen strong ones of {strong.width} units, and what the "
+        "best polynomials of degree 1 and 2 in $t$ leave.",
     )
 
 
@@ -212,9 +239,19 @@ def _plain(runs: Runs) -> str:
     half, last = np.median(errors, 0)[[steps.index(steps[-1] // 2), -1]]
     best = np.median([m["linear_mse"] for m in found])
     return (
-        f"{half:.3f} after {steps[-1] // 2} steps and {last:.3f} after {steps[-1]} (the best linear "
-        f"output on its features: {best:.3f})"
+        f"{half:.3f} after {steps[-1] // 2} steps and {last:.3f} after {steps[-1]} (the best "
+        f"linear output on its features: {best:.3f})"
     )
+
+
+def _certified(runs: Runs) -> dict[str, str]:
+    """Say what the reference network in dimension 20 cannot go below, by its own weights."""
+    found = [(m["certificate"], m["mse"]) for m in _measured(runs, "weak, d = 20")]
+    bound, error = np.median(found, 0)
+    return {
+        "ball-certified": f"{bound:.3f}",
+        "ball-certified-share": f"{100 * bound / error:.0f} %",
+    }
 
 
 def dimensions(runs: Runs) -> list[int]:

@@ -103,9 +103,10 @@ def polynomial_floor(dim: int, radius: float, degree: int) -> float:
 def hard_radii(dim: int, m: int) -> tuple[list[float], list[int]]:
     r"""Return the radii among which Theorem 5 finds its $\lambda_d$, and their coefficients.
 
-    Its proof (p. 31) has $f_m(z)=\mathrm{sign}\sin(2\pi m\sqrt dz^2)$ for $z^2$ from $2-1/\sqrt d$ to
-    2, else 0. That is $\sum_ic_i1\{z\le\lambda_i\}$: $\lambda_i^2$ are the two ends and the multiples
-    of $1/(2m\sqrt d)$ between them, at most $2m+2$ radii; $|c_i|$ is 1 at the ends and 2 inside.
+    Its proof (p. 31) has $f_m(z)=\mathrm{sign}\sin(2\pi m\sqrt dz^2)$ for
+    $2-1/\sqrt d\le z^2\le2$, else 0. That is $\sum_ic_i1\{z\le\lambda_i\}$: $\lambda_i^2$ are the
+    two ends and the multiples of $1/(2m\sqrt d)$ between them, at most $2m+2$ radii; $|c_i|$ is 1
+    at the ends and 2 inside.
     """
     if dim < 4 or m < 1:
         raise ValueError(f"the theorem is for dim >= 4 and m >= 1; got {dim} and {m}")
