@@ -302,8 +302,9 @@ chapter.show(figures.steer_dimension)
 # sooner. Held against those of 12 000 steps (at laptop) the frozen network has {glue:text}`ball.B0` of their
 # error, the best linear output {glue:text}`ball.B0.control`. More frozen units help: from the narrowest to the
 # widest the error falls to {glue:text}`ball.R` of itself, that of the best linear output to
-# {glue:text}`ball.R.control`. As a power of $r$ its exponent is {glue:text}`ball-rate-sum`; Theorem 8 guarantees errors of the
-# order $r^{-1/5}$, and Proposition 12 bounds the empirical risk at which progress may stop by the order $r^{-1/4}$.
+# {glue:text}`ball.R.control`. From end to end the frozen network's error falls as $r$ to the power {glue:text}`ball-rate-sum`; Theorem 8
+# guarantees errors of the order $r^{-1/5}$, and Proposition 12 bounds the empirical risk at which progress may stop by
+# the order $r^{-1/4}$.
 #
 # Without momentum, as in the theorem, the descent is slow on this distribution: the error is {glue:text}`ball-plain-sum`, and falling.
 # The theorem grants it $2\eta^{-1}\nu^{-1}\ln(r/8\epsilon)$ steps.
@@ -339,8 +340,8 @@ chapter.show(figures.spectrum)
 chapter.show(figures.uniform)
 
 # %% [markdown]
-# From the narrowest to the widest frozen layer the error falls to {glue:text}`ball.B5` of itself, with the
-# exponent {glue:text}`ball-rate-uniform`; that of the best linear output only to {glue:text}`ball.B5.control`. Plain gradient descent, as in the theorem, without
+# From the narrowest to the widest frozen layer the error falls to {glue:text}`ball.B5` of itself, as $r$ to the
+# power {glue:text}`ball-rate-uniform`; that of the best linear output only to {glue:text}`ball.B5.control`. Plain gradient descent, as in the theorem, without
 # momentum and with a fixed step, gets to {glue:text}`ball.B6` (best linear output:
 # {glue:text}`ball.B6.control`). All runs start from $w$ or $-w$, whichever has more positive outputs: both are
 # equally likely in the paper's Assumption 7, and from the other one nearly all outputs can be clipped to 0,

@@ -190,7 +190,7 @@ chapter.show(over_r)
 chapter.show(figures.few_units)
 
 # %% [markdown]
-# The smallest error over the certificate is {glue:text}`simpler.N1`; two units, held against the certificate of one, come to {glue:text}`simpler.N1.control`. On fourth powers networks of powers attain it: {glue:text}`simpler.N2` at most. GELU units have a shape of their own and do not ({glue:text}`simpler.N2.control` at least); on the three-level target the widest of them leave {glue:text}`narrow-gelu`, where {glue:text}`narrow-certificate` is proved. So two layers *cannot* learn such targets with fewer units than directions need, whatever their activation, and nothing proved here stops them with more.
+# The smallest error over the certificate is {glue:text}`simpler.N1`; two units, held against the certificate of one, come to {glue:text}`simpler.N1.control`. On fourth powers networks of powers attain it: {glue:text}`simpler.N2` at most. GELU units have a shape of their own and do not ({glue:text}`simpler.N2.control` at least); on the three-level target the widest of them leave {glue:text}`narrow-gelu`, where {glue:text}`narrow-certificate` is proved. So two layers of fewer units than the rank *cannot* learn such targets, whatever their activation; what is proved here does not stop them with more.
 #
 # **Steer it.** Choose the target, by its index dimension, and $N$. Watch how the feature machine goes on from update
 # to update, and notice at which $r$ that changes.

@@ -29,7 +29,6 @@ from hierlearn.drawing.figures import (
 )
 from hierlearn.drawing.steered import Axis, State, Steered
 from hierlearn.experiment import Runs
-from hierlearn.intervals import fit_slope
 from hierlearn.statistics import number
 
 WEAK, CLIPPED = "weak", "weak, clipped in training"
@@ -162,13 +161,13 @@ def mark_level(ax: Axes, dim: int = 20) -> None:
 
 
 def proved_rates(ax: Axes, line: Series) -> float:
-    """Draw the proved exponents from the first point of a line; return the exponent that it has."""
+    """Draw the proved exponents from the first point of a line; return its own, end to end."""
     ends = np.array(line.x)[[0, -1]]
     for dash, (label, power) in zip(("--", "-."), PROVED.items(), strict=True):
         values = line.y[0] * (ends / ends[0]) ** power
         name = f"{label}: $r^{{-1/{-1 / power:.0f}}}$"
         ax.plot(ends, values, color=INK, linestyle=dash, linewidth=0.8, label=name)
-    return fit_slope(line.x, line.y)
+    return float(np.log(line.y[-1] / line.y[0]) / np.log(ends[1] / ends[0]))
 
 
 @gives("ball-rate-sum", "ball-plain-sum", "ball-certified", "ball-certified-share")
@@ -183,7 +182,7 @@ def width(ball_sum: Runs) -> Drawing:
             said.append(f"d = {dim}, {label} {_ends(line, 'units')}")
             if label == FROZEN and dim == DIM:
                 rate = proved_rates(ax, line)
-                said.append(f"its exponent {rate:.2f}, those proved -0.25 and -0.20")
+                said.append(f"its exponent, end to end, {rate:.2f}, those proved -0.25 and -0.20")
                 numbers["ball-rate-sum"] = f"{rate:.2f}"
         ax.axhline(level(dim), color=INK, linewidth=0.9, linestyle=":")
         said.append(f"degree-1 level {level(dim):.4f}")
@@ -192,7 +191,12 @@ def width(ball_sum: Runs) -> Drawing:
         ax.set_title(f"$d={dim}$")
         ax.set_xlabel("hidden units $r$")
     axes[0, 0].set_ylabel("squared test error")
-    axes[0, 0].legend(fontsize=7.5)
+    entries = {
+        label: handle
+        for ax in axes[0, ::-1]
+        for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)
+    }
+    axes[0, 0].legend(entries.values(), entries.keys(), fontsize=7.5)
     return Drawing(
         fig,
         alt="Squared test error against the width. " + "; ".join(said) + ".",
@@ -345,7 +349,7 @@ def spectrum(ball_sum: Runs) -> Drawing:
 def uniform(ball_uniform: Runs) -> Drawing:
     """Draw the errors on the uniform radius against the width, and against the sample size."""
     swept = bool(ball_uniform.of("over samples"))
-    fig, axes = plt.subplots(1, 1 + swept, figsize=(WIDTH, 3.4), squeeze=False)
+    fig, axes = plt.subplots(1, 1 + swept, sharey=True, figsize=(WIDTH, 3.4), squeeze=False)
     said = []
     outputs = {"clipped output": MSE, "linear output": LINEAR}
     for index, (label, value) in enumerate(outputs.items()):
@@ -355,7 +359,7 @@ def uniform(ball_uniform: Runs) -> Drawing:
         said.append(f"{label} {_ends(line, 'units')}")
         if value is MSE:
             rate = proved_rates(axes[0, 0], line)
-            said.append(f"its exponent {rate:.2f}, those proved -0.25 and -0.20")
+            said.append(f"its exponent, end to end, {rate:.2f}, those proved -0.25 and -0.20")
     axes[0, 0].set_title("uniform radius: width")
     axes[0, 0].set_xlabel("frozen hidden units $r$")
     log_axes(axes[0, 0], "x", x_ticks=line.x)
@@ -369,8 +373,8 @@ def uniform(ball_uniform: Runs) -> Drawing:
         axes[0, 1].set_xlabel("samples $n$")
         log_axes(axes[0, 1], "x", x_ticks=line.x)
     for ax in axes[0]:
-        plain_ticks(ax, [0.01, 0.02, 0.05, 0.1])
-        ax.legend()
+        plain_ticks(ax, [0.005, 0.01, 0.02, 0.05, 0.1])
+        ax.legend(fontsize=7.5)
     axes[0, 0].set_ylabel("squared test error")
     return Drawing(
         fig,
