@@ -29,6 +29,7 @@ from hierlearn.drawing.figures import (
 )
 from hierlearn.drawing.steered import Axis, State, Steered
 from hierlearn.experiment import Runs
+from hierlearn.formatting import format_number
 from hierlearn.statistics import number
 
 WEAK, CLIPPED = "weak", "weak, clipped in training"
@@ -183,7 +184,7 @@ def width(ball_sum: Runs) -> Drawing:
             if label == FROZEN and dim == DIM:
                 rate = proved_rates(ax, line)
                 said.append(f"its exponent, end to end, {rate:.2f}, those proved -0.25 and -0.20")
-                numbers["ball-rate-sum"] = f"{rate:.2f}"
+                numbers["ball-rate-sum"] = format_number(rate)
         ax.axhline(level(dim), color=INK, linewidth=0.9, linestyle=":")
         said.append(f"degree-1 level {level(dim):.4f}")
         log_axes(ax, "x")
@@ -253,7 +254,7 @@ def _certified(runs: Runs) -> dict[str, str]:
     found = [(m["certificate"], m["mse"]) for m in _measured(runs, "weak, d = 20")]
     bound, error = np.median(found, 0)
     return {
-        "ball-certified": f"{bound:.3f}",
+        "ball-certified": format_number(bound),
         "ball-certified-share": f"{100 * bound / error:.0f} %",
     }
 
@@ -384,7 +385,7 @@ def uniform(ball_uniform: Runs) -> Drawing:
         caption="Uniform radius, $d=10$. Gradient descent on the clipped output, and the best "
         "linear output on the same features, against the width, with the proved rates; and the "
         "clipped one against the number of samples.",
-        numbers={"ball-rate-uniform": f"{rate:.2f}"},
+        numbers={"ball-rate-uniform": format_number(rate)},
     )
 
 
