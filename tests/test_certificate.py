@@ -16,6 +16,7 @@ from hierlearn.quadratic.simpler.narrow import (
     measure_narrow,
     population_errors,
 )
+from hierlearn.quadratic.simpler.runs import SimpleConfig, draw
 from hierlearn.quadratic.simpler.two_layer import TwoLayerNetworks, TwoLayerTraining
 
 DIM = 3
@@ -124,6 +125,17 @@ def test_the_population_error_is_that_of_the_quadrature(powers):
     direct = (weight * rest.square()).sum() - (weight * rest).sum() ** 2
     found = population_errors(net, net.theta, f, variance[None])
     assert float(found) == pytest.approx(float(direct), rel=1e-6)
+
+
+def test_the_three_levels_are_those_of_the_contest_up_to_a_constant():
+    config = SimpleConfig("kernel", 50)
+    sample = draw(config, 2, torch.device("cpu"))
+    x, y = sample.x[0].double(), sample.y[0].double()
+    found = values(Quartics.three_levels([2], config.dim), x)
+    scale = found.std() / y.std()
+    torch.testing.assert_close(
+        (found - found.mean()) / scale, y - y.mean(), atol=1e-5 * float(y.std()), rtol=1e-4
+    )
 
 
 def test_trained_networks_attain_it_on_fourth_powers_and_never_pass_it():
