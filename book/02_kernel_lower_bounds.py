@@ -418,12 +418,10 @@ d, eye = 6, torch.eye(6).double()
 fourth_powers = torch.einsum("ia,ib,ic,id->abcd", eye, eye, eye, eye)
 pairs = torch.einsum("ab,cd->abcd", eye, eye)
 norm = (pairs + pairs.transpose(1, 2) + pairs.transpose(1, 3)) / 3
-for name, tensor in {"sum of fourth powers": fourth_powers, "norm, squared twice": norm}.items():
+for name, tensor in {"fourth powers": fourth_powers, "norm, to the fourth": norm}.items():
     s = torch.linalg.svdvals(tensor.reshape(d**2, d**2))
-    left = 1 - s.square().cumsum(0) / s.square().sum()
-    print(
-        f"{name:20}", "  ".join(f"r = {r}: {left[r - 1].abs():.2f}" for r in (1, 3, 6, 12, 20, 21))
-    )
+    left = (1 - s.square().cumsum(0) / s.square().sum()).abs()
+    print(f"{name:20}", [f"r = {r}: {left[r - 1]:.2f}" for r in (1, 3, 6, 20, 21)])
 
 # %% [markdown]
 # Three layers compute $\lVert x\rVert^4$ with $d$ units and then one; two layers need at least a unit for every pair. Networks
