@@ -210,6 +210,7 @@ def width(ball_sum: Runs) -> Drawing:
 
 def hard(ball_sum: Runs) -> Drawing:
     """Draw the errors at the radii among which the proof of Theorem 5 finds its own."""
+    weak, strong = (ball_sum.first(f"{arm}, radii") for arm in ("weak", "frozen"))
     fig, ax = plt.subplots(figsize=(WIDTH, 3.2))
     said = []
     of_arm = {WEAK: ("weak", "mse"), FROZEN: ("frozen", "mse"), RIDGE: ("frozen", "linear_mse")}
@@ -225,7 +226,6 @@ def hard(ball_sum: Runs) -> Drawing:
     plain_ticks(ax, [0.04, 0.06, 0.08, 0.1])
     ax.set(xlabel=r"radius $\lambda$ of the ball", ylabel="squared test error")
     ax.legend(fontsize=7.5)
-    weak, strong = (ball_sum.first(f"{arm}, radii") for arm in ("weak", "frozen"))
     return Drawing(
         fig,
         alt=f"At the radii {', '.join(f'{radius:.3f}' for radius in line.x)}: {'; '.join(said)}.",
