@@ -38,7 +38,7 @@ from hierlearn.quadratic.target import QuadraticTeachers
 # --- what there is ----------------------------------------------------------------------------
 
 WINGS = ("quadratic", "cube", "grammar", "ball")
-OTHERS = ("hierlearn/intervals", "hierlearn/engine/kernels")
+OTHERS = ("hierlearn/certificate", "hierlearn/intervals", "hierlearn/engine/kernels")
 # Arithmetic on numbers once a step, and a result: nothing in them broadcasts.
 NO_DOOR = {"learning_rate", "Interval", "integer_power"}
 
@@ -257,6 +257,9 @@ def special() -> dict[str, Callable[[], dict[str, Any]]]:
         "cube/networks.PolynomialNetworks.backward": lambda: {
             "x": x, "slope": deep.output(x, training=True)},
     } | {name: partial(dict, same) for name, same in {
+        "certificate.symmetrized": {"tensor": torch.randn(3, 3, 3)},
+        "certificate.spectrum": {"tensor": torch.randn(3, 3, 3, 3)},
+        "certificate.least_errors": {"tensors": [torch.ones(3), torch.randn(3, 3)]},
         "ball/target.RadialDistribution.__init__": {"title": "t", "end": 2.0, "draw": len,
                                               "density": len},
         "grammar/derivations.best_cut": {"rules": grammar.rules},
