@@ -4,6 +4,7 @@ from hierlearn.ball import experiments as ball_indicator
 from hierlearn.cube import experiments as kernel_lower_bounds
 from hierlearn.experiment import Experiment
 from hierlearn.grammar import experiments as random_hierarchy
+from hierlearn.grammar.layerwise_theorem import experiments as layerwise_theorem
 from hierlearn.quadratic.backward_correction import experiments as backward_correction
 from hierlearn.quadratic.layerwise import experiments as layerwise
 from hierlearn.quadratic.original import experiments as original
@@ -15,6 +16,7 @@ _MODULES = (
     kernel_lower_bounds,
     layerwise,
     random_hierarchy,
+    layerwise_theorem,
     ball_indicator,
     simpler_algorithms,
 )

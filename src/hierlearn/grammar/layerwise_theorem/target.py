@@ -1,0 +1,123 @@
+r"""Rules with uniform first tokens, and Assumption 6 of Ren et al. (COLT 2026) read off a grammar.
+
+The paper counts levels from the label, $l=1..L$; stages of training go from its level L up, so that
+lists here start with the lowest level, which is level 1 of the book.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from hierlearn.engine.doors import at_least, checked
+from hierlearn.grammar.derivations import check_parameters
+from hierlearn.grammar.target import RandomHierarchy
+
+
+@checked
+def draw_rules(
+    generator: torch.Generator, *, vocab_size: int, n_synonyms: int, n_levels: int
+) -> RandomHierarchy:
+    """Draw the rules of Proposition 19: each symbol comes first in m tuples, dealt out uniformly.
+
+    Raises:
+        ValueError: for more synonyms than symbols, or parameters that the model does not allow.
+    """
+    v, m = vocab_size, n_synonyms
+    check_parameters(v, v, m, n_levels, 2)
+    if m > v:
+        raise ValueError(f"uniform first tokens need n_synonyms <= vocab_size; got {m} > {v}")
+    rules = []
+    for _ in range(n_levels):
+        tails = torch.stack([torch.randperm(v, generator=generator)[:m] for _ in range(v)])
+        pairs = torch.stack([torch.arange(v)[:, None].expand(v, m), tails], 2).view(-1, 2)
+        dealt = pairs[torch.randperm(len(pairs), generator=generator)]
+        rules.append(dealt.view(v, m, 2).to(torch.uint8))
+    return RandomHierarchy(tuple(rules), v)
+
+
+@checked
+@dataclass(frozen=True)
+class Assumption:
+    r"""What Assumption 6 asks of a grammar with as many classes as symbols; lowest level first.
+
+    Attributes:
+        laws: $q^{(l)}$, of the label given the parent of the first level-l tuple; a symbol that is
+            never a first token has a law of zeros.
+        kappa: (6a) every tuple is the first of its level with probability $1/(\kappa mv)$ or more.
+        squares: $|q^{(l)}_\mu-q^{(l)}_{\mu'}|^2$ over pairs of parents: the least, and the mean.
+        n_synonyms: m.
+    """
+
+    laws: tuple[Float[Tensor, "parent label"], ...]
+    kappa: float
+    squares: tuple[tuple[float, float], ...]
+    n_synonyms: int
+
+    @property
+    def holds(self) -> bool:
+        r"""Whether $\kappa$ is finite and no two parents of a level have one law."""
+        return self.kappa < torch.inf and min(least for least, _ in self.squares) > 1e-12
+
+    def strength(self, which: int = 0) -> float:
+        r"""Return $K_\rho^2=\min_lm^l\rho_l^2$ of (6b); `which` = 1 takes means, not minima."""
+        depth = len(self.squares)
+        scaled = [
+            pair[which] * self.n_synonyms ** (depth - k) for k, pair in enumerate(self.squares)
+        ]
+        return min(scaled)
+
+
+@checked
+def assumption(grammar: RandomHierarchy) -> Assumption:
+    r"""Compute the laws of the label by $q^{(l)}\propto T_1\cdots T_{l-1}$, and what (6) asks.
+
+    $T_k(\nu,\mu)$ is the share of the rules of the level-(k-1) symbol $\nu$ that begin with $\mu$
+    (Ren et al., App. B); each column is divided by its sum (Bayes, with uniform labels).
+    """
+    v = grammar.vocab_size
+    if grammar.n_classes != v:
+        raise ValueError(f"n_classes must be vocab_size = {v}; got {grammar.n_classes}")
+    joint = torch.eye(v).double()
+    laws: list[Tensor] = []
+    squares: list[tuple[float, float]] = []
+    rarest = 1.0
+    for rules in grammar.rules:
+        rarest = min(rarest, float(joint.mean(0).min()))
+        law = (joint / joint.sum(0).clamp(min=1e-300)).T
+        apart = torch.pdist(law).square()
+        laws.insert(0, law)
+        squares.insert(0, (float(apart.min()), float(apart.mean())))
+        joint = joint @ torch.nn.functional.one_hot(rules[:, :, 0].long(), v).double().mean(1)
+    kappa = 1 / (v * rarest) if rarest else torch.inf
+    return Assumption(tuple(laws), kappa, tuple(squares), grammar.synonyms[0])
+
+
+@checked
+def draw_identifiable(
+    generator: torch.Generator, *, vocab_size: int, n_synonyms: int, n_levels: int
+) -> tuple[RandomHierarchy, Assumption, int]:
+    """Draw rules until Assumption 6 holds; return how many draws violated it as well."""
+    for violated in range(1000):
+        grammar = draw_rules(
+            generator, vocab_size=vocab_size, n_synonyms=n_synonyms, n_levels=n_levels
+        )
+        if (found := assumption(grammar)).holds:
+            return grammar, found, violated
+    raise ValueError(
+        f"a thousand draws with vocab_size = {vocab_size}, n_synonyms = {n_synonyms}, n_levels = "
+        f"{n_levels} violate Assumption 6; take more symbols or fewer levels"
+    )
+
+
+@checked
+def mean_signal(level: int, *, vocab_size: int, n_synonyms: int) -> float:
+    r"""Return $E|q^{(l)}_\mu-q^{(l)}_{\mu'}|^2=2(\frac{v-1}{mv-1})^{l-1}$ over draws, ours.
+
+    A row of T is the mean of m of mv balls drawn without replacement: for z of sum 0 it has
+    variance $\frac{|z|^2}{vm}\cdot\frac{mv-m}{mv-1}$; levels are independent (Prop. 19 bounds it).
+    """
+    at_least(1, level=level)
+    v, m = vocab_size, n_synonyms
+    return 2 * ((v - 1) / (m * v - 1)) ** (level - 1)
