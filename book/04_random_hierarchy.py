@@ -183,8 +183,8 @@ chapter.show(theorem.one_stage)
 chapter.show(theorem.sample_sizes)
 
 # %% [markdown]
-# The exponent of $N^*$ in $mv\,m^L/K_\rho^2$ is {glue:text}`rhm.T4`, and one constant, {glue:text}`rhm.T4c`, serves all grammars up to a factor {glue:text}`rhm.T4x` between
-# the extremes. In $P_0=vm^L$ alone it is {glue:text}`rhm.T4.control`, since $m/K_\rho^2$ grows with these grammars. Within a grammar, what a draw needs
+# One constant, $c=$ {glue:text}`rhm.T4c`, serves all grammars: the largest is {glue:text}`rhm.T4` times the smallest, where $N^*/P_0$ varies by a factor
+# {glue:text}`rhm.T4.control`. The exponent of $N^*$ in the law is {glue:text}`rhm.T4s`; in $P_0$ alone it is {glue:text}`rhm.T4s.control`, since $m/K_\rho^2$ grows with these grammars. Within a grammar, what a draw needs
 # correlates with its *smallest* distance, as (6b) has it, {glue:text}`rhm.T5`, and less with the mean one, {glue:text}`rhm.T5.control`.
 #
 # The proof's own number of examples, without its large constant, is above this: $N^*$ is {glue:text}`rhm.T7` of it, $(8,8,4,3)$. All stages together take

@@ -1,12 +1,10 @@
-"""Chapter 4: runs of Theorem 7's learner, and what its assumption and lemmas say at finite size."""
+"""Chapter 4: runs of Theorem 7's learner, and what its lemmas say at finite size."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from hierlearn.engine.seeds import stream
 from hierlearn.experiment import Config, Group
@@ -20,8 +18,8 @@ from hierlearn.grammar.layerwise_theorem.target import (
 )
 from hierlearn.grammar.target import RandomHierarchy
 
-LEVEL = 0.1
-"""The error over chance that a sample size is asked for."""
+LEVEL, N_TEST, TRIALS, DELTA = 0.1, 1000, 200, 0.1
+"""The error over chance that a size is asked for; test strings; data sets, and their share."""
 
 
 @dataclass(frozen=True)
@@ -30,14 +28,13 @@ class TheoremConfig(Config):
 
     Attributes:
         vocab_size, n_synonyms, n_levels: v, m, L.
-        n_samples: $N^{(L)}$, fresh data of the lowest stage; each further one has m times fewer.
+        n_samples: N of the lowest stage, fresh data; each further one has m times fewer.
         bandwidth: $\sigma$ of a stage in units of the least distance of its tokens' laws.
         lowest_bandwidth: $\sigma$ of the lowest stage, whose tokens are one-hot.
         width: M, frequencies of the random features; 0 is their limit.
         reuse: all stages train on the same `n_samples` data.
         n_stages: how many stages are trained, 0 for all.
         n_draws: grammars, one after the other.
-        n_test: test strings.
     """
 
     vocab_size: int
@@ -50,7 +47,6 @@ class TheoremConfig(Config):
     reuse: bool = False
     n_stages: int = 0
     n_draws: int = 1
-    n_test: int = 1000
 
     @property
     def parameters(self) -> tuple[int, int, int]:
@@ -62,123 +58,95 @@ class TheoremConfig(Config):
         """Return $P_0=vm^L$."""
         return int(self.vocab_size * self.n_synonyms**self.n_levels)
 
-    @property
-    def sizes(self) -> dict[str, int]:
-        """The parameters by name."""
-        return dict(zip(("vocab_size", "n_synonyms", "n_levels"), self.parameters, strict=True))
-
     def seconds(self, n_runs: int) -> float:
         """Return what a group of `n_runs` takes, roughly."""
-        return n_runs * self.n_draws * (0.05 + 4e-5 * (self.scale if not self.n_samples else 0))
+        return n_runs * self.n_draws * (0.05 if self.n_samples else 2e-4 * self.scale)
 
 
 @dataclass
 class _Problem:
-    """One grammar with its assumption, and the streams of one run."""
+    """One grammar, what the assumption says of it, and the streams of one run."""
 
     config: TheoremConfig
     grammar: RandomHierarchy
     found: Assumption
+    violated: int
     seed: int
 
     def train(self, n_samples: int) -> list[Stage]:
-        """Train the stages, from the lowest."""
         config, v, m = self.config, self.config.vocab_size, self.config.n_synonyms
         data, draws = stream("theorem data", self.seed), stream("theorem features", self.seed)
         stages: list[Stage] = []
         for k in range(config.n_stages or config.n_levels):
             if not (stages and config.reuse):
-                n = n_samples if config.reuse else max(round(n_samples / m**k), 1)
-                strings, labels = self.grammar.sample(n, data)
+                strings, labels = self.grammar.sample(max(round(n_samples / m**k), 1), data)
             patches, place = read(stages, strings[:, : 2 ** (k + 1)], vocab_size=v)
-            cells = place[:, 0] * v + labels
-            counts = torch.bincount(cells, minlength=len(patches) * v).view(-1, v).double()
-            least = self.found.squares[k - 1][0]
-            sigma = config.bandwidth * math.sqrt(least) if k else config.lowest_bandwidth
+            counts = torch.bincount(place[:, 0] * v + labels, minlength=len(patches) * v)
+            least = math.sqrt(self.found.squares[k - 1][0])
+            sigma = config.bandwidth * least if k else config.lowest_bandwidth
             kernel = kernel_of(sigma, 2 * v, width=config.width, generator=draws)
-            stages.append(fit_stage(patches, counts, kernel, ridge=1 / (m * v)))
+            stages.append(
+                fit_stage(patches, counts.view(-1, v).double(), kernel, ridge=1 / (m * v))
+            )
         return stages
 
-    def test(self) -> tuple[Tensor, Tensor]:
-        """Draw the test strings and their labels."""
-        return self.grammar.sample(self.config.n_test, stream("theorem test", self.seed))
-
-    def error(self, stages: Sequence[Stage]) -> float:
-        """Return the test error over chance of all stages together."""
-        strings, labels = self.test()
+    def error(self, stages: list[Stage]) -> float:
+        strings, labels = self.grammar.sample(N_TEST, stream("theorem test", self.seed))
         patches, place = read(stages[:-1], strings, vocab_size=self.config.vocab_size)
-        guess = stages[-1](patches).argmax(1)[place[:, 0]]
-        return over_chance(float((guess != labels).double().mean()), self.config.vocab_size)
+        wrong = stages[-1](patches).argmax(1)[place[:, 0]] != labels
+        return over_chance(float(wrong.double().mean()), self.config.vocab_size)
 
-    def deviation(self, stages: Sequence[Stage], k: int) -> tuple[float, float]:
-        r"""Return the rms of $h-q$ of stage k over different first tuples, and its law.
-
-        The law is $\sqrt{mv(1-\overline{|q|^2})/N}$: q estimated by label frequencies, each tuple
-        from a share 1/mv of the N data of the stage (ours; uniform first tokens).
-        """
-        config = self.config
-        strings = self.test()[0]
-        parents = self.grammar.symbols_at(strings, level=k + 1)[:, 0]
-        first = strings[:, : 2 ** (k + 1)]
-        patches, place = read(stages[:k], first, vocab_size=config.vocab_size)
+    def deviation(self, stages: list[Stage], k: int) -> tuple[float, float]:
+        """Return the rms of $h-q$ of stage k over the different first tuples, and its law."""
+        v, m = self.config.vocab_size, self.config.n_synonyms
+        strings, _ = self.grammar.sample(N_TEST, stream("theorem test", self.seed))
+        patches, place = read(stages[:k], strings[:, : 2 ** (k + 1)], vocab_size=v)
         owner = torch.empty(len(patches), dtype=torch.int64)
-        owner[place[:, 0]] = parents
+        owner[place[:, 0]] = self.grammar.symbols_at(strings, level=k + 1)[:, 0]
         q = self.found.laws[k]
         rms = (stages[k](patches) - q[owner]).square().sum(1).mean().sqrt()
-        n = config.n_samples / (1 if config.reuse else config.n_synonyms**k)
-        law = math.sqrt(
-            config.vocab_size * config.n_synonyms * float(1 - q.square().sum(1).mean()) / n
-        )
-        return float(rms), law
+        spread = float(1 - q.square().sum(1).mean())
+        return float(rms), math.sqrt(v * m * spread * m**k / self.config.n_samples)
 
 
-def _draw(config: TheoremConfig, seed: int) -> tuple[list[_Problem], int]:
+def _problems(config: TheoremConfig, seed: int) -> list[_Problem]:
     generator = stream("uniform first tokens", seed)
-    problems, violated = [], 0
-    for draw in range(config.n_draws):
-        grammar, found, failed = draw_identifiable(generator, **config.sizes)
-        problems.append(_Problem(config, grammar, found, seed * 1000 + draw))
-        violated += failed
-    return problems, violated
+    return [
+        _Problem(config, *draw_identifiable(generator, *config.parameters), seed * 1000 + i)
+        for i in range(config.n_draws)
+    ]
 
 
 def measure_stages(work: Group, device: torch.device) -> list[dict[str, Any]]:
-    r"""Train on `n_samples`: rms of every stage and its law, lowest first, and the test error.
+    r"""Train on `n_samples`: the rms of h - q of every stage, lowest first, its `law`, the error.
 
-    `error` is over chance, None where stages are left out. `violated` counts the draws before this
-    one in which Assumption 6 failed; `kappa` and `strength` ($K_\rho^2$) are this one's.
+    The law is $\sqrt{mv(1-\overline{|q|^2})/N}$ with N the data of the stage (ours: q estimated by
+    label frequencies). `error` is over chance, None where stages are left out. `violated` counts
+    the draws in which Assumption 6 failed before the one that is used.
     """
     results = []
     for run in work.runs:
         config = TheoremConfig(**run.config)
-        (problem,), violated = _draw(config, run.seed)
+        (problem,) = _problems(config, run.seed)
         stages = problem.train(config.n_samples)
         rms, law = zip(*(problem.deviation(stages, k) for k in range(len(stages))), strict=True)
+        error = None if config.n_stages else problem.error(stages)
         results.append(
-            {
-                "rms": list(rms),
-                "law": list(law),
-                "error": None if config.n_stages else problem.error(stages),
-                "violated": violated,
-                "kappa": problem.found.kappa,
-                "strength": problem.found.strength(),
-            }  # fmt: skip
+            {"rms": list(rms), "law": list(law), "error": error, "violated": problem.violated}
         )
     return results
 
 
 def measure_sizes(work: Group, device: torch.device) -> list[dict[str, Any]]:
-    r"""Scan $N^{(L)}=2^{i/2}P_0$, i = -2, -1, .., 16, on every draw until the error is below 0.1.
+    r"""Raise the N of the lowest stage, $2^{i/2}P_0$ from i = -2 to 16, until the error is < 0.1.
 
     Every draw has its `sizes`, `errors`, and $K_\rho^2$, by the smallest distances and by the mean
-    ones. `violated` counts draws in which Assumption 6 failed; others took their place.
+    ones; `violated` counts the draws in which Assumption 6 failed, and whose place it took.
     """
-    results = []
-    for run in work.runs:
-        config = TheoremConfig(**run.config)
-        problems, violated = _draw(config, run.seed)
-        results.append({"draws": [_scan(one) for one in problems], "violated": violated})
-    return results
+    return [
+        {"draws": [_scan(one) for one in _problems(TheoremConfig(**run.config), run.seed)]}
+        for run in work.runs
+    ]
 
 
 def _scan(problem: _Problem) -> dict[str, Any]:
@@ -192,55 +160,51 @@ def _scan(problem: _Problem) -> dict[str, Any]:
         "errors": errors,
         "strength": problem.found.strength(),
         "mean_strength": problem.found.strength(1),
+        "violated": problem.violated,
     }
-
-
-TRIALS, DELTA = 200, 0.1
 
 
 def measure_lemmas(work: Group, device: torch.device) -> list[dict[str, Any]]:
     r"""Hold label frequencies to Lemma 18 at $\delta=0.1$, and distances to Proposition 19.
 
     `printed`: the $1-\delta$ quantile, over 200 data sets of `n_samples`, of the largest
-    $|\hat q_\mu-q_\mu|$ over the lowest tuples, divided by $\sqrt{2\log(4mv/\delta)/N}$; the lemma
-    says at most 1. `corrected`: the same with $N\hat p_\mu$ for N. `signal`: over `n_draws`
-    grammars, $|q^{(L)}-q^{(L)}|^2$ of the lowest level, the mean over pairs of parents. `equal`:
-    share of these draws in which two parents of a level share a law; `below`: in which a distance
-    is below $(20m)^{-(l-1)/2}$; `plain`: share of grammars with uniform rules that violate
-    Assumption 6.
+    $|\hat q_\mu-q_\mu|$ of lowest tuples over $\sqrt{2\log(4mv/\delta)/N}$, of which the lemma says
+    at most 1; `corrected`: with $N\hat p_\mu$ for N. Over `n_draws` grammars, `signal`: the mean
+    squared distance at the lowest level; `equal`: share in which two parents of a level have one
+    law; `below`: in which a distance is below $(20m)^{-(l-1)/2}$; `plain`: share of grammars with
+    uniform rules that violate Assumption 6.
     """
     return [_lemmas(TheoremConfig(**run.config), run.seed) for run in work.runs]
 
 
 def _lemmas(config: TheoremConfig, seed: int) -> dict[str, Any]:
-    v, m, n = config.vocab_size, config.n_synonyms, config.n_samples
+    (v, m, depth), n = config.parameters, config.n_samples
     generator = stream("uniform first tokens", seed)
-    found = draw_identifiable(generator, **config.sizes)[1]
-    q = found.laws[0].repeat_interleave(m, 0)
-    data = stream("theorem frequencies", seed)
-    worst: list[tuple[float, float]] = []
-    bound = math.sqrt(2 * math.log(4 * m * v / DELTA))
-    for _ in range(TRIALS):
+    q = draw_identifiable(generator, v, m, depth)[1].laws[0].repeat_interleave(m, 0)
+    data, worst = stream("theorem frequencies", seed), torch.empty(TRIALS, 2).double()
+    for trial in worst:
         cells = torch.multinomial(q.flatten(), n, replacement=True, generator=data)
         counts = torch.bincount(cells, minlength=q.numel()).view_as(q).double()
-        own = counts.sum(1).clamp(min=1)
-        off = (counts / own[:, None] - q).square().sum(1).sqrt()
-        worst.append((float(off.max()) * n**0.5 / bound, float((off * own.sqrt()).max()) / bound))
-    printed, corrected = torch.tensor(worst).double().quantile(1 - DELTA, 0).tolist()
-    others = [
-        assumption(draw_rules(generator, **config.sizes)).squares for _ in range(config.n_draws)
-    ]
+        own = counts.sum(1, keepdim=True).clamp(min=1)
+        off = (counts / own - q).square().sum(1, keepdim=True).sqrt()
+        trial.copy_((off * torch.cat([torch.full_like(own, n), own], 1).sqrt()).amax(0))
+    worst /= math.sqrt(2 * math.log(4 * m * v / DELTA))
+    printed, corrected = worst.quantile(1 - DELTA, 0).tolist()
+    draws = range(config.n_draws)
+    found = [assumption(draw_rules(generator, v, m, depth)).squares for _ in draws]
     plain = [
-        assumption(RandomHierarchy.draw(1000 * seed + i, n_classes=v, **config.sizes)).holds
-        for i in range(config.n_draws)
+        RandomHierarchy.draw(
+            1000 * seed + i, vocab_size=v, n_classes=v, n_synonyms=m, n_levels=depth
+        )
+        for i in draws
     ]
-    proved = [(20 * m) ** -(config.n_levels - 1 - k) for k in range(config.n_levels)]
-    least = torch.tensor([[pair[0] for pair in one] for one in others]).double()
+    least = torch.tensor([[pair[0] for pair in one] for one in found]).double()
+    proved = torch.tensor([(20 * m) ** (k + 1 - depth) for k in range(depth)]).double()
     return {
         "printed": printed,
         "corrected": corrected,
-        "signal": sum(one[0][1] for one in others) / len(others),
+        "signal": sum(one[0][1] for one in found) / len(found),
         "equal": float((least < 1e-12).any(1).double().mean()),
-        "below": float((least < torch.tensor(proved)).any(1).double().mean()),
-        "plain": 1 - sum(plain) / len(plain),
-    }  # fmt: skip
+        "below": float((least < proved).any(1).double().mean()),
+        "plain": 1 - sum(assumption(one).holds for one in plain) / len(plain),
+    }

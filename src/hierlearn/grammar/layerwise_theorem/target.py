@@ -1,7 +1,7 @@
 r"""Rules with uniform first tokens, and Assumption 6 of Ren et al. (COLT 2026) read off a grammar.
 
-The paper counts levels from the label, $l=1..L$; stages of training go from its level L up, so that
-lists here start with the lowest level, which is level 1 of the book.
+The paper counts levels from the label; lists here start with the stage that is trained first,
+the paper's level L and the book's level 1.
 """
 
 from dataclasses import dataclass
@@ -16,18 +16,15 @@ from hierlearn.grammar.target import RandomHierarchy
 
 
 @checked
-def draw_rules(
-    generator: torch.Generator, *, vocab_size: int, n_synonyms: int, n_levels: int
-) -> RandomHierarchy:
-    """Draw the rules of Proposition 19: each symbol comes first in m tuples, dealt out uniformly.
+def draw_rules(generator: torch.Generator, v: int, m: int, n_levels: int) -> RandomHierarchy:
+    """Draw the rules of Proposition 19: each of v symbols begins m tuples, dealt out uniformly.
 
     Raises:
-        ValueError: for more synonyms than symbols, or parameters that the model does not allow.
+        ValueError: for m above v, or parameters that the model does not allow.
     """
-    v, m = vocab_size, n_synonyms
     check_parameters(v, v, m, n_levels, 2)
     if m > v:
-        raise ValueError(f"uniform first tokens need n_synonyms <= vocab_size; got {m} > {v}")
+        raise ValueError(f"uniform first tokens need m <= v; got {m} > {v}")
     rules = []
     for _ in range(n_levels):
         tails = torch.stack([torch.randperm(v, generator=generator)[:m] for _ in range(v)])
@@ -62,11 +59,9 @@ class Assumption:
 
     def strength(self, which: int = 0) -> float:
         r"""Return $K_\rho^2=\min_lm^l\rho_l^2$ of (6b); `which` = 1 takes means, not minima."""
-        depth = len(self.squares)
-        scaled = [
-            pair[which] * self.n_synonyms ** (depth - k) for k, pair in enumerate(self.squares)
-        ]
-        return min(scaled)
+        powers = range(len(self.squares), 0, -1)
+        scaled = zip(self.squares, powers, strict=True)
+        return min(pair[which] * self.n_synonyms**power for pair, power in scaled)
 
 
 @checked
@@ -79,15 +74,13 @@ def assumption(grammar: RandomHierarchy) -> Assumption:
     v = grammar.vocab_size
     if grammar.n_classes != v:
         raise ValueError(f"n_classes must be vocab_size = {v}; got {grammar.n_classes}")
-    joint = torch.eye(v).double()
+    joint, rarest = torch.eye(v).double(), 1.0
     laws: list[Tensor] = []
     squares: list[tuple[float, float]] = []
-    rarest = 1.0
     for rules in grammar.rules:
         rarest = min(rarest, float(joint.mean(0).min()))
-        law = (joint / joint.sum(0).clamp(min=1e-300)).T
-        apart = torch.pdist(law).square()
-        laws.insert(0, law)
+        laws.insert(0, (joint / joint.sum(0).clamp(min=1e-300)).T)
+        apart = torch.pdist(laws[0]).square()
         squares.insert(0, (float(apart.min()), float(apart.mean())))
         joint = joint @ torch.nn.functional.one_hot(rules[:, :, 0].long(), v).double().mean(1)
     kappa = 1 / (v * rarest) if rarest else torch.inf
@@ -96,28 +89,25 @@ def assumption(grammar: RandomHierarchy) -> Assumption:
 
 @checked
 def draw_identifiable(
-    generator: torch.Generator, *, vocab_size: int, n_synonyms: int, n_levels: int
+    generator: torch.Generator, v: int, m: int, n_levels: int
 ) -> tuple[RandomHierarchy, Assumption, int]:
     """Draw rules until Assumption 6 holds; return how many draws violated it as well."""
     for violated in range(1000):
-        grammar = draw_rules(
-            generator, vocab_size=vocab_size, n_synonyms=n_synonyms, n_levels=n_levels
-        )
+        grammar = draw_rules(generator, v, m, n_levels)
         if (found := assumption(grammar)).holds:
             return grammar, found, violated
     raise ValueError(
-        f"a thousand draws with vocab_size = {vocab_size}, n_synonyms = {n_synonyms}, n_levels = "
-        f"{n_levels} violate Assumption 6; take more symbols or fewer levels"
+        f"a thousand draws with v = {v}, m = {m}, n_levels = {n_levels} violate Assumption 6; take "
+        "more symbols or fewer levels"
     )
 
 
 @checked
-def mean_signal(level: int, *, vocab_size: int, n_synonyms: int) -> float:
+def mean_signal(v: int, m: int, level: int) -> float:
     r"""Return $E|q^{(l)}_\mu-q^{(l)}_{\mu'}|^2=2(\frac{v-1}{mv-1})^{l-1}$ over draws, ours.
 
-    A row of T is the mean of m of mv balls drawn without replacement: for z of sum 0 it has
-    variance $\frac{|z|^2}{vm}\cdot\frac{mv-m}{mv-1}$; levels are independent (Prop. 19 bounds it).
+    For z of sum 0 a row of T averages m of mv balls drawn without replacement, with variance
+    $\frac{|z|^2}{vm}\cdot\frac{mv-m}{mv-1}$; levels are independent (Prop. 19 has a lower bound).
     """
     at_least(1, level=level)
-    v, m = vocab_size, n_synonyms
-    return 2 * ((v - 1) / (m * v - 1)) ** (level - 1)
+    return float(2 * ((v - 1) / (m * v - 1)) ** (level - 1))
