@@ -9,7 +9,12 @@ import torch
 from hierlearn.engine.seeds import stream
 from hierlearn.experiment import Group
 from hierlearn.grammar.layerwise_theorem.learner import fit_stage, kernel_of, read
-from hierlearn.grammar.layerwise_theorem.runs import TheoremConfig, measure_lemmas, measure_stages
+from hierlearn.grammar.layerwise_theorem.runs import (
+    TheoremConfig,
+    measure_beside,
+    measure_lemmas,
+    measure_stages,
+)
 from hierlearn.grammar.layerwise_theorem.target import (
     assumption,
     draw_identifiable,
@@ -134,6 +139,30 @@ def test_enough_examples_make_the_learner_right_and_a_draw_that_violates_is_repl
     generator = stream("test rules", 7)
     _, found, violated = draw_identifiable(generator, 4, 2, 4)
     assert found.holds and found.kappa == pytest.approx(1) and violated > 0
+
+
+@pytest.mark.parametrize("learner", ["theorem", "ridge", "layerwise", "network"])
+def test_every_learner_is_right_on_many_examples_of_the_same_draw(learner):
+    config = TheoremConfig(4, 2, 2, n_samples=1600, learner=learner, n_steps=1800)
+    found = measure_beside(Group.of("test", [config], [1, 2]), CPU)
+    assert max(one["error"] for one in found) < 0.05
+    assert all(one.get("converged", True) for one in found)
+
+
+def test_noise_of_the_stage_below_reaches_the_next_one_and_not_its_data():
+    config = TheoremConfig(8, 4, 2, n_samples=64 * 128)
+    few = TheoremConfig(8, 4, 2, n_samples=64 * 128, n_below=2 * 128)
+    rich, poor = measure_stages(Group.of("test", [config, few], [4]), CPU)
+    assert poor["rms"][0] > 3 * rich["rms"][0] and poor["rms"][1] > 2 * rich["rms"][1]
+
+
+def test_up_to_twenty_synonyms_different_laws_are_as_far_apart_as_proposition_19_says():
+    for seed in range(20):
+        found = assumption(grammar(seed, v=6, m=3, depth=3))
+        for k, law in enumerate(found.laws):
+            apart = torch.pdist(law).square()
+            least = float(apart[apart > 1e-12].min())
+            assert least > (1 - 1e-9) * 2 * 3.0 ** (-2 * (2 - k)) >= 60.0 ** -(2 - k)
 
 
 def test_a_symbol_that_is_never_first_violates_the_assumption():

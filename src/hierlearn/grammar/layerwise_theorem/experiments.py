@@ -12,10 +12,12 @@ from typing import Any
 import numpy as np
 
 from hierlearn.experiment import Arms, Experiment, Result, Statistic, apart
-from hierlearn.grammar.experiments import CHAPTER
+from hierlearn.grammar.experiments import CHAPTER, grouped
 from hierlearn.grammar.layerwise_theorem.runs import (
     LEVEL,
+    N_TEST,
     TheoremConfig,
+    measure_beside,
     measure_lemmas,
     measure_sizes,
     measure_stages,
@@ -25,6 +27,8 @@ from hierlearn.statistics import Value, crossing, each, exponent, geometric_mean
 
 Parameters = tuple[int, int, int]
 MAIN, WIDER = TheoremConfig(8, 4, 3), TheoremConfig(16, 8, 3)
+FLOOR = 0.5 / N_TEST
+"""What errors are raised to before a crossing is interpolated."""
 SEEDS = {"smoke": range(4), "laptop": range(8), "paper": range(8)}
 
 
@@ -51,6 +55,8 @@ def stage_arms(profile: str) -> Arms:
     }
     for name, edge in EDGES.items():
         arms |= {f"{name}, {n}": at(n, bandwidth=edge, n_stages=2) for n in (LITTLE, MUCH)}
+    fitting = arms[f"fitting, {MUCH}"]
+    arms["fitting, starved below"] = replace(fitting, n_below=LITTLE * MAIN.scale)
     if profile != "smoke":
         for n in (LITTLE, SOME, MUCH):
             arms[f"window, {n}"] = [at(n, bandwidth=sigma, n_stages=2) for sigma in WINDOW]
@@ -72,7 +78,7 @@ STAGE_STATISTICS = {
     "lowest_law": each(over_law(0), "lowest stage", geometric_mean),
     "lowest_wide": each(over_law(0), "lowest stage, wide kernel"),
     "next_law": each(over_law(1), f"fitting, {MUCH}"),
-    "next_starved": each(over_law(1), f"fitting, {LITTLE}"),
+    "next_starved": each(over_law(1), "fitting, starved below"),
     "wide_cured": _cured("wide"),
     "narrow_cured": _cured("narrow"),
     "few_frequencies": each(number("error"), "256 frequencies"),
@@ -91,7 +97,7 @@ PREDICTED = [(8, 4, 3), (16, 4, 3)]
 
 
 def size_arms(profile: str) -> Arms:
-    """A scan of sample sizes for each grammar, and one in which stages share their data."""
+    """A scan of sample sizes for each grammar."""
     many = dict.fromkeys(LARGE, 1) | dict.fromkeys(PREDICTED, 4 if profile == "smoke" else 12)
     arms: dict[str, Any] = {
         str(p): TheoremConfig(*p, n_draws=many.get(p, 4)) for p in GRAMMARS[profile]
@@ -99,25 +105,29 @@ def size_arms(profile: str) -> Arms:
     arms["over grammars"] = list(arms.values())
     if profile != "smoke":
         arms["over draws"] = [arms[str(p)] for p in PREDICTED]
-        arms["one data set"] = replace(MAIN, reuse=True, n_draws=4)
     return arms
+
+
+def _curve(draw: dict[str, Any]) -> list[tuple[float, float]]:
+    return [(n, max(e, FLOOR)) for n, e in zip(draw["sizes"], draw["errors"], strict=True)]
 
 
 def scans(found: Result, strength: str = "strength") -> list[tuple[float, float]]:
     r"""Return $mv\,m^L/K_\rho^2$ and the size that was needed, for each draw of a run."""
     v, m, depth = found.config.parameters
     return [
-        (v * m ** (depth + 1) / one[strength], crossing(one["sizes"], one["errors"], LEVEL))
+        (v * m ** (depth + 1) / one[strength], crossing(_curve(one), LEVEL))
         for one in found.measurement["draws"]
     ]
 
 
-def _over_grammars(combine: Callable[[Any, Any, Any], float]) -> Statistic:
-    """Combine the grammars' $P_0$, and geometric means over draws of law and size."""
+def _over_grammars(combine: Callable[[Any, Any, Any, Any], float]) -> Statistic:
+    """Combine the grammars' mv and $P_0$, and geometric means over draws of law and size."""
 
-    def means(one: Result) -> tuple[float, float, float]:
+    def means(one: Result) -> tuple[float, float, float, float]:
         laws, sizes = zip(*scans(one), strict=True)
-        return one.config.scale, geometric_mean(laws), geometric_mean(sizes)
+        v, m, _ = one.config.parameters
+        return m * v, one.config.scale, geometric_mean(laws), geometric_mean(sizes)
 
     return lambda runs: {
         seed: combine(*map(np.array, zip(*map(means, own), strict=True)))
@@ -135,13 +145,6 @@ def _over_draws(strength: str) -> Statistic:
         seed: float(np.mean([correlation(one) for one in own]))
         for seed, own in runs.of("over draws").items()
     }
-
-
-def _size(config: TheoremConfig, measurement: dict[str, Any]) -> float:
-    """All examples of all stages over $P_0$, geometric mean over draws."""
-    needed = geometric_mean([size for _, size in scans(Result(config, measurement))])
-    share = 1 if config.reuse else sum(config.n_synonyms**-k for k in range(config.n_levels))
-    return needed * share / config.scale
 
 
 def _share_of_proof(config: TheoremConfig, measurement: dict[str, Any]) -> float:
@@ -163,16 +166,56 @@ def _spread(x: Any, y: Any) -> float:
 
 
 SIZE_STATISTICS = {
-    "spread": _over_grammars(lambda scale, law, size: _spread(law, size)),
-    "spread_alone": _over_grammars(lambda scale, law, size: _spread(scale, size)),
-    "slope": _over_grammars(lambda scale, law, size: _exponent(law, size)),
-    "slope_alone": _over_grammars(lambda scale, law, size: _exponent(scale, size)),
-    "constant": _over_grammars(lambda scale, law, size: geometric_mean(size / law)),
+    "spread": _over_grammars(lambda tuples, scale, law, size: _spread(law, size)),
+    "spread_alone": _over_grammars(lambda tuples, scale, law, size: _spread(scale, size)),
+    "spread_bound": _over_grammars(lambda tuples, scale, law, size: _spread(law / tuples, size)),
+    "slope": _over_grammars(lambda tuples, scale, law, size: _exponent(law, size)),
+    "slope_alone": _over_grammars(lambda tuples, scale, law, size: _exponent(scale, size)),
+    "constant": _over_grammars(lambda tuples, scale, law, size: geometric_mean(size / law)),
     "least_distance": _over_draws("strength"),
     "mean_distance": _over_draws("mean_strength"),
-    "size": each(_size, str(MAIN.parameters)),
-    "reused_size": each(_size, "one data set"),
     "share_of_proof": each(_share_of_proof, str(MAIN.parameters)),
+}
+
+# --- other learners on the same draws --------------------------------------------------------
+
+BESIDE: dict[str, tuple[dict[str, Any], tuple[float, ...]]] = {
+    "Theorem 7": ({}, (2, 3, 4, 6, 8, 12, 16)),
+    "the same on one data set": ({"reuse": True}, (1, 1.5, 2, 3, 4, 6)),
+    "ridge regression": ({"learner": "ridge"}, (1, 1.5, 2, 3, 4, 6, 8)),
+    "layerwise SGD": ({"learner": "layerwise"}, (1, 1.5, 2, 3, 4, 6)),
+    "end to end": ({"learner": "network"}, (1, 1.5, 2, 3, 4, 6)),
+}
+"""What is trained on the first draw of each seed, and the sizes of its (lowest) data set."""
+
+
+def beside_arms(profile: str) -> Arms:
+    """Each learner over sample sizes."""
+    if profile == "smoke":
+        return {}
+    return {name: [at(n, **fields) for n in sizes] for name, (fields, sizes) in BESIDE.items()}
+
+
+def examples(config: TheoremConfig) -> float:
+    """Return all examples that a learner sees, over P_0: of all stages where they are fresh."""
+    fresh = config.learner == "theorem" and not config.reuse
+    share = sum(config.n_synonyms**-k for k in range(config.n_levels)) if fresh else 1
+    return config.n_samples * share / config.scale
+
+
+def _needed(arm: str) -> Statistic:
+    return lambda runs: {
+        seed: crossing([(examples(c), max(found["error"], FLOOR)) for c, found in own], LEVEL)
+        for seed, own in runs.of(arm).items()
+    }
+
+
+BESIDE_STATISTICS = {
+    "size": _needed("Theorem 7"),
+    "reused_size": _needed("the same on one data set"),
+    "ridge_size": _needed("ridge regression"),
+    "layerwise_size": _needed("layerwise SGD"),
+    "network_size": _needed("end to end"),
 }
 
 # --- lemmas ----------------------------------------------------------------------------------
@@ -188,21 +231,30 @@ def _over_mean(config: TheoremConfig, measurement: dict[str, Any]) -> float:
     return float(measurement["signal"] / mean_signal(*config.parameters))
 
 
-_SHARES = ("printed", "corrected", "equal", "below", "plain")
+_SHARES = ("printed", "corrected", "equal", "plain")
 LEMMA_STATISTICS = {name: each(number(name), str(MAIN.parameters)) for name in _SHARES} | {
     "printed_wide": each(number("printed"), str(WIDER.parameters)),
     "equal_wide": each(number("equal"), str(WIDER.parameters)),
     "signal": each(_over_mean, str(MAIN.parameters)),
 }
 
-EXPERIMENTS = tuple(
+SOLVED = "solved in closed form, nothing is trained by steps"
+EXPERIMENTS = (
+    *(
+        Experiment(
+            name, CHAPTER, apart(name, arms, SEEDS), measure, statistics, arms, budget=SOLVED
+        )
+        for name, arms, measure, statistics in (
+            ("rhm_theorem_stages", stage_arms, measure_stages, STAGE_STATISTICS),
+            ("rhm_theorem_sizes", size_arms, measure_sizes, SIZE_STATISTICS),
+            ("rhm_theorem_lemmas", lemma_arms, measure_lemmas, LEMMA_STATISTICS),
+        )
+    ),
     Experiment(
-        name, CHAPTER, apart(name, arms, SEEDS), measure, statistics, arms,
-        budget="solved in closed form, nothing is trained by steps",
-    )
-    for name, arms, measure, statistics in (
-        ("rhm_theorem_stages", stage_arms, measure_stages, STAGE_STATISTICS),
-        ("rhm_theorem_sizes", size_arms, measure_sizes, SIZE_STATISTICS),
-        ("rhm_theorem_lemmas", lemma_arms, measure_lemmas, LEMMA_STATISTICS),
-    )
+        "rhm_theorem_beside", CHAPTER,
+        lambda profile: grouped(
+            "rhm_theorem_beside", beside_arms(profile), dict.fromkeys(BESIDE, SEEDS[profile])
+        ),
+        measure_beside, BESIDE_STATISTICS, beside_arms, budget=("n_steps",),
+    ),
 )  # fmt: skip

@@ -17,13 +17,15 @@ from hierlearn.drawing.figures import (
 )
 from hierlearn.experiment import Runs
 from hierlearn.grammar.layerwise_theorem.experiments import (
+    BESIDE,
     GRAMMARS,
     LITTLE,
     MUCH,
     SOME,
+    examples,
     scans,
 )
-from hierlearn.grammar.layerwise_theorem.runs import TheoremConfig
+from hierlearn.grammar.layerwise_theorem.runs import LEVEL, TheoremConfig
 from hierlearn.statistics import number
 
 
@@ -110,4 +112,29 @@ def one_stage(rhm_theorem_stages: Runs) -> Drawing:
         caption="$(8,8,4,3)$, exact kernel. Left: distance of the lowest stage's tokens from the "
         "label laws, every draw and mean, and the law without a free parameter. Right: the same of "
         "the next stage against its bandwidth in units of the least distance between tokens.",
+    )
+
+
+def beside(rhm_theorem_beside: Runs) -> Drawing:
+    """Draw the errors of Theorem 7's learner and of the chapter's others on the same draws."""
+    fig, ax = plt.subplots(figsize=(WIDTH, 3.6))
+    said = []
+    for index, name in enumerate(BESIDE):
+        points = rhm_theorem_beside.points(examples, number("error"), name)
+        line = over_seeds(name, points, index=index, geometric=False)
+        replace(line, seeds=(), low=(), high=()).draw(ax)
+        said.append(
+            f"{name} {line.y[0]:.2f} at {line.x[0]:.2g} and {line.y[-1]:.3f} at "
+            f"{line.x[-1]:.2g} P_0"
+        )
+    log_axes(ax, "x", x_ticks=(1, 2, 4, 8, 16))
+    ax.axhline(LEVEL, color=NEUTRAL, linewidth=0.8, linestyle=":")
+    ax.set(xlabel="all examples over $P_0$", ylabel="test error over chance")
+    ax.legend()
+    return Drawing(
+        fig,
+        alt=f"Error over chance against all examples, {len(line.seeds)} draws of (8,8,4,3) with "
+        f"uniform first tokens, means: {'; '.join(said)}.",
+        caption="$(8,8,4,3)$ with uniform first tokens: five learners on the same draws, means. "
+        "Theorem 7's learner has fresh examples at every stage, all of which count.",
     )
