@@ -163,7 +163,7 @@ for row in chapter.rows:
 # | in the paper | what it says of a stage | below |
 # |---|---|---|
 # | Lemma 10 | tuples become orthogonal when $\sigma$ is small against $\rho$ and large against the spread of the tokens of one symbol; the proof takes $\sigma^2=\rho^2/\big(2\log(1200(mv)^2\kappa\sqrt v/\varepsilon)\big)$, and width $sv/(\varepsilon_O^2\wedge\varepsilon_S^4)$ up to logarithms | the window |
-# | Eq. 9, Lemmas 14 and 16 | the regression returns $c_\mu\hat q_\mu$ with $c_\mu\ge1/\big(4(\hat p_\mu+\frac1{mv})\big)$, up to $6(mv)^2\varepsilon_O$; the division by the sum removes $c_\mu$ | one stage |
+# | Eq. 9, Lemmas 14 and 16 | gradient descent with step $\frac{2mv}{mv+1}$ has fitted after $mv\log(100\,mv\kappa\sqrt v/\varepsilon)$ steps; the regression returns $c_\mu\hat q_\mu$ with $c_\mu\ge1/\big(4(\hat p_\mu+\frac1{mv})\big)$, up to $6(mv)^2\varepsilon_O$; the division by the sum removes $c_\mu$ | one stage |
 # | Lemmas 17 and 18 | $\hat q_\mu$ is close to $q_\mu$ | one stage; a constant |
 # | Lemma 11 | to be accurate to $\varepsilon$ it needs tokens accurate to $\rho/\sqrt{2000\,v^2m^2s\log(vm\kappa/\varepsilon)}$ only | no amplification |
 # | p. 14 | $N^{(l)}$, see the box | how many examples |

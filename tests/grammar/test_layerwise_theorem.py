@@ -153,7 +153,7 @@ def test_noise_of_the_stage_below_reaches_the_next_one_and_not_its_data():
     config = TheoremConfig(8, 4, 2, n_samples=64 * 128)
     few = TheoremConfig(8, 4, 2, n_samples=64 * 128, n_below=2 * 128)
     rich, poor = measure_stages(Group.of("test", [config, few], [4]), CPU)
-    assert poor["rms"][0] > 3 * rich["rms"][0] and poor["rms"][1] > 2 * rich["rms"][1]
+    assert poor["rms"][0] > 3 * rich["rms"][0] and poor["rms"][1] > 1.3 * rich["rms"][1]
 
 
 def test_up_to_twenty_synonyms_different_laws_are_as_far_apart_as_proposition_19_says():

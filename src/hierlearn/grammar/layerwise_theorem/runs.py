@@ -21,7 +21,7 @@ from hierlearn.grammar.layerwise_theorem.target import (
 from hierlearn.grammar.networks import TOLERANCE, PatchNetworks, Shape, TrainingSets
 from hierlearn.grammar.target import RandomHierarchy
 
-LEVEL, N_TEST, TRIALS, DELTA = 0.1, 1000, 200, 0.1
+LEVEL, N_TEST, TRIALS, DELTA = 0.1, 1000, 100, 0.1
 """The error over chance that a size is asked for; test strings; data sets, and their share."""
 
 
@@ -240,7 +240,7 @@ def _networks(problems: list[_Problem], device: torch.device) -> list[dict[str, 
 def measure_lemmas(work: Group, device: torch.device) -> list[dict[str, Any]]:
     r"""Hold label frequencies to Lemma 18 at $\delta=0.1$, and count what violates Assumption 6.
 
-    `printed`: the $1-\delta$ quantile, over 200 data sets of `n_samples`, of the largest
+    `printed`: the $1-\delta$ quantile, over 100 data sets of `n_samples`, of the largest
     $|\hat q_\mu-q_\mu|$ of lowest tuples over $\sqrt{2\log(4mv/\delta)/N}$, of which the lemma says
     at most 1; `corrected`: with $N\hat p_\mu$ for N. Over `n_draws` grammars, `signal`: the mean
     squared distance at the lowest level; `equal`: share in which two parents of a level have one
