@@ -196,10 +196,12 @@ chapter.show(theorem.one_stage)
 chapter.show(theorem.sample_sizes)
 
 # %% [markdown]
-# One constant, $c=$ {glue:text}`rhm.T4c`, serves all grammars: the largest is {glue:text}`rhm.T4` times the smallest. Nothing can be left out: $N^*/P_0$ varies by a factor
-# {glue:text}`rhm.T4.control`, and without $mv$ the constants lie {glue:text}`rhm.T4b` apart. The exponent of $N^*$ in the law is {glue:text}`rhm.T4s`; in $P_0$ alone it is
-# {glue:text}`rhm.T4s.control`, since $m/K_\rho^2$ grows with these grammars: nobody reads an $m^L$ off sizes like these. Within a grammar, what a draw needs
-# correlates with its *smallest* distance, as (6b) has it, {glue:text}`rhm.T5`, and less with the mean one, {glue:text}`rhm.T5.control`.
+# One constant, $c=$ {glue:text}`rhm.T4c`, serves all grammars: the largest is {glue:text}`rhm.T4` times the smallest. Nothing can be left out. With mean distances in place of the
+# smallest the constants lie a factor {glue:text}`rhm.T4.control` apart, without $mv$ {glue:text}`rhm.T4b`, and $N^*/P_0$ varies by {glue:text}`rhm.T4b.control`. The exponent of $N^*$ in the law is
+# {glue:text}`rhm.T4s`; in $P_0$ alone it is {glue:text}`rhm.T4s.control`, since $m/K_\rho^2$ grows with these grammars: nobody reads an $m^L$ off sizes like these.
+#
+# The law is one of grammars, less of single draws. Which draws of a grammar need more is said by their *smallest* distance, as (6b) has it (correlation {glue:text}`rhm.T5`), and less by the mean one,
+# {glue:text}`rhm.T5.control`; but among draws $N^*$ grows only with exponent {glue:text}`rhm.T5s` in $K_\rho^{-2}$, where the law says 1.
 #
 # The proof's own number of examples, without its large constant, is above this: $N^*$ is {glue:text}`rhm.T7` of it, $(8,8,4,3)$. Width counts as well: with 256 random
 # frequencies a level the error at $16P_0$ is {glue:text}`rhm.T9`, with 2048 {glue:text}`rhm.T9.control`, in the limit {glue:text}`rhm.T9k`.

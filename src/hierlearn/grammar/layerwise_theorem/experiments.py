@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from hierlearn.experiment import Arms, Experiment, Result, Statistic, apart
+from hierlearn.experiment import Arms, Experiment, Result, Runs, Statistic, apart
 from hierlearn.grammar.experiments import CHAPTER, grouped
 from hierlearn.grammar.layerwise_theorem.runs import (
     LEVEL,
@@ -42,8 +42,11 @@ def at(multiple: float, one: TheoremConfig = MAIN, **fields: Any) -> TheoremConf
 LOWEST = {"smoke": (16,), "laptop": (8, 16, 32, 64), "paper": (8, 16, 32, 64, 128)}
 WINDOW = tuple(2 ** (k / 2) for k in range(3, -9, -1))
 """Bandwidths in units of the least distance, from too wide to too narrow."""
-EDGES = {"wide": WINDOW[1], "fitting": WINDOW[6], "narrow": WINDOW[-1]}
+FITTING = WINDOW[6]
+EDGES = {"wide": WINDOW[1], "fitting": FITTING, "narrow": WINDOW[-1]}
 LITTLE, SOME, MUCH = 8, 32, 128
+BELOW = (4, 8, 16, 32, 64, 512)
+"""Examples of the lowest stage below a next one that keeps those of `MUCH`."""
 WIDTHS = {"smoke": (), "laptop": (256, 2048), "paper": (128, 256, 512, 1024, 2048, 4096)}
 
 
@@ -55,11 +58,12 @@ def stage_arms(profile: str) -> Arms:
     }
     for name, edge in EDGES.items():
         arms |= {f"{name}, {n}": at(n, bandwidth=edge, n_stages=2) for n in (LITTLE, MUCH)}
-    fitting = arms[f"fitting, {MUCH}"]
-    arms["fitting, starved below"] = replace(fitting, n_below=LITTLE * MAIN.scale)
+    below = [at(MUCH, bandwidth=FITTING, n_stages=2, n_below=n * MAIN.scale) for n in BELOW]
+    arms["fitting, starved below"] = below[BELOW.index(LITTLE)]
     if profile != "smoke":
         for n in (LITTLE, SOME, MUCH):
             arms[f"window, {n}"] = [at(n, bandwidth=sigma, n_stages=2) for sigma in WINDOW]
+        arms["over examples below"] = [*below, arms[f"fitting, {MUCH}"]]
         arms["limit of frequencies"] = at(16)
     return arms | {f"{width} frequencies": at(16, width=width) for width in WIDTHS[profile]}
 
@@ -125,29 +129,37 @@ def scans(found: Result, strength: str = "strength") -> list[tuple[float, float]
     ]
 
 
-def _over_grammars(combine: Callable[[Any, Any, Any, Any], float]) -> Statistic:
-    """Combine the grammars' mv and $P_0$, and geometric means over draws of law and size."""
+def _over_grammars(combine: Callable[[dict[str, Any]], float]) -> Statistic:
+    """Combine $P_0$, mv, and means over draws of the law, of that with mean distances, of sizes."""
 
-    def means(one: Result) -> tuple[float, float, float, float]:
-        laws, sizes = zip(*scans(one), strict=True)
+    def means(one: Result) -> dict[str, float]:
         v, m, _ = one.config.parameters
-        return m * v, one.config.scale, geometric_mean(laws), geometric_mean(sizes)
+        law, size = map(geometric_mean, zip(*scans(one), strict=True))
+        typical = geometric_mean([law for law, _ in scans(one, "mean_strength")])
+        return {"P_0": one.config.scale, "mv": m * v, "law": law, "typical": typical, "size": size}
+
+    def statistic(runs: Runs) -> dict[int, float]:
+        rows = {seed: [*map(means, own)] for seed, own in runs.of("over grammars").items()}
+        return {
+            seed: combine({name: np.array([row[name] for row in own]) for name in own[0]})
+            for seed, own in rows.items()
+        }
+
+    return statistic
+
+
+def _over_draws(strength: str, order: int = 0) -> Statistic:
+    """Average over grammars what logs of law and size, over draws, have in common.
+
+    Their correlation, or with `order` 1 the exponent of size in the law.
+    """
+
+    def common(one: Result) -> float:
+        pairs = scans(one, strength)
+        return exponent(pairs) if order else float(np.corrcoef(np.log(pairs).T)[0, 1])
 
     return lambda runs: {
-        seed: combine(*map(np.array, zip(*map(means, own), strict=True)))
-        for seed, own in runs.of("over grammars").items()
-    }
-
-
-def _over_draws(strength: str) -> Statistic:
-    """Average over grammars the correlation, over their draws, of the logs of law and size."""
-
-    def correlation(one: Result) -> float:
-        return float(np.corrcoef(np.log(scans(one, strength)).T)[0, 1])
-
-    return lambda runs: {
-        seed: float(np.mean([correlation(one) for one in own]))
-        for seed, own in runs.of("over draws").items()
+        seed: float(np.mean([*map(common, own)])) for seed, own in runs.of("over draws").items()
     }
 
 
@@ -170,14 +182,16 @@ def _spread(x: Any, y: Any) -> float:
 
 
 SIZE_STATISTICS = {
-    "spread": _over_grammars(lambda tuples, scale, law, size: _spread(law, size)),
-    "spread_alone": _over_grammars(lambda tuples, scale, law, size: _spread(scale, size)),
-    "spread_bound": _over_grammars(lambda tuples, scale, law, size: _spread(law / tuples, size)),
-    "slope": _over_grammars(lambda tuples, scale, law, size: _exponent(law, size)),
-    "slope_alone": _over_grammars(lambda tuples, scale, law, size: _exponent(scale, size)),
-    "constant": _over_grammars(lambda tuples, scale, law, size: geometric_mean(size / law)),
+    "spread": _over_grammars(lambda g: _spread(g["law"], g["size"])),
+    "spread_typical": _over_grammars(lambda g: _spread(g["typical"], g["size"])),
+    "spread_alone": _over_grammars(lambda g: _spread(g["P_0"], g["size"])),
+    "spread_bound": _over_grammars(lambda g: _spread(g["law"] / g["mv"], g["size"])),
+    "slope": _over_grammars(lambda g: _exponent(g["law"], g["size"])),
+    "slope_alone": _over_grammars(lambda g: _exponent(g["P_0"], g["size"])),
+    "constant": _over_grammars(lambda g: geometric_mean(g["size"] / g["law"])),
     "least_distance": _over_draws("strength"),
     "mean_distance": _over_draws("mean_strength"),
+    "draw_exponent": _over_draws("strength", 1),
     "share_of_proof": each(_share_of_proof, str(MAIN.parameters)),
 }
 

@@ -72,46 +72,51 @@ def sample_sizes(rhm_theorem_sizes: Runs) -> Drawing:
 
 
 def one_stage(rhm_theorem_stages: Runs) -> Drawing:
-    """Draw the error of the lowest stage beside its law, and of the next one over bandwidths."""
+    """Draw the lowest stage and its law, the next over examples below it, and over bandwidths."""
     runs = rhm_theorem_stages
-    fig, axes = plt.subplots(1, 2, figsize=(WIDTH, 3.6))
+    fig, axes = plt.subplots(1, 3, figsize=(WIDTH, 3.2))
 
-    def multiple(config: TheoremConfig) -> float:
-        return config.n_samples / config.scale
+    def below(config: TheoremConfig) -> float:
+        return (config.n_below or config.n_samples) / config.scale
 
-    line = over_seeds("measured", runs.points(multiple, number("rms", 0), "lowest stage"))
-    line.draw(axes[0])
-    law = runs.points(multiple, number("law", 0), "lowest stage")
-    axes[0].plot(
-        list(law), [np.mean(one) for one in law.values()], color=INK, linestyle="", marker="x",
-        markersize=8, label="law",
-    )  # fmt: skip
-    said = ", ".join(f"{line.at(i)} at {x:g}" for i, x in enumerate(line.x))
-    log_axes(axes[0], "xy", x_ticks=line.x)
-    axes[0].set(xlabel="$N/P_0$", ylabel="rms of $h-q$", title="lowest stage")
-    words = [f"Lowest stage, {len(runs.of('lowest stage'))} draws: rms of h - q {said} P_0."]
+    words = []
+    panels = (("lowest stage", "lowest stage", 0), ("next stage", "over examples below", 1))
+    for ax, (title, arm, stage) in zip(axes[:2], panels, strict=True):
+        if not runs.of(arm):
+            continue
+        line = over_seeds("measured", runs.points(below, number("rms", stage), arm))
+        line.draw(ax)
+        law = runs.points(below, number("law", stage), arm)
+        means = [np.mean(one) for one in law.values()]
+        ax.plot([*law], means, color=INK, linestyle="", marker="x", markersize=7, label="law")
+        said = ", ".join(f"{line.at(i)} at {x:g} P_0" for i, x in enumerate(line.x))
+        words.append(f"{title.capitalize()}, {len(line.seeds or law)} draws: {said}.")
+        log_axes(ax, "xy", x_ticks=line.x[:: 1 if stage == 0 else 2])
+        ax.set(title=title, xlabel="its $N/P_0$" if stage == 0 else "$N/P_0$ of the lowest")
     for index, n in enumerate((LITTLE, SOME, MUCH)):
         if runs.of(f"window, {n}"):
             points = runs.points(lambda c: c.bandwidth, number("rms", 1), f"window, {n}")
             line = over_seeds(f"${n}\\,P_0$", points, index=index)
-            replace(line, seeds=()).draw(axes[1])
+            replace(line, seeds=()).draw(axes[2])
             best = int(np.argmin(line.y))
             words.append(
-                f"Next stage at {n} P_0: {line.at(0)} at a bandwidth of {line.x[0]:.2g} distances, "
+                f"At {n} P_0: {line.at(0)} at a bandwidth of {line.x[0]:.2g} distances, "
                 f"least {line.at(best)} at {line.x[best]:.2g}, {line.at()} at {line.x[-1]:.2g}."
             )
-    log_axes(axes[1], "xy", x_ticks=(0.0625, 0.25, 1))
-    axes[1].set(xlabel=r"bandwidth $\sigma/\rho$", title="next stage")
-    for ax, ticks in zip(axes, ((0.03, 0.05, 0.08), (0.05, 0.1, 0.2, 0.5)), strict=True):
+    log_axes(axes[2], "xy", x_ticks=(0.0625, 0.25, 1))
+    axes[2].set(xlabel=r"bandwidth $\sigma/\rho$", title="next stage")
+    axes[0].set_ylabel("rms of $h-q$")
+    for ax, ticks in zip(axes, ((0.03, 0.05, 0.08), *[(0.05, 0.1, 0.2, 0.5)] * 2), strict=True):
         ax.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
         if ax.get_legend_handles_labels()[0]:
             ax.legend()
     return Drawing(
         fig,
-        alt=" ".join(words),
-        caption="$(8,8,4,3)$, exact kernel. Left: distance of the lowest stage's tokens from the "
-        "label laws, every draw and mean, and the law without a free parameter. Right: the same of "
-        "the next stage against its bandwidth in units of the least distance between tokens.",
+        alt="Root mean square of h - q. " + " ".join(words),
+        caption="$(8,8,4,3)$, exact kernel: distance of tokens from their label laws. Left: the "
+        "lowest stage, every draw and mean, and the law without a free parameter. Middle: the next "
+        "stage, its own $32P_0$ examples fixed, against those of the lowest. Right: the next stage "
+        "against its bandwidth in units of the least distance between tokens.",
     )
 
 
