@@ -99,7 +99,7 @@ PREDICTED = [(8, 4, 3), (16, 4, 3)]
 """Grammars of which more draws are made, to tell them apart."""
 MOST = dict.fromkeys([*SMALL, *MORE], 8) | dict.fromkeys(PREDICTED, 16)
 GRAMMARS = {
-    "smoke": dict.fromkeys(SMALL, 4),
+    "smoke": dict.fromkeys(SMALL, 8),
     "laptop": MOST | {LARGE[0]: 2},
     "paper": MOST | dict.fromkeys(LARGE, 2),
 }
