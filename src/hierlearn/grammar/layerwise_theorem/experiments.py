@@ -59,7 +59,7 @@ def stage_arms(profile: str) -> Arms:
     for name, edge in EDGES.items():
         arms |= {f"{name}, {n}": at(n, bandwidth=edge, n_stages=2) for n in (LITTLE, MUCH)}
     below = [at(MUCH, bandwidth=FITTING, n_stages=2, n_below=n * MAIN.scale) for n in BELOW]
-    arms["fitting, starved below"] = below[BELOW.index(LITTLE)]
+    arms["fitting, starved below"] = below[0]
     if profile != "smoke":
         for n in (LITTLE, SOME, MUCH):
             arms[f"window, {n}"] = [at(n, bandwidth=sigma, n_stages=2) for sigma in WINDOW]

@@ -104,12 +104,13 @@ def one_stage(rhm_theorem_stages: Runs) -> Drawing:
                 f"least {line.at(best)} at {line.x[best]:.2g}, {line.at()} at {line.x[-1]:.2g}."
             )
     log_axes(axes[2], "xy", x_ticks=(0.0625, 0.25, 1))
-    axes[2].set(xlabel=r"bandwidth $\sigma/\rho$", title="next stage")
+    axes[2].set(xlabel=r"bandwidth $\sigma/\rho$", title="next stage", ylim=(0.03, 1.7))
     axes[0].set_ylabel("rms of $h-q$")
-    for ax, ticks in zip(axes, ((0.03, 0.05, 0.08), *[(0.05, 0.1, 0.2, 0.5)] * 2), strict=True):
+    scales = (0.03, 0.05, 0.08), (0.05, 0.1, 0.2), (0.05, 0.1, 0.2, 0.5)
+    for ax, ticks in zip(axes, scales, strict=True):
         ax.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
         if ax.get_legend_handles_labels()[0]:
-            ax.legend()
+            ax.legend(loc="upper right")
     return Drawing(
         fig,
         alt="Root mean square of h - q. " + " ".join(words),
