@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float, Shaped, UInt8
 from torch import Tensor
 
-from hierlearn.engine.doors import at_least, checked, positive
+from hierlearn.engine.doors import at_least, check_indices, checked, positive
 from hierlearn.engine.kernels import rbf_kernel
 
 Kernel = Callable[[Tensor, Tensor], Tensor]
@@ -42,16 +42,18 @@ def kernel_of(
     return lambda x, z: features(x) @ features(z).T
 
 
+@checked
 @dataclass(frozen=True)
-class Stage:
+class TrainedLevel:
     """One trained level: the tuples that it saw, their dual weights, and its kernel."""
 
-    patches: Tensor
-    weights: Tensor
+    patches: Float[Tensor, "u dim"]
+    weights: Float[Tensor, "u label"]
     kernel: Kernel
 
-    def __call__(self, patches: Tensor) -> Tensor:
-        """Return the tokens of tuples `[n, 2 v]`; 1/v each where nothing near was seen."""
+    @checked
+    def __call__(self, patches: Float[Tensor, "n dim"]) -> Float[Tensor, "n label"]:
+        """Return the tokens of tuples; 1/v each where nothing near was seen."""
         out = self.kernel(patches, self.patches) @ self.weights
         total = out.sum(1, keepdim=True)
         blank = torch.full_like(out, 1 / out.shape[1])
@@ -65,25 +67,29 @@ def fit_stage(
     kernel: Kernel,
     *,
     ridge: float,
-) -> Stage:
+) -> TrainedLevel:
     r"""Solve $\min_W\frac1{2N}\sum|e-W\Phi(x)|^2+\frac\lambda2|W|^2$ over *different* tuples.
 
     With $D^2$ the number of data of each and Y their label counts, the dual weights are
     $D(DKD+\lambda NI)^{-1}D^{-1}Y$: those of all data, added up over equal ones.
     """
     positive(ridge=ridge)
+    if not bool((counts >= 0).all() and (counts.sum(1) > 0).all()):
+        raise ValueError("counts must be at least 0, with one or more examples of every tuple")
     root = counts.sum(1).sqrt()[:, None]
     gram = kernel(patches, patches) * root * root.T
     gram.diagonal().add_(ridge * float(counts.sum()))
     solved = torch.cholesky_solve(counts / root, torch.linalg.cholesky(gram))
-    return Stage(patches, root * solved, kernel)
+    return TrainedLevel(patches, root * solved, kernel)
 
 
 @checked
 def read(
-    stages: Sequence[Stage], strings: UInt8[Tensor, "n length"], *, vocab_size: int
+    stages: Sequence[TrainedLevel], strings: UInt8[Tensor, "n length"], *, vocab_size: int
 ) -> tuple[Float[Tensor, "u dim"], Shaped[Tensor, "n patch"]]:
     """Pass strings through trained levels: the different tuples above them, and where they are."""
+    at_least(1, vocab_size=vocab_size)
+    check_indices(vocab_size, strings=strings)
     tokens, ids = torch.eye(vocab_size, dtype=torch.float64), strings.long()
     for stage in (*stages, None):
         n = len(tokens)

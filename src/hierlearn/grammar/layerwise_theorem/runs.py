@@ -11,7 +11,7 @@ from hierlearn.engine.seeds import stream
 from hierlearn.experiment import Config, Group
 from hierlearn.grammar.config import over_chance
 from hierlearn.grammar.counting import predict_by_ridge
-from hierlearn.grammar.layerwise_theorem.learner import Stage, fit_stage, kernel_of, read
+from hierlearn.grammar.layerwise_theorem.learner import TrainedLevel, fit_stage, kernel_of, read
 from hierlearn.grammar.layerwise_theorem.target import (
     Assumption,
     assumption,
@@ -86,10 +86,10 @@ class _Problem:
     violated: int
     seed: int
 
-    def train(self, n_samples: int) -> list[Stage]:
+    def train(self, n_samples: int) -> list[TrainedLevel]:
         config, v, m = self.config, self.config.vocab_size, self.config.n_synonyms
         data, draws = stream("theorem data", self.seed), stream("theorem features", self.seed)
-        stages: list[Stage] = []
+        stages: list[TrainedLevel] = []
         for k in range(config.n_stages or config.n_levels):
             if not (stages and config.reuse):
                 fresh = n_samples if k else config.n_below or n_samples
@@ -104,13 +104,13 @@ class _Problem:
             )
         return stages
 
-    def error(self, stages: list[Stage]) -> float:
+    def error(self, stages: list[TrainedLevel]) -> float:
         strings, labels = self.grammar.sample(N_TEST, stream("theorem test", self.seed))
         patches, place = read(stages[:-1], strings, vocab_size=self.config.vocab_size)
         wrong = stages[-1](patches).argmax(1)[place[:, 0]] != labels
         return over_chance(float(wrong.double().mean()), self.config.vocab_size)
 
-    def deviation(self, stages: list[Stage], k: int) -> tuple[float, float]:
+    def deviation(self, stages: list[TrainedLevel], k: int) -> tuple[float, float]:
         """Return the rms of $h-q$ of stage k over the different first tuples, and its law."""
         v, m = self.config.vocab_size, self.config.n_synonyms
         strings, _ = self.grammar.sample(N_TEST, stream("theorem test", self.seed))
@@ -173,7 +173,7 @@ def _scan(problem: _Problem) -> dict[str, Any]:
         "sizes": sizes,
         "errors": errors,
         "strength": problem.found.strength(),
-        "mean_strength": problem.found.strength(1),
+        "mean_strength": problem.found.strength(typical=True),
         "violated": problem.violated,
     }
 

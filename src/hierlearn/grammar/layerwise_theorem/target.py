@@ -52,16 +52,20 @@ class Assumption:
     squares: tuple[tuple[float, float], ...]
     n_synonyms: int
 
+    def __post_init__(self) -> None:
+        at_least(1, n_synonyms=self.n_synonyms)
+
     @property
     def holds(self) -> bool:
         r"""Whether $\kappa$ is finite and no two parents of a level have one law."""
         return self.kappa < torch.inf and min(least for least, _ in self.squares) > 1e-12
 
-    def strength(self, which: int = 0) -> float:
-        r"""Return $K_\rho^2=\min_lm^l\rho_l^2$ of (6b); `which` = 1 takes means, not minima."""
+    @checked
+    def strength(self, *, typical: bool = False) -> float:
+        r"""Return $K_\rho^2=\min_lm^l\rho_l^2$ of (6b), or, typical, that of mean squares."""
         powers = range(len(self.squares), 0, -1)
         scaled = zip(self.squares, powers, strict=True)
-        return min(pair[which] * self.n_synonyms**power for pair, power in scaled)
+        return min(pair[typical] * self.n_synonyms**power for pair, power in scaled)
 
 
 @checked
@@ -109,5 +113,6 @@ def mean_signal(v: int, m: int, level: int) -> float:
     For z of sum 0 a row of T averages m of mv balls drawn without replacement, with variance
     $\frac{|z|^2}{vm}\cdot\frac{mv-m}{mv-1}$; levels are independent (Prop. 19 has a lower bound).
     """
-    at_least(1, level=level)
+    at_least(2, v=v)
+    at_least(1, m=m, level=level)
     return float(2 * ((v - 1) / (m * v - 1)) ** (level - 1))
