@@ -170,9 +170,10 @@ grammar, found, _ = draw_identifiable(stream("page", 1), v, m, depth)
 print(f"kappa = {found.kappa:.2g}, K_rho^2 = {found.strength():.2g}")
 trained, data = [], stream("page", 2)
 for k in range(depth):
-    strings, labels = grammar.sample(16 * v * m ** (depth - k), data)  # fresh, m times fewer
+    strings, labels = grammar.sample(16 * v * m ** (depth - k), data)
     patches, place = read(trained, strings[:, : 2 ** (k + 1)], vocab_size=v)
-    counts = torch.bincount(place[:, 0] * v + labels, minlength=len(patches) * v).view(-1, v)
+    cells = place[:, 0] * v + labels
+    counts = torch.bincount(cells, minlength=len(patches) * v).view(-1, v)
     sigma = 0.5 * found.squares[k - 1][0] ** 0.5 if k else 0.35
     kernel = kernel_of(sigma, 2 * v)
     trained.append(fit_stage(patches, counts.double(), kernel, ridge=1 / (m * v)))
