@@ -23,6 +23,8 @@ from hierlearn.cube import training as pooled
 from hierlearn.cube.networks import DeepNetworks, Normalization
 from hierlearn.engine import kernels as dot_product_kernels
 from hierlearn.grammar.dials import DialedHierarchy
+from hierlearn.grammar.layerwise_theorem.learner import TrainedLevel
+from hierlearn.grammar.layerwise_theorem.target import assumption, draw_rules
 from hierlearn.grammar.networks import PatchNetworks, Shape, TrainingSets
 from hierlearn.grammar.target import RandomHierarchy
 from hierlearn.quadratic import protocols
@@ -138,6 +140,8 @@ def instances() -> dict[type, Any]:
         Stage(sample.y, torch.ones(2)),
         OriginalTarget.draw(0, dim=4, widths=(3, 2)),
         Learner(torch.eye(3, 4).double(), [], torch.ones(10).double()),
+        TrainedLevel(torch.ones(4, 8).double(), torch.ones(4, 4).double(), cross),
+        assumption(draw_rules(generator(), 4, 2, 2)),
     )}  # fmt: skip
 
 
@@ -274,6 +278,12 @@ def special() -> dict[str, Callable[[], dict[str, Any]]]:
         "quadratic/target.QuadraticTeachers.__init__": {"mixing": (torch.ones(2, 2, 3),),
                                                  "skips": (torch.ones(2, 2, 4),)},
         "grammar/counting.weighted_k_means": {"weights": torch.ones(4)},
+        "grammar/layerwise_theorem/learner.fit_stage": {"counts": torch.ones(4, 4).double()},
+        "grammar/layerwise_theorem/learner.TrainedLevel.__call__": {
+            "patches": torch.ones(3, 8).double()},
+        "grammar/layerwise_theorem/learner.read": {"stages": [have["TrainedLevel"]]},
+        "grammar/layerwise_theorem/target.Assumption.__init__": {
+            "squares": have["Assumption"].squares},
         "grammar/networks.Shape.inputs_of": {"layer": 1},
         "grammar/networks.TrainingSets.__init__": {"sizes": [5] * 4},
         "grammar/networks.forward": {"weights": patch.weights, "biases": patch.biases,

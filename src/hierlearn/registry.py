@@ -5,6 +5,7 @@ from hierlearn.conditions import experiments as what_decides
 from hierlearn.cube import experiments as kernel_lower_bounds
 from hierlearn.experiment import Experiment
 from hierlearn.grammar import experiments as random_hierarchy
+from hierlearn.grammar.layerwise_theorem import experiments as layerwise_theorem
 from hierlearn.quadratic.backward_correction import experiments as backward_correction
 from hierlearn.quadratic.layerwise import experiments as layerwise
 from hierlearn.quadratic.original import experiments as original
@@ -16,6 +17,7 @@ _MODULES = (
     kernel_lower_bounds,
     layerwise,
     random_hierarchy,
+    layerwise_theorem,
     ball_indicator,
     simpler_algorithms,
     what_decides,
