@@ -18,6 +18,7 @@ from hierlearn.quadratic.original.runs import (
     n_columns,
     relative,
 )
+from hierlearn.quadratic.original.sgd import EXPERIMENT as ALGORITHM_1
 from hierlearn.statistics import (
     Arm,
     at_least,
@@ -322,4 +323,5 @@ EXPERIMENTS = (
         "exact_labels", CHAPTER, together("exact_labels", label_arms, SEEDS), measure_labels,
         LABEL_STATISTICS, label_arms, "each fit is convex and solved by Newton's method",
     ),
+    ALGORITHM_1,
 )  # fmt: skip

@@ -1,7 +1,11 @@
 """The figures of chapter 1's first part. Parameters are named after the experiments drawn."""
 
+import html
+import math
 from collections.abc import Callable
 from functools import partial
+from statistics import median
+from typing import Any
 
 import matplotlib.pyplot as plt
 
@@ -10,6 +14,7 @@ from hierlearn.drawing.figures import (
     WIDTH,
     Drawing,
     Series,
+    Shown,
     gives,
     log_axes,
     mark_steps,
@@ -17,10 +22,11 @@ from hierlearn.drawing.figures import (
 )
 from hierlearn.drawing.steered import Axis, State, Steered
 from hierlearn.experiment import Runs
-from hierlearn.formatting import format_number
+from hierlearn.formatting import format_interval, format_number
+from hierlearn.quadratic.original import sgd
 from hierlearn.quadratic.original.experiments import DEPTHS, ROUNDS, SHARES, gap, order
 from hierlearn.quadratic.original.runs import error, relative
-from hierlearn.statistics import Value, mean, number, slope
+from hierlearn.statistics import Value, each, mean, number, slope
 
 LEAST = 1e-15  # where round-off sets in
 
@@ -186,3 +192,113 @@ def labels(exact_labels: Runs) -> Drawing:
         caption="From labels alone, after the last v. Geometric means with 95 % intervals.",
         numbers={"label-share": format_number(mean([*share.values()]))},
     )
+
+
+BESIDE = ("level 3 never opened", "frozen", "detached", sgd.ALL_UNDONE)
+
+
+def _path(algorithm_1: Runs, arm: str, value: Value) -> dict[int, list[float]]:
+    """Return `value` of a run cut off after each point of its path, by the step of the point."""
+    points: dict[int, list[float]] = {}
+    for own in algorithm_1.of(arm).values():
+        for config, m in own:
+            for i, step in enumerate(m["path"]["step"]):
+                path = {key: [column[i]] for key, column in m["path"].items()}
+                points.setdefault(step, []).append(value(config, {**m, "path": path}))
+    return points
+
+
+def _over_loss(level: int) -> Value:
+    r"""Return $\alpha_l(E|S^*_l-US_l|^2)^{1/2}$ over the root of the loss: Theorem 2's constant."""
+
+    def value(config: Any, m: dict[str, Any]) -> float:
+        size = config.gaps[level - 2] * m["norms"][level - 2]
+        return size * sgd.error(level)(config, m) / number("path", "loss", -1)(config, m) ** 0.5
+
+    return value
+
+
+@gives("constant-2", "constant-3", "no-gap-shut")
+def levels(algorithm_1: Runs) -> Drawing:
+    """Draw the levels of Algorithm 1 over time, and level 2 in the arms beside it."""
+    config = algorithm_1.first("as run")
+    fig, axes = plt.subplots(1, 2, sharey=True, figsize=(WIDTH, 4.4))
+    shown: dict[str, Value] = {
+        "level 2": sgd.error(2),
+        "level 3": sgd.error(3),
+        "root of the relative error": lambda c, m: relative(-1)(c, m["path"]) ** 0.5,
+    }
+    left = {name: _path(algorithm_1, "as run", value) for name, value in shown.items()}
+    right = {arm: _path(algorithm_1, arm, sgd.error(2)) for arm in BESIDE if algorithm_1.of(arm)}
+    closed = over_seeds("", {0: [*each(number("plateau"), "as run")(algorithm_1).values()]})
+    said = []
+    for ax, lines in zip(axes, (left, right), strict=True):
+        for index, (name, points) in enumerate(lines.items()):
+            line = over_seeds(name, points, index=index)
+            line.draw(ax, marker=False, every_seed=False)
+            said.append(f"{name} {line.at()}")
+        ax.axhline(closed.y[0], color=INK, linestyle=":", label="level 2 alone, closed form")
+        mark_steps(ax, {"level 3 may open": config.holds[0]})
+        log_axes(ax, "y")
+        ax.set_xlabel("step")
+        ax.legend(loc="lower left", fontsize=7.5)
+    axes[0].set_title("as run: levels 2 and 3, and the output")
+    axes[1].set_title("level 2 in other arms")
+    constants = {}
+    for level in (2, 3):
+        late = [one for step, found in _path(algorithm_1, "as run", _over_loss(level)).items()
+                if step >= config.holds[0] for one in found]  # fmt: skip
+        constants[f"constant-{level}"] = format_number(max(late))
+    stuck = algorithm_1.of("no gap, thresholds as written").values()
+    return Drawing(
+        fig,
+        alt=f"Errors over {config.n_steps} steps of Algorithm 1, geometric means of "
+        f"{len(algorithm_1.of('as run'))} seeds. At the end: {'; '.join(said)}. Level 2 alone by "
+        f"the closed form: {closed.at()}.",
+        caption="Clipping hides part of the tails from level 2, where level 3 is largest, so that "
+        "alone it settles below the closed form. Geometric means with 95 % intervals.",
+        numbers={
+            **constants,
+            "no-gap-shut": f"{sum(not own[0].measurement['opened'] for own in stuck)} of "
+            f"{len(stuck)}" if stuck else "—",
+        },
+    )  # fmt: skip
+
+
+def changes(algorithm_1: Runs) -> Shown:
+    """Tabulate how Algorithm 1 as run differs from the paper's, and what undoing a change does."""
+    config = algorithm_1.first("as run")
+    runs = [own[0].measurement for own in algorithm_1.of("as run").values()]
+    counts = sorted({m["counted"] for m in runs})
+    filled = {
+        "batch": config.batch, "rate": config.rate, "clip": config.clip, "k": config.widths[0],
+        "third": config.thresholds[2] / config.gaps[1] ** 2, "hold": config.holds[0],
+        "checked": sgd.CHECKED, "counted": f"{counts[0]} to {counts[-1]}",
+    }  # fmt: skip
+    rows = [
+        *(([text.format(**filled) for text in texts], arm) for texts, arm in sgd.CHANGES),
+        (["3, 4, 5, 7 and 8 together", "", ""], sgd.ALL_UNDONE),
+        (["", "nothing undone", ""], "as run"),
+    ]
+    head = "as written, as run, why, undone: e₂, undone: relative error".split(", ")
+    cells = [[*map(html.escape, texts), *_ends(algorithm_1, arm)] for texts, arm in rows]
+    body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in cells)
+    top = "".join(f"<th>{cell}</th>" for cell in head)
+    return Shown(
+        f'<div class="hl-scroll" style="overflow-x:auto"><table><tr>{top}</tr>{body}</table></div>',
+        "\n".join(" | ".join(row) for row in cells),
+    )
+
+
+def _ends(algorithm_1: Runs, arm: str | None) -> list[str]:
+    """Return $e_2$ and the relative error at the end of an arm: median and range over seeds."""
+    runs = algorithm_1.of(arm) if arm else {}
+    found = []
+    for value in (sgd.error(2), number("path", "rel", -1)) if runs else ():
+        ends = [value(*own[0]) for own in runs.values()]
+        lost = sum(math.isnan(one) for one in ends)
+        if lost:
+            found.append(f"diverges in {lost} of {len(ends)} seeds")
+        else:
+            found.append(format_interval(median(ends), (min(ends), max(ends))))
+    return found or ["—", "—"]
