@@ -32,9 +32,7 @@ from hierlearn.quadratic.original.alternation import products
 from hierlearn.quadratic.original.target import OriginalTarget
 
 CHECKED = 50  # steps between two looks at the thresholds; the objective is averaged over them
-NOISE, START_NOISE = 1e-5, 1e-3
-
-FLOWS = ("all", "detached", "frozen")
+NOISE, START_NOISE = 1e-5, 1e-3  # on W at every step, and when it opens
 
 
 def written_thresholds(gaps: Sequence[float]) -> list[float]:
@@ -79,7 +77,7 @@ class AlgorithmConfig(Config):
 
     CHOICES = {
         "start": ("eigen", "svd"),
-        "flow": FLOWS,
+        "flow": ("all", "detached", "frozen"),
         "target": ("true", "independent", "permuted"),
     }
 
