@@ -194,7 +194,7 @@ def labels(exact_labels: Runs) -> Drawing:
     )
 
 
-BESIDE = ("level 3 never opened", "frozen", "detached", sgd.ALL_UNDONE)
+BESIDE = ("level 3 never opened", "frozen", "detached", sgd.ALL_UNDONE, "independent level 3")
 
 
 def _path(algorithm_1: Runs, arm: str, value: Value) -> dict[int, list[float]]:
@@ -240,7 +240,9 @@ def levels(algorithm_1: Runs) -> Drawing:
         ax.axhline(closed.y[0], color=INK, linestyle=":", label="level 2 alone, closed form")
         mark_steps(ax, {"level 3 may open": config.holds[0]})
         log_axes(ax, "y")
-        ax.set_xlabel("step")
+        ax.set(
+            xlabel="step", ylim=(3e-5, 3), xticks=range(0, config.n_steps + 1, config.n_steps // 3)
+        )
         ax.legend(loc="lower left", fontsize=7.5)
     axes[0].set_title("as run: levels 2 and 3, and the output")
     axes[1].set_title("level 2 in other arms")
@@ -280,7 +282,7 @@ def changes(algorithm_1: Runs) -> Shown:
         (["3, 4, 5, 7 and 8 together", "", ""], sgd.ALL_UNDONE),
         (["", "nothing undone", ""], "as run"),
     ]
-    head = "as written, as run, why, undone: e₂, undone: relative error".split(", ")
+    head = "as written, as run, why, undone: e₂, e₃, relative error".split(", ")
     cells = [[*map(html.escape, texts), *_ends(algorithm_1, arm)] for texts, arm in rows]
     body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in cells)
     top = "".join(f"<th>{cell}</th>" for cell in head)
@@ -291,14 +293,13 @@ def changes(algorithm_1: Runs) -> Shown:
 
 
 def _ends(algorithm_1: Runs, arm: str | None) -> list[str]:
-    """Return $e_2$ and the relative error at the end of an arm: median and range over seeds."""
+    """Return $e_2$, $e_3$ and the relative error at an arm's end: median and range over seeds."""
     runs = algorithm_1.of(arm) if arm else {}
     found = []
-    for value in (sgd.error(2), number("path", "rel", -1)) if runs else ():
+    for value in (sgd.error(2), sgd.error(3), number("path", "rel", -1)) if runs else ():
         ends = [value(*own[0]) for own in runs.values()]
         lost = sum(math.isnan(one) for one in ends)
         if lost:
-            found.append(f"diverges in {lost} of {len(ends)} seeds")
-        else:
-            found.append(format_interval(median(ends), (min(ends), max(ends))))
-    return found or ["—", "—"]
+            return [f"diverges in {lost} of {len(ends)} seeds", "", ""]
+        found.append(format_interval(median(ends), (min(ends), max(ends))))
+    return found or ["—"] * 3

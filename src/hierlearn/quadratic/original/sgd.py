@@ -234,7 +234,7 @@ CHANGES: tuple[tuple[tuple[str, str, str], str | None], ...] = (
         (
             "7. K₃ opens at α₃²(α₃/α₂)^(1/6)",
             "at {third:g} α₃²",
-            "level 3 has not found all its directions",
+            "before, level 3 has not found all its directions, and K₃ lags",
         ),
         "threshold as written",
     ),
