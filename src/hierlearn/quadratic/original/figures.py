@@ -5,7 +5,6 @@ import math
 from collections.abc import Callable
 from functools import partial
 from statistics import median
-from typing import Any
 
 import matplotlib.pyplot as plt
 
@@ -24,6 +23,7 @@ from hierlearn.drawing.steered import Axis, State, Steered
 from hierlearn.experiment import Runs
 from hierlearn.formatting import format_interval, format_number
 from hierlearn.quadratic.original import sgd
+from hierlearn.quadratic.original.algorithm import written_thresholds
 from hierlearn.quadratic.original.experiments import DEPTHS, ROUNDS, SHARES, gap, order
 from hierlearn.quadratic.original.runs import error, relative
 from hierlearn.statistics import Value, each, mean, number, slope
@@ -195,6 +195,7 @@ def labels(exact_labels: Runs) -> Drawing:
 
 
 BESIDE = ("level 3 never opened", "frozen", "detached", sgd.ALL_UNDONE, "independent level 3")
+PATH = "step", "errors", "loss"
 
 
 def _path(algorithm_1: Runs, arm: str, value: Value) -> dict[int, list[float]]:
@@ -208,17 +209,25 @@ def _path(algorithm_1: Runs, arm: str, value: Value) -> dict[int, list[float]]:
     return points
 
 
-def _over_loss(level: int) -> Value:
-    r"""Return $\alpha_l(E|S^*_l-US_l|^2)^{1/2}$ over the root of the loss: Theorem 2's constant."""
+def _constant(algorithm_1: Runs, level: int) -> float:
+    r"""Return the largest $\alpha_l(E|S^*_l-US_l|^2)^{1/2}$ over the root of the loss.
 
-    def value(config: Any, m: dict[str, Any]) -> float:
-        size = config.gaps[level - 2] * m["norms"][level - 2]
-        return size * sgd.error(level)(config, m) / number("path", "loss", -1)(config, m) ** 0.5
+    Theorem 2's constant, over seeds and over the points since levels 3 and $K_l$ are open.
+    """
+    found = []
+    for own in algorithm_1.of("as run").values():
+        for config, m in own:
+            size = config.gaps[level - 2] * m["norms"][level - 2]
+            since = max([config.holds[0], *(m["opened"][2 * level - 4 :][:1] or [math.inf])])
+            found += [
+                size * errors[level - 2] / loss**0.5
+                for step, errors, loss in zip(*map(m["path"].get, PATH), strict=True)
+                if step >= since and loss is not None
+            ]
+    return max(found)
 
-    return value
 
-
-@gives("constant-2", "constant-3", "no-gap-shut")
+@gives("constant-2", "constant-3", "no-gap-shut", "thresholds-written")
 def levels(algorithm_1: Runs) -> Drawing:
     """Draw the levels of Algorithm 1 over time, and level 2 in the arms beside it."""
     config = algorithm_1.first("as run")
@@ -246,11 +255,6 @@ def levels(algorithm_1: Runs) -> Drawing:
         ax.legend(loc="lower left", fontsize=7.5)
     axes[0].set_title("as run: levels 2 and 3, and the output")
     axes[1].set_title("level 2 in other arms")
-    constants = {}
-    for level in (2, 3):
-        late = [one for step, found in _path(algorithm_1, "as run", _over_loss(level)).items()
-                if step >= config.holds[0] for one in found]  # fmt: skip
-        constants[f"constant-{level}"] = format_number(max(late))
     stuck = algorithm_1.of("no gap, thresholds as written").values()
     return Drawing(
         fig,
@@ -260,7 +264,9 @@ def levels(algorithm_1: Runs) -> Drawing:
         caption="Clipping hides part of the tails from level 2, where level 3 is largest, so that "
         "alone it settles below the closed form. Geometric means with 95 % intervals.",
         numbers={
-            **constants,
+            "constant-2": format_number(_constant(algorithm_1, 2)),
+            "constant-3": format_number(_constant(algorithm_1, 3)),
+            "thresholds-written": ", ".join(map(format_number, written_thresholds(config.gaps))),
             "no-gap-shut": f"{sum(not own[0].measurement['opened'] for own in stuck)} of "
             f"{len(stuck)}" if stuck else "—",
         },

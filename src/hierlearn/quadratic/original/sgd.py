@@ -226,7 +226,7 @@ CHANGES: tuple[tuple[tuple[str, str, str], str | None], ...] = (
         (
             "6. kₗ: the number of singular values above 1/(10κ²)",
             "kₗ is given",
-            "the rule counts {counted} for k₂ = {k}: what level 2 swallows has full rank",
+            "on W₂ᵀW₂ it counts {counted}, not {k}: what level 2 swallows has full rank",
         ),
         None,
     ),
