@@ -26,7 +26,7 @@ from hierlearn.quadratic.original import sgd
 from hierlearn.quadratic.original.algorithm import written_thresholds
 from hierlearn.quadratic.original.experiments import DEPTHS, ROUNDS, SHARES, gap, order
 from hierlearn.quadratic.original.runs import error, relative
-from hierlearn.statistics import Value, each, mean, number, slope
+from hierlearn.statistics import Value, each, mean, number, ratio, slope
 
 LEAST = 1e-15  # where round-off sets in
 
@@ -194,18 +194,21 @@ def labels(exact_labels: Runs) -> Drawing:
     )
 
 
-BESIDE = ("level 3 never opened", "frozen", "detached", sgd.ALL_UNDONE, "independent level 3")
+BESIDE = (
+    "level 3 never opened", "frozen", "detached", sgd.ALL_UNDONE, "independent level 3", "no clip",
+)  # fmt: skip
 PATH = "step", "errors", "loss"
 
 
 def _path(algorithm_1: Runs, arm: str, value: Value) -> dict[int, list[float]]:
-    """Return `value` of a run cut off after each point of its path, by the step of the point."""
+    """Return `value` of runs cut off after each point of their paths, until they diverge."""
     points: dict[int, list[float]] = {}
     for own in algorithm_1.of(arm).values():
         for config, m in own:
             for i, step in enumerate(m["path"]["step"]):
                 path = {key: [column[i]] for key, column in m["path"].items()}
-                points.setdefault(step, []).append(value(config, {**m, "path": path}))
+                if path["loss"] != [None]:
+                    points.setdefault(step, []).append(value(config, {**m, "path": path}))
     return points
 
 
@@ -227,7 +230,17 @@ def _constant(algorithm_1: Runs, level: int) -> float:
     return max(found)
 
 
-@gives("constant-2", "constant-3", "no-gap-shut", "thresholds-written")
+def _alone(algorithm_1: Runs, arm: str) -> str:
+    """Return $e_2$ before level 3 may open over its closed form, of the runs that got there."""
+    found = ratio(each(sgd.error(2, sgd.HELD), arm), each(number("plateau"), arm))(algorithm_1)
+    kept = [one for one in found.values() if math.isfinite(one)]
+    return format_interval(median(kept), (min(kept), max(kept))) if kept else "—"
+
+
+@gives(
+    "constant-2", "constant-3", "no-gap-shut", "thresholds-written", "alone-clipped",
+    "alone-unclipped",
+)  # fmt: skip
 def levels(algorithm_1: Runs) -> Drawing:
     """Draw the levels of Algorithm 1 over time, and level 2 in the arms beside it."""
     config = algorithm_1.first("as run")
@@ -245,7 +258,7 @@ def levels(algorithm_1: Runs) -> Drawing:
         for index, (name, points) in enumerate(lines.items()):
             line = over_seeds(name, points, index=index)
             line.draw(ax, marker=False, every_seed=False)
-            said.append(f"{name} {line.at()}")
+            said.append(f"{name} {line.at()} at step {line.x[-1]:g}")
         ax.axhline(closed.y[0], color=INK, linestyle=":", label="level 2 alone, closed form")
         mark_steps(ax, {"level 3 may open": config.holds[0]})
         log_axes(ax, "y")
@@ -259,13 +272,14 @@ def levels(algorithm_1: Runs) -> Drawing:
     return Drawing(
         fig,
         alt=f"Errors over {config.n_steps} steps of Algorithm 1, geometric means of "
-        f"{len(algorithm_1.of('as run'))} seeds. At the end: {'; '.join(said)}. Level 2 alone by "
+        f"{len(algorithm_1.of('as run'))} seeds: {'; '.join(said)}. Level 2 alone by "
         f"the closed form: {closed.at()}.",
-        caption="Clipping hides part of the tails from level 2, where level 3 is largest, so that "
-        "alone it settles below the closed form. Geometric means with 95 % intervals.",
+        caption="Geometric means with 95 % intervals; without the clip, until a run diverges.",
         numbers={
             "constant-2": format_number(_constant(algorithm_1, 2)),
             "constant-3": format_number(_constant(algorithm_1, 3)),
+            "alone-clipped": _alone(algorithm_1, "as run"),
+            "alone-unclipped": _alone(algorithm_1, "no clip"),
             "thresholds-written": ", ".join(map(format_number, written_thresholds(config.gaps))),
             "no-gap-shut": f"{sum(not own[0].measurement['opened'] for own in stuck)} of "
             f"{len(stuck)}" if stuck else "—",
@@ -284,16 +298,17 @@ def changes(algorithm_1: Runs) -> Shown:
         "checked": sgd.CHECKED, "counted": f"{counts[0]} to {counts[-1]}",
     }  # fmt: skip
     rows = [
+        (["—", "nothing is undone"], "as run"),
         *(([text.format(**filled) for text in texts], arm) for texts, arm in sgd.CHANGES),
-        (["3, 4, 5, 7 and 8 together", "", ""], sgd.ALL_UNDONE),
-        (["", "nothing undone", ""], "as run"),
+        (["3, 4, 5, 7 and 8 together", ""], sgd.ALL_UNDONE),
     ]
-    head = "as written, as run, why, undone: e₂, e₃, relative error".split(", ")
+    head = "as written|as run, and why|undone: e₂|e₃|relative error".split("|")
     cells = [[*map(html.escape, texts), *_ends(algorithm_1, arm)] for texts, arm in rows]
     body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in cells)
     top = "".join(f"<th>{cell}</th>" for cell in head)
     return Shown(
-        f'<div class="hl-scroll" style="overflow-x:auto"><table><tr>{top}</tr>{body}</table></div>',
+        '<div class="hl-scroll" style="overflow-x:auto"><table style="min-width:42rem">'
+        f"<tr>{top}</tr>{body}</table></div>",
         "\n".join(" | ".join(row) for row in cells),
     )
 
