@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from hierlearn.experiment import Group
+from hierlearn.quadratic.original import sgd
 from hierlearn.quadratic.original.algorithm import (
     NOISE,
     AlgorithmConfig,
@@ -167,3 +168,20 @@ def test_a_run_does_not_depend_on_the_arms_beside_it():
     beside = measure(Group.of("x", ARMS, [5]), torch.device("cpu"))
     ends = [one[0]["path"]["loss"][-1] for one in (alone, beside)]
     assert ends[0] == pytest.approx(ends[1], rel=1e-3)
+
+
+@pytest.mark.parametrize("exponent", [0.0, 0.5, 1.0])
+def test_the_exponent_of_the_loss_is_that_of_the_root(exponent):
+    losses = [0.5 * 0.7**point for point in range(sgd.POINTS + 1)]
+    errors = [[3 * loss ** (exponent / 2), 1.0] for loss in losses]
+    found = sgd.exponent_of_loss(SMALL, {"path": {"loss": losses, "errors": errors}})
+    assert found == pytest.approx(exponent)
+
+
+def test_every_change_that_is_undone_has_its_arm_and_differs_in_nothing_else():
+    arms = sgd.arms("laptop")
+    plain = arms["as run"].as_dict()
+    for (written, _), arm in sgd.CHANGES:
+        if arm:
+            own = arms[arm].as_dict()
+            assert sum(own.get(key) != plain.get(key) for key in own | plain) == 1, written
