@@ -287,8 +287,8 @@ chapter.show(original.labels)
 # hands $S_l=K_l\phi_l$ upwards, a wide one adds $\alpha_l\lVert W_l\phi_l\rVert^2$ to the output, and the
 # regulariser, the *distillation*, pulls $K_l^\top K_l$ and $W_l^\top W_l$ together, block by block. In the
 # constants of their section 4 the one number without a value at a fixed size is $d^{-1/C^l}$; it bounds
-# the gap $\alpha_{l+1}/\alpha_l$, which takes its place (at the top, the gap below). So $K_2$, $W_3$ and
-# $K_3$ open when the objective has come down to {glue:text}`thresholds-written`.
+# the gap $\alpha_{l+1}/\alpha_l$, which takes its place (at the top, the gap below). As written, $K_2$,
+# $W_3$ and $K_3$ then open when the objective has come down to {glue:text}`thresholds-written`.
 #
 # As printed, the algorithm does not run at these sizes: it was made for a proof, with rates and widths
 # that are polynomials in $d/\epsilon$. The changes are these. The columns on the right say what is left
@@ -328,7 +328,7 @@ chapter.show(original.levels)
 # hierarchical learning fails without (its sections 1.1 and 3.1). At $\alpha_3=1$ the thresholds as
 # translated are out of reach: level 2 alone leaves more than they ask for, and $K_2$ never opens in
 # {glue:text}`no-gap-shut` seeds. With thresholds raised above that, three levels are learned to a
-# relative error of {glue:text}`bfc.P17s` (level 3 never opened: {glue:text}`bfc.P17s.control`). This is
+# relative error of {glue:text}`bfc.P17` (level 3 never opened: {glue:text}`bfc.P17.control`). This is
 # one small target; it does not speak about theirs.
 #
 # ## Gradient descent on a simplified class
