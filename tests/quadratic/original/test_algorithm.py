@@ -51,7 +51,7 @@ def opened():
     for step in range(1, 6):
         x, y, noise = repeated(data.draw(), len(ARMS))
         for wide, draws in zip(learners.wide, noise, strict=True):
-            wide += 0.3 * learners.moving[:, :1].squeeze(1).bool() * draws
+            wide += 0.3 * learners.moving[0, :, :1].squeeze(1).bool() * draws
         learners.open(step, torch.zeros(len(ARMS)), noise)
     return learners, data
 
@@ -68,9 +68,10 @@ def plain_step(learners, run, x, y, noise):
         third, fourth, fifth = (alpha**2 * ratio**p for p in (1 / 6, 1 / 3, 1 / 2))
         n = w.shape[1] - d if level else d
         (kp, kx), (wp, wx) = ((one[:, :n], one[:, n:]) for one in (k, w))
-        distilled = distilled + fifth * (k.T @ k - w.T @ w).square().sum()
-        distilled = distilled + fourth * (kp.T @ kp - wp.T @ wp).square().sum()
-        distilled = distilled + third * (kp.T @ kx - wp.T @ wx).square().sum()
+        if level or config.flow != "frozen":
+            distilled = distilled + fifth * (k.T @ k - w.T @ w).square().sum()
+            distilled = distilled + fourth * (kp.T @ kp - wp.T @ wp).square().sum()
+            distilled = distilled + third * (kp.T @ kx - wp.T @ wx).square().sum()
         if level < 2:
             s = phi @ k.T
             s = s.detach() if config.flow == "detached" else s
@@ -83,9 +84,9 @@ def plain_step(learners, run, x, y, noise):
         gw, gk = gradients[level], gradients[3 + level]
         norm = math.sqrt(float(gw.square().sum() + gk.square().sum()))
         rate = config.rate / (GAPS[level] if config.level_rates else 1) * min(1, config.clip / norm)
-        moves = not (config.flow == "frozen" and level == 0)
+        moves = level > 0 or config.flow != "frozen"
         after.append((
-            wide[level] - moves * (rate * gw - NOISE * noise[level]),
+            wide[level] - rate * gw + NOISE * noise[level],
             narrow[level] - moves * rate * gk,
         ))  # fmt: skip
     return after, objective
@@ -135,7 +136,7 @@ def test_a_level_opens_below_its_threshold_after_its_hold_and_one_at_a_time():
     assert learners.when == [[], [50]]
     learners.open(100, torch.tensor([0.9, 0.45]), noise)
     assert learners.when == [[100], [50, 100]]
-    assert learners.moving[:, 1, 0, 0].tolist() == [0, 1]
+    assert learners.moving[0, :, 1, 0, 0].tolist() == [0, 1]
 
 
 def test_whitening_leaves_the_products_and_hence_the_functions():
@@ -176,6 +177,15 @@ def test_the_exponent_of_the_loss_is_that_of_the_root(exponent):
     errors = [[3 * loss ** (exponent / 2), 1.0] for loss in losses]
     found = sgd.exponent_of_loss(SMALL, {"path": {"loss": losses, "errors": errors}})
     assert found == pytest.approx(exponent)
+
+
+def test_the_constant_of_theorem_2_is_the_largest_since_its_level_is_open():
+    errors = [[1 / (1 + point), 0.2] for point in range(sgd.POINTS + 1)]
+    path = {"step": [*range(len(errors))], "errors": errors, "loss": [0.25] * len(errors)}
+    run = {"path": path, "norms": [2.0, 1.0], "opened": [1, sgd.HELD, 9]}
+    assert sgd.constant(2)(SMALL, run) == pytest.approx(2 / (1 + sgd.HELD) / 0.5)
+    assert sgd.constant(3)(SMALL, run) == pytest.approx(0.3 * 0.2 / 0.5)
+    assert math.isnan(sgd.constant(3)(SMALL, {**run, "opened": [1, sgd.HELD]}))
 
 
 def test_every_change_that_is_undone_has_its_arm_and_differs_in_nothing_else():

@@ -71,7 +71,7 @@ class AlgorithmConfig(Config):
         white: whether $\sigma(RS)$ is multiplied by $(R*R)^{-1}$, once: the same functions.
         start: of $K_l$, $l\ge3$: "eigen" of $W_l^\top W_l$, or "svd" of its cross block.
         flow: "all"; "detached" lets no gradient pass from level l + 1 into $S_l$; "frozen" stops
-            level 2 when level 3 opens.
+            $K_2$ when level 3 opens, and lets go of $W_2$, which trains on: $\lambda_{3..5,2}=0$.
         target: "true", "independent" (levels from 3 on see another input) or "permuted".
     """
 
@@ -140,7 +140,8 @@ class Learners:
         rates = torch.tensor(
             [[c.rate / (a if c.level_rates else 1) for a in c.gaps] for c in configs]
         )
-        self.rates, self.moving = rates[:, :, None, None], torch.zeros(n, self.n_levels, 1, 1)
+        self.rates = rates[:, :, None, None]
+        self.moving = torch.zeros(2, n, self.n_levels, 1, 1)  # W and K
         self.mixing = [_mixing(k, seeds, [c.white for c in configs]) for k in self.k[:-1]]
 
     def forward(self, x: Tensor) -> tuple[list[Tensor], list[Tensor], list[Tensor], Tensor]:
@@ -189,11 +190,11 @@ class Learners:
         of_wide, of_narrow, objective = self.gradients(x, y)
         for level, (gw, gk) in enumerate(zip(of_wide, of_narrow, strict=True)):
             norm = (gw.square().sum((1, 2)) + gk.square().sum((1, 2))).sqrt()[:, None, None]
-            moving = self.moving[:, level]
-            size = moving * (decay * self.rates[:, level] * (self.clip / norm).clamp(max=1))
-            self.wide[level] += NOISE * moving * noise[level] - size * gw
+            wide, narrow = self.moving[:, :, level]
+            size = decay * self.rates[:, level] * (self.clip / norm).clamp(max=1)
+            self.wide[level] += wide * (NOISE * noise[level] - size * gw)
             # A narrow copy moves once it is started: before, all its gradients are zero.
-            self.narrow[level] -= size * gk
+            self.narrow[level] -= narrow * size * gk
         return objective
 
     def open(self, step: int, objective: Tensor, noise: list[Tensor]) -> None:
@@ -213,9 +214,10 @@ class Learners:
     def open_wide(self, run: int, level: int, noise: list[Tensor]) -> None:
         """Open $W$ of a level, counted from 0, from a little noise."""
         self.wide[level][run] = START_NOISE * noise[level][run]
-        self.moving[run, level] = 1
+        self.moving[:, run, level] = 1
         if level == 1 and self.configs[run].flow == "frozen":
-            self.moving[run, 0] = 0
+            self.moving[1, run, 0] = 0
+            self.weights[0][run] = 0
 
     def distill(self, run: int, level: int) -> None:
         r"""Start $K$ of a level from its $W$, and set $\lambda_{3..5}$ (Initial-Distill).

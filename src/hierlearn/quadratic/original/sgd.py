@@ -154,7 +154,7 @@ def arms(profile: str) -> Arms:
     found = {
         "as run": main,
         "level 3 never opened": replace(main, thresholds=(written[0], 0.0, 0.0)),
-        "frozen": replace(main, flow="frozen"),
+        "features frozen": replace(main, flow="frozen"),
     }
     if profile == "smoke":
         return found
@@ -263,6 +263,26 @@ def exponent_of_loss(config: AlgorithmConfig, measurement: dict[str, Any]) -> fl
     return 2 * levels / losses
 
 
+def constant(level: int) -> Value:
+    r"""Read Theorem 2's constant: $\alpha_l(E|S^*_l-US_l|^2)^{1/2}$ over the root of the loss.
+
+    The largest since levels 3 and $K_l$ may be open; nan where $K_l$ never is.
+    """
+
+    def value(config: AlgorithmConfig, measurement: dict[str, Any]) -> float:
+        path, opened = measurement["path"], measurement["opened"][2 * level - 4 :]
+        since = max(path["step"][HELD], opened[0]) if opened else math.inf
+        size = config.gaps[level - 2] * measurement["norms"][level - 2]
+        found = [
+            size * errors[level - 2] / loss**0.5
+            for step, errors, loss in zip(path["step"], path["errors"], path["loss"], strict=True)
+            if step >= since and loss is not None
+        ]
+        return max(found, default=math.nan)
+
+    return value
+
+
 def _correction(arm: str) -> Statistic:
     return ratio(each(error(2, HELD), arm), each(error(2), arm))
 
@@ -274,10 +294,12 @@ def _rel(arm: str) -> Statistic:
 STATISTICS = {
     "correction": _correction("as run"),
     "correction_never_opened": _correction("level 3 never opened"),
+    "correction_detached": _correction("detached"),
+    "correction_independent": _correction("independent level 3"),
+    "constant": each(constant(2), "as run"),
+    "constant_frozen": each(constant(2), "features frozen"),
     "exponent": each(exponent_of_loss, "as run"),
-    "exponent_frozen": each(exponent_of_loss, "frozen"),
-    "rel_detached": _rel("detached"),
-    "rel_frozen": _rel("frozen"),
+    "exponent_frozen": each(exponent_of_loss, "features frozen"),
     "rel_no_gap": _rel("no gap, thresholds raised"),
     "rel_no_gap_never_opened": _rel("no gap, level 3 never opened"),
 }
