@@ -299,7 +299,6 @@ STATISTICS = {
     "constant": each(constant(2), "as run"),
     "constant_frozen": each(constant(2), "features frozen"),
     "exponent": each(exponent_of_loss, "as run"),
-    "exponent_frozen": each(exponent_of_loss, "features frozen"),
     "rel_no_gap": _rel("no gap, thresholds raised"),
     "rel_no_gap_never_opened": _rel("no gap, level 3 never opened"),
 }
