@@ -288,8 +288,10 @@ def changes(algorithm_1: Runs) -> Shown:
     ]
     head = "as written|as run, and why|undone: e₂|e₃|relative error".split("|")
     cells = [[*map(html.escape, texts), *_ends(algorithm_1, arm)] for texts, arm in rows]
-    body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in cells)
-    top = "".join(f"<th>{cell}</th>" for cell in head)
+    body = "".join(
+        f"<tr>{''.join(f'<td class=px-2>{cell}</td>' for cell in row)}</tr>" for row in cells
+    )
+    top = "".join(f"<th class=px-2>{cell}</th>" for cell in head)
     return Shown(
         '<div class="hl-scroll" style="overflow-x:auto"><table style="min-width:42rem">'
         f"<tr>{top}</tr>{body}</table></div>",
