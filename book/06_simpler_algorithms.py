@@ -27,8 +27,10 @@
 # - kernel methods with $N\le\frac1{1000}\binom d{2^{L-1}}$ samples, and linear regression on as many fixed features: for 99 % of the targets the risk is at least $\Omega(\alpha_L^2\log^{-2^{L+2}}d)$;
 # - two-layer networks with *polynomial* activations of degree at most $2^{L-1}$ on $(x,x^2-1)$, or $2^L$ on $x$, of width at most $d^{2^{o(L)}}$, on another instance ($k_2=d$): the error is at least $\alpha_L^2/2^{2^{O(L)}}$.
 #
-# For layerwise training, kernels applied in sequence, and two-layer networks with other activations none is; they are **not known** to learn the class in polynomial time, even to error $d^{-0.01}$.
+# For layerwise training, kernels applied in sequence, and two-layer networks with other activations the paper has none; they are **not known** to learn the class in polynomial time, even to error $d^{-0.01}$.
 # ```
+#
+# For two layers of $r$ units, whatever their activation, {prf:ref}`thm-kernel-rank` is a lower bound at finite $d$ (ours), and has its place below.
 #
 # These bounds are asymptotic and small. Ours are three or four levels at $d=20$, where $d^{-0.01}$ is 0.97 and every learner below passes it. So errors are set against two yardsticks: what the **best quadratic**
 # leaves, and what the staged network leaves when **level 4 never opens**. Who is not below them has learned nothing beyond degree 2, or nothing of level 4.
@@ -180,6 +182,16 @@ def over_r(simple_learners):
 chapter.show(over_r)
 
 # %% [markdown]
+# ### How wide must two layers be?
+#
+# The certificate of {prf:ref}`thm-kernel-rank` bounds every two-layer network from below by its width. The three-level target has degree 4, and its top part depends on $k_2=4$ directions: from $\binom52=10$ units on the certificate is void; with four levels, degree 8 and nine directions, at the latest from $\binom{11}3=165$ on. Of the 256 units of the contest it says nothing. Below, it is sharp. Networks of few units, trained on the exact population loss (a polynomial in the overlaps of units, no sample is drawn), against it:
+
+# %%
+chapter.show(figures.few_units)
+
+# %% [markdown]
+# The smallest error over the certificate is {glue:text}`simpler.N1`; two units, held against the certificate of one, come to {glue:text}`simpler.N1.control`. On fourth powers networks of powers attain it: {glue:text}`simpler.N2` at most. GELU units have a shape of their own and do not ({glue:text}`simpler.N2.control` at least); on the three-level target the widest of them leave {glue:text}`narrow-gelu`, where {glue:text}`narrow-certificate` is proved. So two layers of fewer units than the rank *cannot* learn such targets, whatever their activation; what is proved here does not stop them with more.
+#
 # **Steer it.** Choose the target, by its index dimension, and $N$. Watch how the feature machine goes on from update
 # to update, and notice at which $r$ that changes.
 
@@ -199,7 +211,7 @@ chapter.verdicts()
 # - **That simple learners cannot.** A few kernels, one width, a few thousand steps, a few thousand samples; where each breaks moves with $N$, as the rows with more samples show.
 # - **Anything about other sequential kernels.** At four levels the products of eigen-features are linearly dependent, and the quadratic form that the next stage reads is not unique.
 # - **Equal knowledge.** Each learner is told something that the others are not (below the table of learners).
-# - **A lower bound.** No proof is claimed here, and the paper's cover neither layerwise training, nor sequential kernels, nor two-layer networks that are not polynomial. Powers 1, 2, 4 and 8 are, but at $d=20$ their bound says nothing.
+# - **A lower bound for the contest.** The paper's proofs cover neither layerwise training, nor sequential kernels, nor two-layer networks that are not polynomial. Powers 1, 2, 4 and 8 are, but at $d=20$ the paper's bound says nothing, and the certificate of rank is void at 256 units.
 #
 # ## Exercises
 #

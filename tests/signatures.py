@@ -23,6 +23,8 @@ from hierlearn.cube import training as pooled
 from hierlearn.cube.networks import DeepNetworks, Normalization
 from hierlearn.engine import kernels as dot_product_kernels
 from hierlearn.grammar.dials import DialedHierarchy
+from hierlearn.grammar.layerwise_theorem.learner import TrainedLevel
+from hierlearn.grammar.layerwise_theorem.target import assumption, draw_rules
 from hierlearn.grammar.networks import PatchNetworks, Shape, TrainingSets
 from hierlearn.grammar.target import RandomHierarchy
 from hierlearn.quadratic import protocols
@@ -38,7 +40,7 @@ from hierlearn.quadratic.target import QuadraticTeachers
 # --- what there is ----------------------------------------------------------------------------
 
 WINGS = ("quadratic", "cube", "grammar", "ball")
-OTHERS = ("hierlearn/intervals", "hierlearn/engine/kernels")
+OTHERS = ("hierlearn/certificate", "hierlearn/intervals", "hierlearn/engine/kernels")
 # Arithmetic on numbers once a step, and a result: nothing in them broadcasts.
 NO_DOOR = {"learning_rate", "Interval", "integer_power"}
 
@@ -138,6 +140,8 @@ def instances() -> dict[type, Any]:
         Stage(sample.y, torch.ones(2)),
         OriginalTarget.draw(0, dim=4, widths=(3, 2)),
         Learner(torch.eye(3, 4).double(), [], torch.ones(10).double()),
+        TrainedLevel(torch.ones(4, 8).double(), torch.ones(4, 4).double(), cross),
+        assumption(draw_rules(generator(), 4, 2, 2)),
     )}  # fmt: skip
 
 
@@ -160,7 +164,7 @@ NAMED: dict[str, Any] = {
     "momentum": 0.5, "thaw": 3, "look_back": 1, "tolerance": 1e-3, "every": 50, "lowest": 1,
     "n_strings": 9, "runs": None, "restarts": [0, 1], "training": True, "labels": None,
     "indices": [0, 1], "observed": [0], "at": [0], "index": 1, "n_open": 2, "least": 1,
-    "loss": nn.functional.mse_loss,
+    "loss": nn.functional.mse_loss, "law": "uniform",
 }  # fmt: skip
 
 
@@ -257,6 +261,9 @@ def special() -> dict[str, Callable[[], dict[str, Any]]]:
         "cube/networks.PolynomialNetworks.backward": lambda: {
             "x": x, "slope": deep.output(x, training=True)},
     } | {name: partial(dict, same) for name, same in {
+        "certificate.symmetrized": {"tensor": torch.randn(3, 3, 3)},
+        "certificate.spectrum": {"tensor": torch.randn(3, 3, 3, 3)},
+        "certificate.least_errors": {"tensors": [torch.ones(3), torch.randn(3, 3)]},
         "ball/target.RadialDistribution.__init__": {"title": "t", "end": 2.0, "draw": len,
                                               "density": len},
         "grammar/derivations.best_cut": {"rules": grammar.rules},
@@ -271,6 +278,12 @@ def special() -> dict[str, Callable[[], dict[str, Any]]]:
         "quadratic/target.QuadraticTeachers.__init__": {"mixing": (torch.ones(2, 2, 3),),
                                                  "skips": (torch.ones(2, 2, 4),)},
         "grammar/counting.weighted_k_means": {"weights": torch.ones(4)},
+        "grammar/layerwise_theorem/learner.fit_stage": {"counts": torch.ones(4, 4).double()},
+        "grammar/layerwise_theorem/learner.TrainedLevel.__call__": {
+            "patches": torch.ones(3, 8).double()},
+        "grammar/layerwise_theorem/learner.read": {"stages": [have["TrainedLevel"]]},
+        "grammar/layerwise_theorem/target.Assumption.__init__": {
+            "squares": have["Assumption"].squares},
         "grammar/networks.Shape.inputs_of": {"layer": 1},
         "grammar/networks.TrainingSets.__init__": {"sizes": [5] * 4},
         "grammar/networks.forward": {"weights": patch.weights, "biases": patch.biases,

@@ -1,6 +1,7 @@
 """What went wrong, in two kinds: what was asked for cannot be, or what was tried did not work."""
 
 from collections.abc import Sequence
+from typing import Any
 
 
 class UsageError(ValueError):
@@ -11,7 +12,7 @@ class RunError(RuntimeError):
     """Something that was attempted did not work out; the message says what and what to do."""
 
 
-def check_choice(what: str, value: str, valid: Sequence[str]) -> str:
+def check_choice(what: str, value: Any, valid: Sequence[str]) -> Any:
     """Return `value`; UsageError that lists the `valid` ones when it is none of them."""
     if value not in valid:
         raise UsageError(f"unknown {what} {value!r}; valid: {', '.join(valid)}")

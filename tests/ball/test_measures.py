@@ -131,3 +131,37 @@ def test_a_radial_profile_gives_mean_and_spread_within_bins():
 def test_a_degree_or_dimension_without_harmonics_is_refused():
     with pytest.raises(ValueError, match="dim must be >= 2"):
         measures.n_harmonics(1, 3)
+
+
+@pytest.mark.parametrize("dim", [4, 9, 10, 20, 47])
+@pytest.mark.parametrize("m", [1, 2, 3])
+def test_the_hard_radii_are_the_jumps_of_the_function_of_the_proof(dim, m):
+    radii, coefficients = measures.hard_radii(dim, m)
+    assert len(radii) == len(coefficients) <= 2 * m + 2
+    assert radii == sorted(radii) and radii[-1] == pytest.approx(math.sqrt(2))
+    assert radii[0] ** 2 == pytest.approx(2 - dim**-0.5)
+    z2 = np.linspace(1.4, 2.1, 7001)
+    z2 = z2[np.abs(z2[:, None] - np.square(radii)).min(1) > 1e-6]
+    inside = (z2 >= 2 - dim**-0.5) & (z2 <= 2)
+    expected = np.where(inside, np.sign(np.sin(2 * math.pi * m * math.sqrt(dim) * z2)), 0)
+    balls = np.sqrt(z2)[:, None] <= np.array(radii)
+    assert (balls @ np.array(coefficients) == expected).all()
+
+
+@pytest.mark.parametrize("dim", [4, 10, 20])
+@pytest.mark.parametrize("m", [1, 2, 3])
+def test_no_polynomial_of_degree_m_comes_near_the_function_of_the_proof(dim, m):
+    radii, coefficients = measures.hard_radii(dim, m)
+    parts = np.array([measures.ball_coefficients(dim, r, m) for r in radii])
+    inside = [measures.ball_coefficients(dim, r, 0)[0] for r in radii]
+    energy = inside[-1] - inside[0]
+    missed = energy - np.square(np.array(coefficients) @ parts).sum()
+    assert missed >= 1 / 36  # Lemma 17
+    # Then one of the balls is missed by as much as the triangle inequality leaves.
+    levels = [measures.polynomial_floor(dim, r, m) for r in radii]
+    assert max(levels) >= missed / np.abs(coefficients).sum() ** 2
+
+
+def test_radii_of_other_dimensions_are_refused():
+    with pytest.raises(ValueError, match="dim >= 4 and m >= 1; got 3 and 1"):
+        measures.hard_radii(3, 1)

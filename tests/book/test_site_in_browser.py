@@ -120,7 +120,7 @@ def test_from_a_disk_every_page_works_without_a_server(unpacked, browser):
                 assert tab.locator("mjx-container").count() > 20, name
         tab.goto((unpacked / "index.html").as_uri())  # which leads on by itself
         tab.wait_for_url("**/book/intro.html")
-        tab.locator(".bd-sidebar-primary a", has_text="Layerwise failure").first.click()
+        tab.locator(".bd-sidebar-primary a", has_text="What layerwise training costs").first.click()
         tab.wait_for_url("**/book/03_layerwise_failure.html")
         assert found(visit, (unpacked / "search.html").as_uri(), "orthonormal") >= {
             "2. Kernel lower bounds"

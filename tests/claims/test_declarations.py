@@ -32,7 +32,7 @@ settings.load_profile("hierlearn")
 )
 def test_a_rule_decides_at_its_bounds(rule, low, high, satisfied, violated) -> None:
     parsed = parse_rule(rule)
-    assert parsed.satisfied(float(low), float(high)) is satisfied
+    assert parsed.satisfied(float(low), float(high)) == satisfied
     assert parsed.violated(float(low), float(high)) is violated
 
 

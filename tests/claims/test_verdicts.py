@@ -29,6 +29,7 @@ from hierlearn.claims.verdicts import (
     with_families,
     with_holm,
 )
+from hierlearn.errors import UsageError
 from hierlearn.intervals import Bound
 
 settings.register_profile("hierlearn", deadline=None, derandomize=True, database=None)
@@ -167,7 +168,7 @@ def test_each_experiment_is_read_once_for_all_claims(tmp_path) -> None:
 
 
 def test_an_unknown_profile_is_refused() -> None:
-    with pytest.raises(ClaimError, match="unknown profile 'huge'; valid: smoke, laptop, paper"):
+    with pytest.raises(UsageError, match="unknown profile 'huge'; valid: smoke, laptop, paper"):
         evaluate_all([], ToyStore(), "huge", EXPERIMENTS)
 
 

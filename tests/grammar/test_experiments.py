@@ -15,6 +15,7 @@ from hierlearn.grammar.experiments import (
     sized,
     steps_to_level,
 )
+from hierlearn.grammar.layerwise_theorem.runs import TheoremConfig
 from hierlearn.grammar.runs import measure_networks
 from hierlearn.registry import EXPERIMENTS
 
@@ -29,7 +30,8 @@ def test_every_configuration_survives_json_and_no_run_is_listed_twice(experiment
         assert len(set(keys)) == len(keys)
         for one in experiment.groups(profile):
             for run in one.runs:
-                assert HierarchyConfig(**run.config).as_dict() == run.config
+                config = TheoremConfig if "theorem" in experiment.name else HierarchyConfig
+                assert config(**run.config).as_dict() == run.config
 
 
 def test_training_and_test_strings_are_different_and_prefixes_of_one_draw():

@@ -6,14 +6,16 @@ all layers with a linear output ("weak"), and clipped ones with a frozen hidden 
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from hierlearn.ball.config import BallConfig
-from hierlearn.ball.measures import polynomial_floor
+from hierlearn.ball.measures import hard_radii, polynomial_floor
 from hierlearn.ball.runs import measure
-from hierlearn.experiment import Arms, Config, Experiment, Group, every
+from hierlearn.experiment import Arms, Config, Experiment, Group, Runs, every
 from hierlearn.statistics import Arm, Statistic, Value, each, number, ratio
 
 CHAPTER = "05_ball_indicator"
@@ -37,6 +39,8 @@ FROZEN = {
 }
 FROZEN_WIDTHS = {"smoke": (100,), "laptop": (100, 300), "paper": (300, 1000, 2000)}
 DIMS = {"smoke": (20,), "laptop": (10, 20), "paper": (10, 20, 30)}
+# Units, samples and steps of plain gradient descent.
+PLAIN = {"laptop": (400, 8000, 2000), "paper": (1000, 8000, 20_000)}
 
 
 def weak(profile: str, dim: int, **changes: Any) -> BallConfig:
@@ -61,13 +65,14 @@ def frozen(profile: str, dim: int, **changes: Any) -> BallConfig:
 
 
 def sum_arms(profile: str) -> Arms:
-    """Both classes over the dimension and the width, the clip, and the degree-1 target."""
+    """Both classes over the dimension, the width, and Theorem 5's radii; clip; degree 1."""
     found: dict[str, Any] = {}
     for dim in DIMS[profile]:
         base = weak(profile, dim)
         narrower = [replace(base, width=width) for width in WEAK[profile][1]]
         found[f"weak, d = {dim}"] = base
-        found[f"clipped, d = {dim}"] = replace(base, clip="unit")
+        if dim > DIM:
+            found[f"clipped, d = {dim}"] = replace(base, clip="unit")
         found[f"every weak, d = {dim}"] = [base, *narrower]
         if narrower:
             found[f"narrowest weak, d = {dim}"] = narrower[0]
@@ -75,20 +80,33 @@ def sum_arms(profile: str) -> Arms:
     found |= {f"frozen, d = {dim}": frozen(profile, dim) for dim in FROZEN[profile]}
     widths = [frozen(profile, DIM, width=width) for width in FROZEN_WIDTHS[profile]]
     found["frozen over widths"] = [*widths, found[f"frozen, d = {DIM}"]]
+    if profile in PLAIN:
+        found["plain"] = plain(profile, found[f"frozen, d = {DIM}"])
+    if DIM in DIMS[profile]:
+        weakest, strong = found[f"narrowest weak, d = {DIM}"], found[f"frozen, d = {DIM}"]
+        others, _ = hard_radii(DIM, 2)
+        for name, one in (("weak, radii", weakest), ("frozen, radii", strong)):
+            found[name] = [one, *(replace(one, radius=r, curve=False) for r in others[:-1])]
     return found | {"narrowest frozen": widths[0]}
 
 
+def plain(profile: str, base: BallConfig) -> BallConfig:
+    """Return the frozen network under gradient descent without momentum."""
+    width, n, steps = PLAIN[profile]
+    return replace(base, width=width, n_samples=n, n_steps=steps, momentum=0.0, rate=1.8)
+
+
 def sum_groups(profile: str) -> list[Group]:
-    """Weak networks by shape, frozen ones, whose features are large, seed by seed."""
-    arms, groups = sum_arms(profile), []
-    for dim in DIMS[profile]:
-        names = [f"weak, d = {dim}", f"clipped, d = {dim}", *(["degree 1"] if dim == 20 else [])]
-        first = every(arms, *names)
-        groups.append(Group.of("ball_sum", first, FEWER[profile]))
-        others = [one for one in every(arms, f"every weak, d = {dim}") if one not in first]
-        groups += [Group.of("ball_sum", [one], FEWER[profile]) for one in others]
-    strong = [one for one in every(arms) if one.learner == "frozen"]
-    return groups + [g for one in strong for g in one_by_one("ball_sum", one, FEWER[profile])]
+    """A group a shape; of frozen ones, whose features are large, a group a shape and seed."""
+    shapes: dict[Any, list[BallConfig]] = {}
+    for one in every(sum_arms(profile)):
+        shapes.setdefault(one.shape, []).append(one)
+    seeds = FEWER[profile]
+    return [
+        Group.of("ball_sum", some, chosen)
+        for some in shapes.values()
+        for chosen in ([seeds] if some[0].learner == "trained" else [[seed] for seed in seeds])
+    ]
 
 
 def one_by_one(name: str, one: BallConfig, seeds: Iterable[int]) -> list[Group]:
@@ -119,6 +137,26 @@ def _over(above: Arm, below: Arm, value: Value = MSE, other: Value = MSE) -> Sta
     return ratio(each(value, above), each(other, below, min))
 
 
+def _over_radii(value: Value, combine: Callable[[list[float]], float]) -> Statistic:
+    """Divide a value of the frozen network by the weak one's error at every radius."""
+
+    def statistic(runs: Runs) -> dict[int, float]:
+        weak, strong = (
+            {
+                (seed, config.radius): read(config, m)
+                for seed, found in runs.of(arm).items()
+                for config, m in found
+            }
+            for arm, read in (("weak, radii", MSE), ("frozen, radii", value))
+        )
+        return {
+            seed: float(combine([strong[at] / weak[at] for at in weak if at[0] == seed]))
+            for seed, _ in weak
+        }
+
+    return statistic
+
+
 _WEAK = tuple(f"every weak, d = {dim}" for dim in (10, 20, 30))
 SUM_STATISTICS: dict[str, Statistic] = {
     "frozen_over_weak": _over("frozen, d = 10", "every weak, d = 10"),
@@ -133,7 +171,9 @@ SUM_STATISTICS: dict[str, Statistic] = {
     "clip_at_evaluation": _over("weak, d = 20", "weak, d = 20", MSE, CLIPPED),
     "weak_fraction_3": each(fraction(3), "weak, d = 20"),
     "clip_fraction_3": each(fraction(3), "clipped, d = 20"),
-    "certified": each(_certified, _WEAK, max),
+    "frozen_over_weak_radii": _over_radii(MSE, np.max),
+    "linear_over_weak_radii": _over_radii(LINEAR, np.min),
+    "certified": each(_certified, (*_WEAK, "weak, radii"), max),
     "certified_degree_1": each(_certified, "degree 1"),
 }
 
@@ -145,7 +185,6 @@ UNIFORM = {
 SAMPLES = {"smoke": (4000, 300), "laptop": (8000, 400), "paper": (50_000, 1000)}
 SIZES = {"laptop": (500, 1000, 2000, 4000), "paper": (500, 1000, 2000, 4000, 16_000)}
 SWEEP_WIDTH = 300
-PLAIN = {"laptop": (400, 8000, 2000), "paper": (1000, 8000, 20_000)}
 
 
 def uniform_arms(profile: str) -> Arms:
@@ -165,10 +204,7 @@ def uniform_arms(profile: str) -> Arms:
     if profile in PLAIN:
         swept = widths[UNIFORM[profile].index(SWEEP_WIDTH)]
         found["over samples"] = [*(replace(swept, n_samples=n) for n in SIZES[profile]), swept]
-        width, n, steps = PLAIN[profile]
-        found["plain"] = replace(
-            swept, width=width, n_samples=n, n_steps=steps, momentum=0.0, rate=1.8
-        )
+        found["plain"] = plain(profile, swept)
     return found
 
 

@@ -29,10 +29,14 @@ from hierlearn.drawing.figures import (
 )
 from hierlearn.drawing.steered import Axis, State, Steered
 from hierlearn.experiment import Runs
+from hierlearn.formatting import format_number
 from hierlearn.statistics import number
 
 WEAK, CLIPPED = "weak", "weak, clipped in training"
 FROZEN, RIDGE = "frozen strong", "frozen, best linear output"
+PLAIN = "frozen, no momentum"
+PROVED = {"Theorem 8": -1 / 5, "Prop. 12": -1 / 4}
+"""Exponents of r in the error that is proved, at constants that are far away."""
 ARMS = {"weak, d = 20": WEAK, "clipped, d = 20": CLIPPED, "frozen, d = 10": FROZEN}
 """The networks whose training is shown, as legends have them."""
 
@@ -157,15 +161,30 @@ def mark_level(ax: Axes, dim: int = 20) -> None:
     )  # fmt: skip
 
 
+def proved_rates(ax: Axes, line: Series) -> float:
+    """Draw the proved exponents from the first point of a line; return its own, end to end."""
+    ends = np.array(line.x)[[0, -1]]
+    for dash, (label, power) in zip(("--", "-."), PROVED.items(), strict=True):
+        values = line.y[0] * (ends / ends[0]) ** power
+        name = f"{label}: $r^{{-1/{-1 / power:.0f}}}$"
+        ax.plot(ends, values, color=INK, linestyle=dash, linewidth=0.8, label=name)
+    return float(np.log(line.y[-1] / line.y[0]) / np.log(ends[1] / ends[0]))
+
+
+@gives("ball-rate-sum", "ball-plain-sum", "ball-certified", "ball-certified-share")
 def width(ball_sum: Runs) -> Drawing:
     """Draw the errors against the number of hidden units, by dimension."""
     dims = dimensions(ball_sum)
     fig, axes = plt.subplots(1, len(dims), sharey=True, figsize=(WIDTH, 3.8), squeeze=False)
-    said = []
+    said, numbers = [], {"ball-rate-sum": "—"}
     for ax, dim in zip(axes[0], dims, strict=True):
         for label, line in by_width(ball_sum, dim).items():
             line.draw(ax, every_seed=False)
             said.append(f"d = {dim}, {label} {_ends(line, 'units')}")
+            if label == FROZEN and dim == DIM:
+                rate = proved_rates(ax, line)
+                said.append(f"its exponent, end to end, {rate:.2f}, those proved -0.25 and -0.20")
+                numbers["ball-rate-sum"] = format_number(rate)
         ax.axhline(level(dim), color=INK, linewidth=0.9, linestyle=":")
         said.append(f"degree-1 level {level(dim):.4f}")
         log_axes(ax, "x")
@@ -173,13 +192,71 @@ def width(ball_sum: Runs) -> Drawing:
         ax.set_title(f"$d={dim}$")
         ax.set_xlabel("hidden units $r$")
     axes[0, 0].set_ylabel("squared test error")
-    axes[0, 0].legend(fontsize=7.5)
+    entries = {
+        label: handle
+        for ax in axes[0, ::-1]
+        for handle, label in zip(*ax.get_legend_handles_labels(), strict=True)
+    }
+    axes[0, 0].legend(entries.values(), entries.keys(), fontsize=7.5)
     return Drawing(
         fig,
         alt="Squared test error against the width. " + "; ".join(said) + ".",
         caption="Error against the number of hidden units, after all steps. Dotted: the degree-1 "
-        "level $A_1^2$.",
+        "level $A_1^2$. Dashed: the rates at which the proved errors fall, from the first point "
+        "on; their constants are far away.",
+        numbers=numbers | {"ball-plain-sum": _plain(ball_sum)} | _certified(ball_sum),
     )
+
+
+def hard(ball_sum: Runs) -> Drawing:
+    """Draw the errors at the radii among which the proof of Theorem 5 finds its own."""
+    weak, strong = (ball_sum.first(f"{arm}, radii") for arm in ("weak", "frozen"))
+    fig, ax = plt.subplots(figsize=(WIDTH, 3.2))
+    said = []
+    of_arm = {WEAK: ("weak", "mse"), FROZEN: ("frozen", "mse"), RIDGE: ("frozen", "linear_mse")}
+    for index, (label, (arm, key)) in zip((0, 2, 3), of_arm.items(), strict=True):
+        points = ball_sum.points(attrgetter("radius"), number(key), f"{arm}, radii")
+        line = over_seeds(label, points, index=index)
+        line.draw(ax)
+        said.append(f"{label} " + ", ".join(map(line.at, range(len(line.x)))))
+    for m, dash in ((1, ":"), (2, "--")):
+        levels = [polynomial_floor(DIM, radius, m) for radius in line.x]
+        ax.plot(line.x, levels, color=INK, linestyle=dash, linewidth=0.9, label=f"degree {m}")
+        said.append(f"degree {m} leaves " + ", ".join(f"{one:.3f}" for one in levels))
+    plain_ticks(ax, [0.04, 0.06, 0.08, 0.1])
+    ax.set(xlabel=r"radius $\lambda$ of the ball", ylabel="squared test error")
+    ax.legend(fontsize=7.5)
+    return Drawing(
+        fig,
+        alt=f"At the radii {', '.join(f'{radius:.3f}' for radius in line.x)}: {'; '.join(said)}.",
+        caption=f"The radii of the proof, $d={DIM}$, $m=2$: weak networks of {weak.width} units "
+        f"after {weak.n_steps} steps, frozen strong ones of {strong.width} units, and what the "
+        "best polynomials of degree 1 and 2 in $t$ leave.",
+    )
+
+
+def _plain(runs: Runs) -> str:
+    """Say where gradient descent without momentum is after half of its steps and all of them."""
+    found = _measured(runs, "plain")
+    if not found:
+        return "—"
+    steps, errors = found[0]["curve"]["step"], np.array([m["curve"]["mse"] for m in found])
+    half, last = np.median(errors, 0)[[steps.index(steps[-1] // 2), -1]]
+    best = np.median([m["linear_mse"] for m in found])
+    return (
+        f"{half:.3f} after {steps[-1] // 2} steps and {last:.3f} after {steps[-1]} (the best "
+        f"linear output on its features: {best:.3f})"
+    )
+
+
+def _certified(runs: Runs) -> dict[str, str]:
+    """Say what the reference network in dimension 20 cannot go below, by its own weights."""
+    found = [(m["certificate"], m["mse"]) for m in _measured(runs, "weak, d = 20")]
+    bound, error = np.median(found, 0)
+    return {
+        "ball-certified": format_number(bound),
+        "ball-certified-share": f"{100 * bound / error:.0f} %",
+    }
 
 
 def dimensions(runs: Runs) -> list[int]:
@@ -193,7 +270,7 @@ def by_width(runs: Runs, dim: int, share: float = 1.0) -> dict[str, Series]:
     classes = {
         WEAK: (f"every weak, d = {dim}", "mse"), CLIPPED: (f"clipped, d = {dim}", "mse"),
         FROZEN: (strong, "mse"), RIDGE: (strong, "linear_mse"),
-    }  # fmt: skip
+    } | ({PLAIN: ("plain", "mse")} if dim == DIM else {})  # fmt: skip
     found = {}
     for index, (label, (arm, key)) in enumerate(classes.items()):
         if not runs.arms.get(arm) or (key == "linear_mse" and share < 1):
@@ -219,7 +296,7 @@ def steer_dimension(ball_sum: Runs) -> Steered:
             said = "; ".join(f"{label} {_ends(line, 'units')}" for label, line in lines.items())
             ends = [x for line in lines.values() for x in line.x]
             bound = Series(
-                "degree-1 level", (min(ends), max(ends)), (level(dim),) * 2, index=4, kind="bound"
+                "degree-1 level", (min(ends), max(ends)), (level(dim),) * 2, index=5, kind="bound"
             )
             text = f"Dimension {dim}, after {100 * share:.3g} % of the steps: {said}. "
             text += f"The degree-1 level is {bound.at()}."
@@ -269,10 +346,11 @@ def spectrum(ball_sum: Runs) -> Drawing:
     )
 
 
+@gives("ball-rate-uniform")
 def uniform(ball_uniform: Runs) -> Drawing:
     """Draw the errors on the uniform radius against the width, and against the sample size."""
     swept = bool(ball_uniform.of("over samples"))
-    fig, axes = plt.subplots(1, 1 + swept, figsize=(WIDTH, 3.4), squeeze=False)
+    fig, axes = plt.subplots(1, 1 + swept, sharey=True, figsize=(WIDTH, 3.4), squeeze=False)
     said = []
     outputs = {"clipped output": MSE, "linear output": LINEAR}
     for index, (label, value) in enumerate(outputs.items()):
@@ -280,6 +358,9 @@ def uniform(ball_uniform: Runs) -> Drawing:
         line = over_seeds(label, points, index=index + 2)
         line.draw(axes[0, 0])
         said.append(f"{label} {_ends(line, 'units')}")
+        if value is MSE:
+            rate = proved_rates(axes[0, 0], line)
+            said.append(f"its exponent, end to end, {rate:.2f}, those proved -0.25 and -0.20")
     axes[0, 0].set_title("uniform radius: width")
     axes[0, 0].set_xlabel("frozen hidden units $r$")
     log_axes(axes[0, 0], "x", x_ticks=line.x)
@@ -293,8 +374,8 @@ def uniform(ball_uniform: Runs) -> Drawing:
         axes[0, 1].set_xlabel("samples $n$")
         log_axes(axes[0, 1], "x", x_ticks=line.x)
     for ax in axes[0]:
-        plain_ticks(ax, [0.01, 0.02, 0.05, 0.1])
-        ax.legend()
+        plain_ticks(ax, [0.005, 0.01, 0.02, 0.05, 0.1])
+        ax.legend(fontsize=7.5)
     axes[0, 0].set_ylabel("squared test error")
     return Drawing(
         fig,
@@ -302,8 +383,9 @@ def uniform(ball_uniform: Runs) -> Drawing:
         + "; ".join(said)
         + ".",
         caption="Uniform radius, $d=10$. Gradient descent on the clipped output, and the best "
-        "linear output on the same features, against the width; and the clipped one against the "
-        "number of samples.",
+        "linear output on the same features, against the width, with the proved rates; and the "
+        "clipped one against the number of samples.",
+        numbers={"ball-rate-uniform": format_number(rate)},
     )
 
 

@@ -100,6 +100,26 @@ def polynomial_floor(dim: int, radius: float, degree: int) -> float:
 
 
 @checked
+def hard_radii(dim: int, m: int) -> tuple[list[float], list[int]]:
+    r"""Return the radii among which Theorem 5 finds its $\lambda_d$, and their coefficients.
+
+    Its proof (p. 31) has $f_m(z)=\mathrm{sign}\sin(2\pi m\sqrt dz^2)$ for
+    $2-1/\sqrt d\le z^2\le2$, else 0. That is $\sum_ic_i1\{z\le\lambda_i\}$: $\lambda_i^2$ are the
+    two ends and the multiples of $1/(2m\sqrt d)$ between them, at most $2m+2$ radii; $|c_i|$ is 1
+    at the ends and 2 inside.
+    """
+    if dim < 4 or m < 1:
+        raise ValueError(f"the theorem is for dim >= 4 and m >= 1; got {dim} and {m}")
+    step, low = 1 / (2 * m * math.sqrt(dim)), 2 - 1 / math.sqrt(dim)
+    last = math.ceil(2 / step - 1e-9) - 1
+    inside = [k * step for k in range(math.floor(low / step + 1e-9) + 1, last + 1)]
+    sign = 1 if last % 2 == 0 else -1  # of the outermost shell
+    coefficients = [sign, *(2 * sign * (-1) ** (i + 1) for i in range(len(inside)))]
+    lowest = -sign * (-1) ** len(inside)
+    return [math.sqrt(z) for z in (low, *inside, 2.0)], [lowest, *reversed(coefficients)]
+
+
+@checked
 def learned_fractions(
     output: Float[Tensor, "n"],
     labels: Float[Tensor, "n"],

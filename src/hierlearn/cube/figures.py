@@ -313,7 +313,7 @@ def _needs(runs: Runs, arm: str) -> dict[ParityClass, list[float]]:
     return {target: [one[target] for one in found] for target in found[0]}
 
 
-@gives("kernel-deep")
+@gives("kernel-deep", "kernel-two-dim", "kernel-void", "kernel-units")
 def two_layer(two_layer: Runs) -> Drawing:
     """Draw test and training errors of two-layer networks on three levels, over the rate."""
     fig, axes = plt.subplots(1, 2, sharey=True)
@@ -321,7 +321,7 @@ def two_layer(two_layer: Runs) -> Drawing:
     arm = "two-layer, 3 levels"
     share = amplitudes[-1] ** 2 / sum(a**2 for a in amplitudes)
     deep = over_seeds("deep", two_layer.points(n_samples, relative_error, "deep, 3 levels"))
-    width = two_layer.first(arm).width
+    dim, width = (getattr(two_layer.first(arm), name) for name in ("dim", "width"))
     said = [f"deep network {deep.at()}"]
     values: dict[str, Value] = {"test": relative_error, "training": number("train")}
     for ax, (which, value) in zip(axes, values.items(), strict=True):
@@ -341,7 +341,12 @@ def two_layer(two_layer: Runs) -> Drawing:
         f"the energy is {share:.2f}.",
         caption=f"Two-layer polynomial networks on the staircase of three levels, $N={n}$: test "
         "and training error over the peak learning rate, after few and after many steps.",
-        numbers={"kernel-deep": deep.at()},
+        numbers={
+            "kernel-deep": deep.at(),
+            "kernel-two-dim": str(dim),
+            "kernel-units": str(width),
+            "kernel-void": str(dim // 2 ** len(amplitudes)),
+        },
     )
 
 

@@ -6,7 +6,6 @@ one sorted file an experiment and profile, with a manifest of hashes. Nothing is
 and a line that is not, byte for byte, what was written is reported by file and line and not used.
 """
 
-# ruff: noqa: F401
 from hierlearn.records.files import (
     FrozenFile,
     Manifest,
@@ -19,3 +18,21 @@ from hierlearn.records.files import (
 from hierlearn.records.fingerprints import fingerprint
 from hierlearn.records.freezing import finish, freeze, restamp
 from hierlearn.records.store import GroupState, RecordStore, computed, groups_of
+
+__all__ = [
+    "FrozenFile",
+    "GroupState",
+    "Manifest",
+    "Provenance",
+    "Record",
+    "RecordError",
+    "RecordStore",
+    "computed",
+    "fingerprint",
+    "finish",
+    "freeze",
+    "groups_of",
+    "plain_measurements",
+    "restamp",
+    "sole_writer",
+]

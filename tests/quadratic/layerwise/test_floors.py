@@ -1,12 +1,18 @@
 """The population loss in Hermite coefficients, and the floor that it implies."""
 
+import numpy as np
 import pytest
 import torch
 
 from hierlearn.engine.seeds import stream
 from hierlearn.experiment import Group
 from hierlearn.quadratic.config import QuadraticConfig
-from hierlearn.quadratic.layerwise.floors import SquaredForms, greedy_floor, target_forms
+from hierlearn.quadratic.layerwise.floors import (
+    SquaredForms,
+    bias_form_of_level_4,
+    greedy_floor,
+    target_forms,
+)
 from hierlearn.quadratic.layerwise.runs import measure
 from hierlearn.quadratic.measures import plateau_gram
 from hierlearn.quadratic.target import QuadraticTeachers
@@ -65,6 +71,34 @@ def test_there_is_no_floor_above_the_true_level_2():
     _, parts = teacher_parts()
     found = greedy_floor(*parts, frozen=parts[0].T @ parts[0], widths=(3, 2))
     assert max(found.rel, found.level, found.with_readout) < 1e-8
+
+
+def test_other_starts_find_a_lower_minimum_of_a_target_that_has_two():
+    teacher = QuadraticTeachers.draw([9704], dim=20, widths=(4, 3), skip=0.8, dtype=torch.float64)
+    amplitudes = teacher.amplitudes(torch.tensor([[[1, 0.2]]]).double())[0, 0]
+    ratio = amplitudes[1:] / amplitudes[:1]
+    frozen = plateau_gram(teacher.first, teacher.bias_form(), ratio)[0]
+    parts = teacher.first[0], teacher.mixing[0][0], teacher.skips[0][0], amplitudes
+    alone, many = (greedy_floor(*parts, frozen=frozen, widths=(4, 3), n_starts=n) for n in (1, 12))
+    assert many.rel == pytest.approx(alone.rel, rel=0.01)
+    assert many.minima[0] < 0.7 * many.rel and list(many.minima) == sorted(many.minima)
+    apart = [min(abs(end / many.rel - one) for one in (0.652, 1)) for end in many.minima]
+    assert max(apart) < 0.01
+
+
+def test_what_a_quadratic_feature_sees_of_level_4_is_that_of_a_quadrature():
+    nodes, weights = np.polynomial.hermite_e.hermegauss(10)
+    points = torch.tensor(np.stack(np.meshgrid(nodes, nodes, nodes), -1).reshape(1, -1, 3))
+    weight = torch.tensor(np.einsum("i,j,k->ijk", *[weights / weights.sum()] * 3).reshape(-1))
+    teacher = QuadraticTeachers.draw([1], dim=3, widths=(3, 2, 2), skip=0.8, dtype=torch.float64)
+    top = teacher.level_sums(points)[0, 2] * weight
+    x = points[0]
+    second = torch.einsum("n,na,nb->ab", top, x, x) - top.sum() * torch.eye(3)
+    torch.testing.assert_close(
+        bias_form_of_level_4(teacher)[0], second / 2, atol=1e-7, rtol=1e-7, check_dtype=False
+    )
+    with pytest.raises(ValueError, match="level 4 is missing"):
+        bias_form_of_level_4(teacher_parts()[0])
 
 
 @pytest.mark.slow

@@ -1,18 +1,23 @@
 r"""Chapter 3: what freezing the lower levels costs.
 
 Features and head frozen, features frozen under a free readout, and the look-back dial (how many of
-the newest levels train) over the gaps; thawing; wider levels.
+the newest levels train) over the gaps; levels in turn; depth; wider levels.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from hierlearn.experiment import Arms, Experiment, Group, every, together
+import numpy as np
+
+from hierlearn.experiment import Arms, Experiment, Group, Runs, Statistic, every, together
 from hierlearn.quadratic.config import QuadraticConfig
+from hierlearn.quadratic.layerwise import turns
 from hierlearn.quadratic.layerwise.runs import measure
 from hierlearn.quadratic.runs import final
-from hierlearn.statistics import Value, each, mean, number, ratio, slope
+from hierlearn.quadratic.runs import measure as measure_alone
+from hierlearn.statistics import Value, at_least, each, mean, ratio, slope
 
 CHAPTER = "03_layerwise_failure"
 SEEDS = {"smoke": range(4), "laptop": range(8), "paper": range(32)}
@@ -66,18 +71,16 @@ def over_gaps(one: QuadraticConfig, gaps: Sequence[float], level: int) -> list[Q
 
 
 def frozen_arms(profile: str) -> Arms:
-    """Staged and greedy training over the gaps, and what cures greedy training at gap 0.2."""
-    base = replace(three_levels(profile), curve=True)
+    """Greedy training over the gaps; at gap 0.2 staged training, and what cures greedy training."""
+    base = replace(three_levels(profile), n_test=20_000)
     greedy = replace(base, look_back=1)
-    kinds = {"staged": base, "greedy": greedy}
-    arms: dict[str, Any] = {name: over_gaps(one, GAPS_3[profile], 3) for name, one in kinds.items()}
-    arms |= {f"{name} at {GAP_3}": one for name, one in kinds.items()}
-    arms["oracle"] = replace(greedy, oracle=True, curve=False)
-    arms["debiased"] = replace(greedy, target="debiased, then full", curve=False)
-    if profile != "smoke":
-        third, n_steps = STEPS_3[profile]
-        arms["greedy, then thawed"] = replace(greedy, thaw=(third + n_steps) // 2)
-    return arms
+    return {
+        "greedy": over_gaps(greedy, GAPS_3[profile], 3),
+        "greedy at 0.2": greedy,
+        "staged at 0.2": base,
+        "oracle": replace(greedy, oracle=True),
+        "debiased": replace(greedy, target="debiased, then full"),
+    }
 
 
 def alpha_3(config: QuadraticConfig) -> float:
@@ -96,13 +99,36 @@ def mse(config: QuadraticConfig, measurement: dict[str, Any]) -> float:
 
 
 def floor(part: str) -> Value:
-    """Read a predicted floor, as a mean squared error."""
-    return lambda c, m: float(m["floor"][part]) * float(m["variance"])
+    """Read a minimum with level 2 frozen, as a mean squared error; of several the lowest."""
+    return lambda c, m: float(np.min(m["floor"][part])) * float(m["variance"])
 
 
-def over(name: str, part: str) -> Value:
-    """Divide a final error by its predicted floor."""
-    return lambda c, m: final(name)(c, m) / m["floor"][part]
+def from_minima(*, of_others: bool) -> Statistic:
+    """Make the factor between the greedy error and the nearest minimum with level 2 frozen.
+
+    The geometric mean over gaps; of the run's own target, or over the targets of the other seeds.
+    """
+
+    def statistic(runs: Runs) -> dict[int, float]:
+        found = runs.of("greedy")
+
+        def distances(seed: int, other: int) -> list[float]:
+            return [
+                min(
+                    abs(math.log(own["final"]["rel"] / least)) for least in their["floor"]["minima"]
+                )
+                for (_, own), (_, their) in zip(found[seed], found[other], strict=True)
+            ]
+
+        return {
+            seed: math.exp(mean([
+                one for other in found if (other != seed) == of_others
+                for one in distances(seed, other)
+            ]))
+            for seed in found
+        }  # fmt: skip
+
+    return statistic
 
 
 FROZEN_STATISTICS = {
@@ -111,11 +137,8 @@ FROZEN_STATISTICS = {
     "oracle_error": each(final("rel"), "oracle"),
     "level_3_lost": each(final("fn3"), "greedy at 0.2"),
     "floor_slope": slope(alpha_3, mse, "greedy"),
-    "over_predicted": each(over("rel", "rel"), "greedy", mean),
-    # The error with the true level 2, over the floor predicted for the biased one.
-    "oracle_over_predicted": ratio(
-        each(final("rel"), "oracle"), each(number("floor", "rel"), "greedy at 0.2")
-    ),
+    "from_own_minima": from_minima(of_others=False),
+    "from_other_minima": from_minima(of_others=True),
 }
 
 # --- three levels: frozen features under a free readout ---------------------------------------
@@ -146,6 +169,43 @@ READOUT_STATISTICS = {
     "level_3_lost": each(final("fn3"), "free readout at 0.2"),
 }
 
+# --- three levels: each level alone, in turn ---------------------------------------------------
+
+# The opening of level 3, the steps of a turn, and how many turns follow.
+TURNS = {"laptop": (1500, 1000, 6), "paper": (4000, 2000, 16)}
+
+
+def turn_arms(profile: str) -> Arms:
+    """Levels in turn and at once; under a free readout, which waits for level 3 or never waits."""
+    if profile not in TURNS:
+        return {}
+    third, turn, n_turns = TURNS[profile]
+    base = turns.TurnConfig(
+        dim=20, widths=(4, 3), gaps=(1, GAP_3), opens=(0, third), n_steps=third + turn * n_turns,
+        batch=BATCH[profile],
+    )  # fmt: skip
+    head = replace(base, readout=True, turn=turn)
+    return {
+        "all at once": base,
+        "in turn": replace(base, turn=turn),
+        "in short turns": replace(base, turn=turn // 5),
+        "in turn, head with level 3": head,
+        "in turn, head refitted": replace(head, refit=True),
+    }
+
+
+def turn_groups(profile: str) -> list[Group]:
+    """One group without and one with a free readout, which is of another shape."""
+    arms = every(turn_arms(profile))
+    parts = [[one for one in arms if one.readout == free] for free in (False, True)]
+    return [Group.of("turns", part, SEEDS[profile]) for part in parts if part]
+
+
+TURN_STATISTICS = {
+    arm.replace(",", "").replace(" ", "_"): each(final("lost"), arm)
+    for arm in ("all at once", "in turn", "in turn, head with level 3", "in turn, head refitted")
+}
+
 # --- four levels: the look-back dial ----------------------------------------------------------
 
 
@@ -158,7 +218,7 @@ def dial_arms(profile: str) -> Arms:
     arms: dict[str, Any] = {}
     for name, look_back in LOOK_BACKS.items():
         arms[name] = replace(base, look_back=look_back)
-        arms[f"{name} over gaps"] = over_gaps(arms[name], GAPS_4[profile], 4)
+    arms["newest two over gaps"] = over_gaps(arms["newest two"], GAPS_4[profile], 4)
     true = replace(base, look_back=2, oracle=True, oracle_level=4, curve=False)
     return arms | {"newest two, oracle": true}
 
@@ -175,17 +235,77 @@ DIAL_STATISTICS = {
     "staged_level_4": each(final("fn4"), "staged"),
 }
 
+# --- depth ------------------------------------------------------------------------------------
+
+DEPTHS = (2, 3, 4, 5)
+OPENS = (0, 1500, 5000, 15_000, 50_000)  # in shares of the entry after the last level's
+LENGTHS: dict[str, dict[str, dict[int, Sequence[int]]]] = {
+    "laptop": {
+        "staged": {2: (50, 100, 200), 3: (200, 400, 800), 4: (800, 1600)},
+        "joint": {2: (50, 100, 200), 3: (1600, 3200, 6400)},
+    },
+    "paper": dict.fromkeys(
+        ("staged", "joint"), {n: [25 * 4 ** (n - 2) * 2**i for i in range(7)] for n in DEPTHS}
+    ),
+}
+LEARNED = 0.1  # the share of its own part of y that a learned level may leave
+
+
+def depth_arms(profile: str) -> Arms:
+    """Two to five levels at one gap ratio, staged and joint, trained ever longer."""
+    return {
+        f"{protocol}, {n} levels": [
+            QuadraticConfig(
+                dim=20, widths=(4, 3, 2, 2)[: n - 1], gaps=(1.0, 0.2, 0.04, 0.008)[: n - 1],
+                opens=[
+                    length * step // OPENS[n - 1] if protocol == "staged" else 0
+                    for step in OPENS[: n - 1]
+                ],
+                lower_rate=float(protocol == "staged"), n_steps=length, batch=BATCH[profile],
+            )
+            for length in lengths
+        ]
+        for protocol, depths in LENGTHS.get(profile, {}).items()
+        for n, lengths in depths.items()
+    }  # fmt: skip
+
+
+def depth_groups(profile: str) -> list[Group]:
+    """A group for each depth and length, which are the shapes; five seeds at laptop."""
+    arms = every(depth_arms(profile))
+    seeds = range(5) if profile == "laptop" else SEEDS[profile]
+    return [
+        Group.of("depth", [one for one in arms if one.shape == shape], seeds)
+        for shape in dict.fromkeys(one.shape for one in arms)
+    ]
+
+
+def steps_needed(runs: Runs, arm: str) -> dict[int, float]:
+    """Return the steps of an arm's shortest run in which every level is learned, by seed."""
+    found: dict[int, float] = {}
+    for seed, own in runs.of(arm).items():
+        worst = {
+            c.n_steps: max(final(f"fn{i}")(c, m) for i in range(2, len(c.widths) + 2))
+            for c, m in own
+        }
+        enough = [n for n, error in sorted(worst.items()) if error < LEARNED]
+        found[seed] = float(enough[0]) if enough else at_least(float(max(worst)))
+    return found
+
+
 # --- wider levels -----------------------------------------------------------------------------
 
 WIDTHS = {
-    "smoke": ((4, 3), (8, 6)),
-    "laptop": ((4, 3), (4, 6), (8, 6), (12, 6)),
+    "smoke": (),
+    "laptop": ((4, 3), (8, 6)),
     "paper": ((4, 3), (4, 6), (8, 6), (12, 6), (16, 6), (20, 6)),
 }
 
 
 def width_arms(profile: str) -> Arms:
     """Staged and greedy training of networks as wide as the target and wider."""
+    if not WIDTHS[profile]:
+        return {}
     base = three_levels(profile)
     arms = {
         name: [replace(base, learner_widths=k, look_back=look_back) for k in WIDTHS[profile]]
@@ -197,7 +317,7 @@ def width_arms(profile: str) -> Arms:
 def width_groups(profile: str) -> list[Group]:
     """A group for every width, with both arms."""
     arms = width_arms(profile)
-    pairs = zip(arms["staged"], arms["greedy"], strict=True)
+    pairs = zip(arms.get("staged", []), arms.get("greedy", []), strict=True)
     return [Group.of("width", pair, SEEDS[profile]) for pair in pairs]
 
 
@@ -206,7 +326,7 @@ WIDTH_STATISTICS = {
     "staged_worst": each(final("rel"), "staged", max),
 }
 
-BUDGET = ("n_steps", "opens", "thaw")
+BUDGET = ("n_steps", "opens")
 EXPERIMENTS = (
     Experiment(
         "frozen_features", CHAPTER, together("frozen_features", frozen_arms, SEEDS), measure,
@@ -219,5 +339,10 @@ EXPERIMENTS = (
         "look_back", CHAPTER, together("look_back", dial_arms, SEEDS), measure, DIAL_STATISTICS,
         dial_arms, BUDGET,
     ),
+    Experiment(
+        "turns", CHAPTER, turn_groups, turns.measure, TURN_STATISTICS, turn_arms,
+        ("n_steps", "opens", "turn"),
+    ),
+    Experiment("depth", CHAPTER, depth_groups, measure_alone, {}, depth_arms, BUDGET),
     Experiment("width", CHAPTER, width_groups, measure, WIDTH_STATISTICS, width_arms, BUDGET),
 )  # fmt: skip

@@ -1,7 +1,8 @@
 """The figures of chapter 3. Parameters are named after the experiments that a figure draws."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -21,13 +22,17 @@ from hierlearn.drawing.figures import (
 )
 from hierlearn.drawing.steered import Axis, State, Steered
 from hierlearn.experiment import Runs
+from hierlearn.intervals import Bound
 from hierlearn.quadratic.layerwise.experiments import (
+    DEPTHS,
     alpha_3,
     floor,
     mse,
     rel,
+    steps_needed,
 )
 from hierlearn.quadratic.runs import before
+from hierlearn.statistics import slope
 
 LEVELS = {2: "gram2", 3: "fn3", 4: "fn4"}
 DARKEST, LIGHTEST = 0.0, -8.0
@@ -50,6 +55,7 @@ def _list(series: Series, words: Sequence[str]) -> str:
     return f"{series.label}: {', '.join(said)}"
 
 
+@gives("plateau-4", "plateau-3")
 def levels_over_time(look_back: Runs) -> Drawing:
     """Draw the errors of four levels over training as bars, greedy above staged."""
     arms = {"greedy": "only the newest level trains", "staged": "all open levels train"}
@@ -78,7 +84,21 @@ def levels_over_time(look_back: Runs) -> Drawing:
         caption="Feature error of each level (rows) over training (columns): full color is a "
         "squared error of 1, blank one of $10^{-8}$. Dashed lines: level 3 opens, then level 4. "
         "Frozen levels keep their error; trained ones are corrected by each newcomer.",
+        numbers={
+            "plateau-4": _over_plateau(look_back, lambda m: m["plateau_4"]),
+            "plateau-3": _over_plateau(look_back, lambda m: m["plateau"]["gram2"]),
+        },
     )
+
+
+def _over_plateau(runs: Runs, predicted: Callable[[dict[str, Any]], float]) -> str:
+    """Say the error of level 2 just before level 3 opens, over what a closed form gives."""
+    found = [
+        before(3, "gram2")(config, m) / predicted(m)
+        for own in runs.of("staged").values()
+        for config, m in own
+    ]
+    return over_seeds("", {0: found}).at()
 
 
 def _bar(ax: Axes, line: Series, row: int) -> None:
@@ -159,65 +179,140 @@ def _values(runs: Runs, arm: str) -> list[float]:
     return [rel(*run) for results in runs.of(arm).values() for run in results]
 
 
+@gives("second-minima", "settled-lower", "minimum-slope", "readout-slope")
 def gap(frozen_features: Runs, free_readout: Runs | None = None) -> Drawing:
-    """Draw the mean squared error at three levels over the gap, with the predicted floors."""
+    """Draw the mean squared error at three levels over the gap, and the minima where it settles."""
     fig, ax = plt.subplots(figsize=(WIDTH, 3.9))
-    arms = [("greedy", frozen_features, "rel"), ("staged", frozen_features, "")]
+    arms = [("greedy", frozen_features, "rel")]
     if free_readout:
-        arms.insert(1, ("greedy, free readout", free_readout, "readout"))
+        arms.append(("greedy, free readout", free_readout, "readout"))
     said = []
     for index, (arm, runs, part) in enumerate(arms):
         line = over_seeds(arm, runs.points(alpha_3, mse, arm), index=index, floor=1e-13)
         line.draw(ax)
-        ends = [f"{line.at(i)} at gap {line.x[i]:g}" for i in (0, -1)]
-        said.append(f"{arm} {' and '.join(ends)}")
-        if part:
-            predicted = frozen_features.points(alpha_3, floor(part), "greedy")
-            level = over_seeds("predicted floor" if index == 0 else "_", predicted)
-            ax.plot(level.x, level.y, "x", color=INK, markersize=9, label=level.label)
-            said[-1] += f" (predicted {level.at(0)} and {level.at()})"
+        predicted = frozen_features.points(alpha_3, floor(part), "greedy")
+        level = over_seeds("_" if index else "minimum next to the truth", predicted)
+        ax.plot(level.x, level.y, "x", color=INK, markersize=9, label=level.label)
+        said += [
+            f"{arm} {line.at(i)} at gap {line.x[i]:g} (predicted {level.at(i)})" for i in (0, -1)
+        ]
+    lowest = frozen_features.points(alpha_3, floor("minima"), "greedy")
+    under = over_seeds("lowest minimum found", lowest)
+    ax.plot(under.x, under.y, "_", color=INK, markersize=12, label=under.label)
     log_axes(ax, "xy", x_ticks=line.x)
     ax.set(xlabel=r"information gap $\alpha_3$", ylabel="mean squared error")
-    ax.legend(loc="center right")
+    ax.legend(loc="lower right")
+    greedy = list(frozen_features.of("greedy").values())
+    second = sum(any(_lower(m) < 0.95 for _, m in own) for own in greedy)
+    runs_ = [m for own in greedy for _, m in own]
+    below = sum(m["final"]["rel"] / m["floor"]["rel"] < (1 + _lower(m)) / 2 for m in runs_)
+    slopes = {
+        part: list(slope(alpha_3, floor(part), "greedy")(frozen_features).values())
+        for part in ("rel", "readout")
+    }
     return Drawing(
         fig,
         alt=f"Mean squared error at three levels, geometric means of {len(line.seeds)} seeds: "
         + "; ".join(said)
         + ".",
-        caption="Mean squared error at three levels against the gap. Crosses: the floor that the "
-        "closed-form bias of level 2 implies, without and with a free quadratic readout.",
+        caption="Mean squared error at three levels against the gap. Marks: minima of the "
+        "population loss above the closed-form bias of level 2, without and with a free quadratic "
+        "readout.",
+        numbers={
+            "second-minima": f"{second} of {len(greedy)}",
+            "settled-lower": f"{below} of {len(runs_)}",
+            "minimum-slope": over_seeds("", {0: slopes["rel"]}).at(),
+            "readout-slope": over_seeds("", {0: slopes["readout"]}).at(),
+        },
     )
 
 
-@gives("thaw-stuck")
-def thaw(frozen_features: Runs) -> Drawing:
-    """Draw the error over training of greedy training, thawed or not, and of staged training."""
-    thawed = frozen_features.first("greedy, then thawed")
-    fig, ax = plt.subplots(figsize=(WIDTH, 3.6))
-    arms = {"greedy": "greedy at 0.2", "greedy, then thawed": "", "staged": "staged at 0.2"}
-    lines = [
-        over_seeds(
-            label, squared(frozen_features, arm or label, "rel"), index=index, floor=1e-13
-        )
-        for index, (label, arm) in enumerate(arms.items())
-    ]  # fmt: skip
-    for line in lines:
+def _lower(measurement: dict[str, Any]) -> float:
+    """Return the lowest minimum found, over the one next to the truth."""
+    return float(measurement["floor"]["minima"][0] / measurement["floor"]["rel"])
+
+
+@gives("turns-stuck", "short-turns-stuck", "turns-moving")
+def turns(turns: Runs) -> Drawing:
+    """Draw what is lost of level 3 while the levels take turns, and while all train at once."""
+    fig, ax = plt.subplots(figsize=(WIDTH, 4.2))
+    said = []
+    for index, arm in enumerate(turns.arms):
+        line = over_seeds(arm, _lost(turns, arm), index=index, floor=1e-13)
         line.draw(ax, marker=False)
+        said.append(f"{arm} {line.at()}")
+    config = turns.first("in turn")
     log_axes(ax, "y")
-    mark_steps(ax, {"level 3 opens": thawed.opens[1], "thaw": thawed.thaw})
-    ax.set(xlabel="step", ylabel="relative test error")
+    mark_steps(ax, {"level 3 opens": config.opens[-1]})
+    ax.set(xlabel="step", ylabel="mean squared error / level 3's part of y")
     ax.legend(loc="lower left")
-    runs = (results[0] for results in frozen_features.of("greedy, then thawed").values())
-    gains = [before(4, "rel")(*run) / rel(*run) for run in runs]
+    stuck = {}
+    for arm in ("in turn", "in short turns"):
+        ends = [m["final"]["lost"] for own in turns.of(arm).values() for _, m in own]
+        stuck[arm] = f"{sum(end > 0.01 for end in ends)} of {len(ends)}"
+    moving = sum(not m["converged"] for own in turns.of("in turn").values() for _, m in own)
     return Drawing(
         fig,
-        alt=f"Relative error over {lines[0].x[-1]} steps, final geometric means of "
-        f"{len(lines[0].seeds)} seeds: "
-        + "; ".join(f"{line.label} {line.at()}" for line in lines)
-        + ".",
-        caption="Thawing level 2 halfway through stage 3 releases the error from its floor in some "
-        "seeds and not in others; thin lines are seeds, thick ones geometric means.",
-        numbers={"thaw-stuck": f"{sum(not gain >= 10 for gain in gains)} of {len(gains)}"},
+        alt=f"Error in units of level 3's own part of y after {config.n_steps} steps, geometric "
+        f"means of {len(ends)} seeds: " + "; ".join(said) + ".",
+        caption=f"What is lost of level 3. In turn: {config.turn} steps of level 3 alone, then as "
+        f"many of level 2 alone, and so on (short turns: {config.turn // 5}). All arms have the "
+        "same number of steps.",
+        numbers={
+            "turns-stuck": stuck["in turn"],
+            "short-turns-stuck": stuck["in short turns"],
+            "turns-moving": f"{moving} of {len(ends)}",
+        },
+    )
+
+
+def _lost(runs: Runs, arm: str) -> dict[int, list[float]]:
+    found: dict[int, list[float]] = {}
+    for (_, measurement), *_ in runs.of(arm).values():
+        curve = measurement["curve"]
+        for step, value in zip(curve["step"], curve["lost"], strict=True):
+            found.setdefault(step, []).append(value)
+    return found
+
+
+@gives("depth-learned", "depth-staged", "depth-joint")
+def depth(depth: Runs) -> Drawing:
+    """Draw the shortest training after which every level is learned, against the depth."""
+    fig, ax = plt.subplots(figsize=(WIDTH, 3.4))
+    needed, numbers, tried = {}, [], set()
+    for index, protocol in enumerate(("staged", "joint")):
+        steps = {n: steps_needed(depth, f"{protocol}, {n} levels") for n in DEPTHS}
+        learned = {
+            n: [value for value in found.values() if not isinstance(value, Bound)]
+            for n, found in steps.items() if found
+        }  # fmt: skip
+        line = over_seeds(
+            protocol, {n: found for n, found in learned.items() if found}, index=index
+        )
+        line.draw(ax, every_seed=False)
+        tried |= set(learned)
+        counts = [f"{len(found)} of {len(steps[n])} at L = {n}" for n, found in learned.items()]
+        numbers.append(f"{protocol} {', '.join(counts)}")
+        needed[protocol] = [f"{line.at(i)} at L = {n:g}" for i, n in enumerate(line.x)]
+    log_axes(ax, "y")
+    ax.set_xticks(sorted(tried))
+    ax.set(
+        xlabel="number of levels L, counted with the input", ylabel="steps until all are learned"
+    )
+    ax.legend(loc="upper left")
+    return Drawing(
+        fig,
+        alt="Steps of the shortest training after which every level is learned, geometric means of "
+        "the seeds that learn: "
+        + "; ".join(f"{protocol} {', '.join(one)}" for protocol, one in needed.items())
+        + f". Seeds that learn: {'; '.join(numbers)}.",
+        caption="Adam, one gap ratio of 0.2; lengths double from one try to the next; geometric "
+        "mean of the seeds that learn. Staged: levels open at fixed shares of the whole. Joint: "
+        "all from step 0, at one rate.",
+        numbers={
+            "depth-learned": "; ".join(numbers),
+            **{f"depth-{protocol}": ", ".join(one) for protocol, one in needed.items()},
+        },
     )
 
 

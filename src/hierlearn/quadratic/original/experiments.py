@@ -1,20 +1,22 @@
 r"""Chapter 1, the paper's own class: exact alternation, and how far each back-and-forth corrects.
 
-Five experiments: rounds of alternation over the gap $\alpha_3$, beside its residual form and
-frozen features; a target with one level more than the learner (Theorem 2's denominators); depth;
-the number of samples; and labels (Theorem 4). The class is that of section 2 of Allen-Zhu & Li.
+Seven experiments: rounds of alternation over the gap $\alpha_3$, beside its residual form and
+frozen features; the same without a gap; a target with one level more than the learner (Theorem 2's
+denominators); depth; the number of samples; labels (Theorem 4), and what a fixed steepness does to
+them. The class is that of section 2 of Allen-Zhu & Li.
 """
 
 from dataclasses import replace
 from typing import Any
 
 from hierlearn.experiment import Arms, Config, Experiment, Runs, Statistic, together
-from hierlearn.quadratic.original.labels import LabelConfig
+from hierlearn.quadratic.original.labels import InflationConfig, LabelConfig, measure_inflation
 from hierlearn.quadratic.original.labels import measure as measure_labels
 from hierlearn.quadratic.original.runs import (
     AlternationConfig,
     error,
     measure,
+    measure_without_gap,
     n_columns,
     relative,
 )
@@ -118,6 +120,38 @@ ROUND_STATISTICS = {
     ),
 }
 
+# --- no gap -----------------------------------------------------------------------------------
+
+NO_GAPS = (0.4, 1.0, 2.0, 4.0)
+SETTLED = (5, 10)
+
+
+def no_gap_arms(profile: str) -> Arms:
+    """The joint form where level 3 is nearly as loud as level 2, as loud, and louder."""
+    first = round_arms(profile)["joint"]
+    assert isinstance(first, list)
+    n_samples = N_SAMPLES[profile] // 2
+    over = [
+        replace(first[0], gaps=(1, alpha), rounds=(15,), n_samples=n_samples) for alpha in NO_GAPS
+    ]
+    return {"joint": over, "no gap": over[NO_GAPS.index(1)]}
+
+
+def factor_a_round(config: Any, measurement: dict[str, Any]) -> float:
+    """Return the factor by which each of the rounds `SETTLED` multiplies the error of level 2."""
+    before, after = (error(2, n)(config, measurement) for n in SETTLED)
+    return float((after / before) ** (1 / (SETTLED[1] - SETTLED[0])))
+
+
+def _critical(config: Any, measurement: dict[str, Any]) -> float:
+    return float(gap(config) / measurement["factor"])
+
+
+NO_GAP_STATISTICS = {
+    "factor_ratio": ratio(each(factor_a_round, "no gap"), each(number("factor"), "no gap")),
+    "critical_gap": each(_critical, "no gap"),
+}
+
 # --- one level more than the learner ----------------------------------------------------------
 
 UPPER_GAPS = {
@@ -216,26 +250,23 @@ DEPTH_STATISTICS = {
 
 # --- samples ----------------------------------------------------------------------------------
 
-SHARES = (0.8, 0.9, 1.05, 1.25, 2.0)
-SAMPLE_DIMS = {"smoke": (4,), "laptop": (6, 10, 16), "paper": (6, 10, 16, 24)}
+SHARES = (0.8, 0.9, 1.05, 1.25)
+SAMPLE_DIMS = {"smoke": (4,), "laptop": (6, 12), "paper": (6, 12, 24)}
 LEARNED = 1e-6
 
 
 def sample_arms(profile: str) -> Arms:
-    """Sample sizes around the number p of columns, over the dimension, at three and four levels."""
-    found = {}
-    for widths, gaps, rounds in (
-        ((2, 2), (1, 0.1), (LAST,)),
-        ((2, 2, 1), (1, 0.1, 0.01), (3, LAST)),
-    ):
-        found[f"{len(widths) + 1} levels"] = [
-            AlternationConfig(
-                dim=dim, widths=widths, gaps=gaps, rounds=rounds,
-                n_samples=round(share * n_columns(dim, widths)),
-            )
+    """Sample sizes around the number p of columns, over the dimension, at each depth."""
+    found: dict[str, list[Config]] = {}
+    for arm in DEPTHS:
+        one = depth_arms(profile)[arm]
+        assert isinstance(one, AlternationConfig)
+        one = replace(one, rounds=(*one.rounds[:-1], 8))
+        found[arm] = [
+            replace(one, dim=dim, n_samples=round(share * n_columns(dim, one.widths)))
             for dim in SAMPLE_DIMS[profile]
             for share in SHARES
-        ]  # fmt: skip
+        ]
     return found
 
 
@@ -269,8 +300,8 @@ def _short(config: Any, measurement: dict[str, Any]) -> float:
 
 
 SAMPLE_STATISTICS = {
-    "share_needed": share_needed(("3 levels", "4 levels")),
-    "error_when_short": each(_short, ("3 levels", "4 levels"), min),
+    "share_needed": share_needed(DEPTHS),
+    "error_when_short": each(_short, DEPTHS, min),
 }
 
 
@@ -298,6 +329,10 @@ def label_arms(profile: str) -> Arms:
     }
 
 
+def _wrong_times_v(config: Any, measurement: dict[str, Any]) -> float:
+    return float(config.last * measurement["wrong"])
+
+
 LABEL_STATISTICS = {
     "correction": ratio(
         each(number("error"), "largest gap, level 2 alone"), each(number("error"), "largest gap")
@@ -306,22 +341,44 @@ LABEL_STATISTICS = {
         each(number("error"), "independent level 3, level 2 alone"),
         each(number("error"), "independent level 3"),
     ),
+    "wrong_times_v": each(_wrong_times_v, "largest gap"),
+    "wrong_times_v_alone": each(_wrong_times_v, "largest gap, level 2 alone"),
+    "share_exponent": slope(lambda c: c.gap, number("needs_3"), "level 2 alone"),
 }
 
 
-def _experiment(name: str, arms: Any, statistics: Any) -> Experiment:
+def inflation_arms(profile: str) -> Arms:
+    """Level 2 from labels without a level 3, with a column for the constant and without."""
+    n_samples = {"smoke": 20_000, "laptop": 60_000, "paper": 400_000}[profile]
+    free = InflationConfig(
+        dim=6, widths=(2, 2), gap=0.0, n_samples=n_samples, last=8, levels=2
+    )  # fmt: skip
+    return {"constant free": free, "no constant": replace(free, constant=False)}
+
+
+INFLATION_STATISTICS = {
+    "inflation": each(number("inflation"), "constant free"),
+    "inflation_without_constant": each(number("inflation"), "no constant"),
+}
+
+
+def _experiment(name: str, arms: Any, statistics: Any, measure: Any = measure) -> Experiment:
     groups = together(name, arms, SEEDS)
     return Experiment(name, CHAPTER, groups, measure, statistics, arms, ("rounds",))
 
 
+def _solved(name: str, arms: Any, statistics: Any, measure: Any) -> Experiment:
+    budget = "each fit is convex and solved by Newton's method"
+    return Experiment(name, CHAPTER, together(name, arms, SEEDS), measure, statistics, arms, budget)
+
+
 EXPERIMENTS = (
     _experiment("back_and_forth", round_arms, ROUND_STATISTICS),
+    _experiment("no_gap", no_gap_arms, NO_GAP_STATISTICS, measure_without_gap),
     _experiment("unseen_level", denominator_arms, DENOMINATOR_STATISTICS),
     _experiment("exact_depth", depth_arms, DEPTH_STATISTICS),
     _experiment("exact_samples", sample_arms, SAMPLE_STATISTICS),
-    Experiment(
-        "exact_labels", CHAPTER, together("exact_labels", label_arms, SEEDS), measure_labels,
-        LABEL_STATISTICS, label_arms, "each fit is convex and solved by Newton's method",
-    ),
+    _solved("exact_labels", label_arms, LABEL_STATISTICS, measure_labels),
+    _solved("label_inflation", inflation_arms, INFLATION_STATISTICS, measure_inflation),
     ALGORITHM_1,
-)  # fmt: skip
+)

@@ -9,7 +9,9 @@ from statistics import median
 import matplotlib.pyplot as plt
 
 from hierlearn.drawing.figures import (
+    COLORS,
     INK,
+    MARKERS,
     WIDTH,
     Drawing,
     Series,
@@ -24,9 +26,17 @@ from hierlearn.experiment import Runs
 from hierlearn.formatting import format_interval, format_number
 from hierlearn.quadratic.original import sgd
 from hierlearn.quadratic.original.algorithm import written_thresholds
-from hierlearn.quadratic.original.experiments import DEPTHS, ROUNDS, SHARES, gap, order
+from hierlearn.quadratic.original.experiments import (
+    DEPTHS,
+    ROUNDS,
+    SETTLED,
+    SHARES,
+    factor_a_round,
+    gap,
+    order,
+)
 from hierlearn.quadratic.original.runs import error, relative
-from hierlearn.statistics import Value, each, mean, number, ratio, slope
+from hierlearn.statistics import Value, each, mean, number, ratio
 
 LEAST = 1e-15  # where round-off sets in
 
@@ -71,6 +81,46 @@ def steer_rounds(back_and_forth: Runs) -> Steered:
         axes=(Axis("round"), Axis("error", log=True)),
         caption="Back-and-forth at one gap, in three forms: geometric mean of "
         f"{len(lines[0].seeds)} seeds with 95 % interval.",
+    )
+
+
+def without_gap(no_gap: Runs) -> Drawing:
+    """Draw the error of level 2 over the rounds without a gap, and its factor beside the linear."""
+    fig, axes = plt.subplots(1, 2, figsize=(WIDTH, 3.8))
+    config = no_gap.first("joint")
+    n_rounds = sum(config.rounds)
+    over = {n: no_gap.points(gap, error(2, n), "joint") for n in range(n_rounds + 1)}
+    linear, found = (
+        no_gap.points(gap, value, "joint") for value in (number("factor"), factor_a_round)
+    )
+    said = []
+    for index, alpha in enumerate(over[0]):
+        points = {n: by_gap[alpha] for n, by_gap in over.items()}
+        line = over_seeds(rf"$\alpha_3={alpha:g}$", points, index=index, floor=LEAST)
+        line.draw(axes[0])
+        style = {"color": COLORS[index], "marker": MARKERS[index], "linestyle": ""}
+        axes[1].plot(linear[alpha], found[alpha], **style)
+        said.append(
+            f"gap {alpha:g}: error {line.at()} after {n_rounds}, factor "
+            f"{over_seeds('', {0: found[alpha]}).at()}, next to the truth "
+            f"{over_seeds('', {0: linear[alpha]}).at()}"
+        )
+    log_axes(axes[0], "y")
+    axes[0].set_xticks(range(0, n_rounds + 1, 5))
+    log_axes(axes[1], "xy", x_ticks=(0.1, 0.3, 1, 3))
+    axes[1].axline((0.1, 0.1), (1, 1), color=INK, linestyle=":", linewidth=1)
+    axes[1].axvline(1, color=INK, linestyle=":", linewidth=1)
+    axes[0].set(title="error of level 2", xlabel="round")
+    axes[1].set(title="factor a round", xlabel="next to the truth, by linear response")
+    axes[0].legend(loc="lower left")
+    before, after = SETTLED
+    return Drawing(
+        fig,
+        alt=f"Geometric means of {len(line.seeds)} seeds. {'; '.join(said)}.",
+        caption=f"Three levels, $d={config.dim}$, widths {' and '.join(map(str, config.widths))}, "
+        "from level 2 alone; at 1 there is no gap. Left, geometric means and every seed. "
+        f"Right, every seed: the mean factor of rounds {before + 1} to {after} over that next to "
+        "the truth, which attracts left of the upright line.",
     )
 
 
@@ -141,9 +191,9 @@ def _cells(runs: Runs) -> list[tuple[float, float]]:
 
 def samples(exact_samples: Runs) -> Drawing:
     """Draw the error of level 2 over the samples in units of the columns, for each dimension."""
-    fig, axes = plt.subplots(1, 2, sharey=True, figsize=(WIDTH, 3.4))
+    fig, axes = plt.subplots(1, 3, sharey=True, figsize=(WIDTH, 3.4))
     said = []
-    for ax, arm in zip(axes, ("3 levels", "4 levels"), strict=True):
+    for ax, arm in zip(axes, DEPTHS, strict=True):
         every = exact_samples.points(
             lambda c: (c.dim, c.n_samples), lambda c, m: error(2)(c, m), arm
         )
@@ -159,17 +209,16 @@ def samples(exact_samples: Runs) -> Drawing:
         ax.set_title(arm)
         ax.set_xlabel("samples over columns, n/p")
     axes[0].set_ylabel(r"error of level 2, $e_2$")
-    axes[1].legend()
+    axes[-1].legend()
     return Drawing(
         fig,
         alt=f"Error of level 2, geometric means of {len(line.seeds)} seeds; n/p is the ratio of "
         f"samples to columns. {'; '.join(said)}.",
         caption="As many samples as there are columns, about the square of the dimension, are "
-        "enough at three and at four levels.",
+        "enough at three, four and five levels.",
     )
 
 
-@gives("label-share")
 def labels(exact_labels: Runs) -> Drawing:
     """Draw the error of level 2 from labels over the gap, alone and fitted with level 3."""
     fig, axes = plt.subplots(1, 2, figsize=(WIDTH, 3.4))
@@ -185,12 +234,10 @@ def labels(exact_labels: Runs) -> Drawing:
         ax.set_title(title)
         ax.set_xlabel(r"gap $\alpha_3$")
     axes[0].legend()
-    share = slope(lambda c: c.gap, number("needs_3"), "level 2 alone")(exact_labels)
     return Drawing(
         fig,
         alt=f"Geometric means of {len(line.seeds)} seeds. {'; '.join(said)}.",
         caption="From labels alone, after the last v. Geometric means with 95 % intervals.",
-        numbers={"label-share": format_number(mean([*share.values()]))},
     )
 
 

@@ -107,6 +107,52 @@ def _one(config: LabelConfig, seed: int) -> dict[str, Any]:
     }
 
 
+@dataclass(frozen=True)
+class InflationConfig(LabelConfig):
+    r"""One run of level 2 from labels at a fixed v, `last`; the gap is 0.
+
+    Attributes:
+        constant: whether F has a constant beside $z_iz_j$; the paper's class has none.
+    """
+
+    constant: bool = True
+
+
+def measure_inflation(work: Group, device: torch.device) -> list[dict[str, Any]]:
+    r"""Fit level 2 at a fixed v, run by run; `inflation` is the measured over the predicted one.
+
+    At a point x the loss of Theorem 4, averaged over $x_0\sim N(-EG^*,1)$ of density p, is least
+    where $\int Y\,p(t-F)\,(1+e^{Yvt})^{-1}dt$ vanishes, $Y=\mathrm{sgn}(t-F+G^*)$, that is at
+    $F-G^*=\frac{\pi^2}{6v^2}\frac{p'(-G^*)}{p(-G^*)}+O(v^{-4})
+    =\frac{\pi^2}{6v^2}(G^*-EG^*)+O(v^{-4})$. Measured is the coefficient of $G^*-EG^*$ in $F-G^*$
+    on fresh points.
+    """
+    return [_inflation(InflationConfig(**run.config), run.seed) for run in work.runs]
+
+
+def _inflation(config: InflationConfig, seed: int) -> dict[str, Any]:
+    target = OriginalTarget.draw(seed, dim=config.dim, widths=config.widths)
+    draws = stream("inflation data", seed)
+    x_test, g_test, _ = _points(config, target, N_TEST, draws)
+    x, g, _ = _points(config, target, config.n_samples, draws)
+    scale, mean = g.std(), g.mean()
+    x0 = torch.randn(len(x), generator=draws, dtype=torch.float64) - mean / scale
+    y = torch.where(x0 + g / scale > 0, 1.0, -1.0).double()
+
+    def design(points: Tensor) -> Tensor:
+        own = products(points**2 - 1)
+        return torch.cat([own, torch.ones_like(own[:, :1])], 1) if config.constant else own
+
+    a, v = design(x), 2.0
+    w = torch.zeros(a.shape[1], dtype=a.dtype)
+    while v <= config.last:
+        w = newton(a, y, x0, w, v=v)
+        v *= 2
+    off, centred = design(x_test) @ w - g_test / scale, (g_test - g_test.mean()) / scale
+    slope = (off - off.mean()) @ centred / (centred @ centred)
+    return {"inflation": float(slope) * 6 * config.last**2 / math.pi**2}
+
+
 def _points(
     config: LabelConfig, target: OriginalTarget, n: int, draws: torch.Generator
 ) -> tuple[Tensor, Tensor, Tensor]:

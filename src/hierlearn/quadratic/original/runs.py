@@ -19,6 +19,7 @@ from hierlearn.quadratic.original.alternation import (
     products,
     refit,
     root,
+    turned,
 )
 from hierlearn.quadratic.original.target import OriginalTarget, plateau
 from hierlearn.statistics import Value
@@ -119,6 +120,39 @@ def _one(config: AlternationConfig, seed: int, device: torch.device) -> dict[str
         "converged": last < TOLERANCE or abs(math.log(last / earlier)) < 0.1,
         **_closed_form(config, target),
     }
+
+
+NEAR, N_NEAR = 1e-6, 20
+
+
+def measure_without_gap(work: Group, device: torch.device) -> list[dict[str, Any]]:
+    r"""Run each alternation as `measure` does, and on the same sample next to the truth.
+
+    With features that are off by a small E, the joint fit misses $\alpha_3$ times what is linear
+    in E, so that the next E is $\alpha_3\mathcal L(E)$ with a linear map $\mathcal L$ of the target
+    and the inputs. `factor` is $\alpha_3$ times its spectral radius, by the power method: E is
+    brought back to its first norm after each round, and the second half of them counts. The truth
+    attracts where it is below 1.
+    """
+    measured = measure(work, device)
+    factors = [_factor(AlternationConfig(**run.config), run.seed) for run in work.runs]
+    return [{**one, "factor": f} for one, f in zip(measured, factors, strict=True)]
+
+
+def _factor(config: AlternationConfig, seed: int) -> float:
+    target = OriginalTarget.draw(seed, dim=config.dim, widths=config.widths, skip=config.skip)
+    draws = stream("original data", seed)
+    x, y, truth = _sample(config, target, config.n_samples, draws)
+    off = torch.randn(target.first.shape, generator=draws, dtype=torch.float64)
+    fit = torch.zeros(products(x).shape[1], dtype=x.dtype)
+    factors = []
+    for _ in range(N_NEAR):
+        learner = Learner(target.first + off * (NEAR / off.norm()), [], fit)
+        learner, _ = refit(learner, x, y, widths=list(config.widths), alphas=list(config.gaps))
+        onto = turned(learner.features(x)[0], truth[0])
+        off = onto.T @ learner.first - target.first
+        factors.append(float(off.norm()) / NEAR)
+    return math.prod(factors[N_NEAR // 2 :]) ** (1 / (N_NEAR - N_NEAR // 2))
 
 
 def _sample(

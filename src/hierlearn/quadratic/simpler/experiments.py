@@ -1,7 +1,8 @@
 r"""Chapter 6: what learners without depth reach on the same samples, beside the staged network.
 
 Index dimension is $r=\sum_lk_l$ without the top level's mixing: the number of directions of x that
-the target depends on. All arms of a profile have the same seeds.
+the target depends on. All arms of a profile have the same seeds. `narrow_layers` has two-layer
+networks of few units, beside the certificate of rank.
 """
 
 from collections.abc import Sequence
@@ -10,6 +11,7 @@ from typing import Any
 
 from hierlearn.experiment import Arms, Experiment, apart
 from hierlearn.quadratic.runs import final
+from hierlearn.quadratic.simpler.narrow import NarrowConfig, measure_narrow
 from hierlearn.quadratic.simpler.runs import SimpleConfig, measure
 from hierlearn.statistics import each, number, ratio
 
@@ -108,7 +110,53 @@ STATISTICS = {
     "few_powers_over_shut": ratio(each(REL, "powers, four levels"), each(REL, "level 4 shut")),
 }
 
+# --- two layers of few units --------------------------------------------------------------------
+
+NARROW_STEPS = {"smoke": 300, "laptop": 600, "paper": 4000}
+FEW_UNITS = {"smoke": (1, 2), "laptop": (1, 2, 4), "paper": (1, 2, 4)}
+NARROW_DIMS = {"fourth powers": 8, "three levels": 20}
+"""Fourth powers of that many coordinates: from as many units on, the certificate is void."""
+
+
+def narrow_arms(profile: str) -> Arms:
+    """Both activations on both targets over the width, and powers where it is void, or nearly."""
+
+    def make(target: str, activation: str, width: int) -> NarrowConfig:
+        return NarrowConfig(target, NARROW_DIMS[target], activation, width, NARROW_STEPS[profile])
+
+    found: dict[str, Any] = {
+        f"{target}, {activation}": [make(target, activation, r) for r in FEW_UNITS[profile]]
+        for target in NARROW_DIMS
+        for activation in ("polynomial", "GELU")
+    }
+    one, two, *_ = found["three levels, polynomial"]
+    if profile != "smoke":
+        found |= {f"{target}, eight units": make(target, "polynomial", 8) for target in NARROW_DIMS}
+    return found | {"one unit": one, "two units": two}
+
+
+def _over_certificate(config: NarrowConfig, measurement: dict[str, Any]) -> float:
+    return measurement["rel"] / measurement["certificate"]
+
+
+NARROW_STATISTICS = {
+    "least_over_certificate": each(
+        _over_certificate,
+        tuple(f"{t}, {a}" for t in NARROW_DIMS for a in ("polynomial", "GELU")),
+        min,
+    ),
+    "two_over_certificate_of_one": ratio(
+        each(number("rel"), "two units"), each(number("certificate"), "one unit")
+    ),
+    "powers_over_certificate": each(_over_certificate, "fourth powers, polynomial", max),
+    "gelu_over_certificate": each(_over_certificate, "fourth powers, GELU", min),
+}
+
 EXPERIMENTS = (
+    Experiment(
+        "narrow_layers", CHAPTER, apart("narrow_layers", narrow_arms, SEEDS), measure_narrow,
+        NARROW_STATISTICS, narrow_arms, ("n_steps",),
+    ),
     Experiment(
         "simple_learners", CHAPTER, apart("simple_learners", arms, SEEDS), measure, STATISTICS,
         arms, ("n_steps", "opens"),

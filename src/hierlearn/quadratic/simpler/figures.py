@@ -1,5 +1,6 @@
 """The figures of chapter 6. Parameters are named after the experiments that a figure draws."""
 
+from operator import attrgetter
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -11,15 +12,17 @@ from hierlearn.drawing.figures import (
     WIDTH,
     Drawing,
     Series,
+    gives,
     log_axes,
     over_seeds,
 )
 from hierlearn.drawing.steered import Axis, State, Steered
 from hierlearn.experiment import Runs
 from hierlearn.quadratic.runs import final
-from hierlearn.quadratic.simpler.experiments import DEPTHS, MANY, N_QUADRATIC
+from hierlearn.quadratic.simpler.experiments import DEPTHS, MANY, N_QUADRATIC, NARROW_DIMS
+from hierlearn.statistics import number
 
-LEAST = 1e-16  # what errors are raised to
+LEAST, LEAST_SHOWN = 1e-16, 1e-6  # what errors are raised to
 ROWS = {
     "kernel": "kernel", "predictions": "sequential, predictions",
     "eigen ×1": "sequential, eigen ×1", "eigen ×2": "sequential, eigen ×2",
@@ -73,6 +76,53 @@ def contest(simple_learners: Runs) -> Drawing:
         caption=f"Relative test error on $N={n_samples}$ samples in dimension 20: one mark a seed, "
         "the short line is the median. Dotted: what the best quadratic leaves; dashed: the staged "
         "network whose level 4 never opens. Rows without marks were not run.",
+    )
+
+
+@gives("narrow-gelu", "narrow-certificate")
+def few_units(narrow_layers: Runs) -> Drawing:
+    """Draw the errors of two-layer networks of few units over the width, and the certificate."""
+    fig, axes = plt.subplots(1, len(NARROW_DIMS), sharey=True, figsize=(WIDTH, 3.4))
+    said = []
+    for ax, (target, dim) in zip(axes, NARROW_DIMS.items(), strict=True):
+        powers = (f"{target}, polynomial", f"{target}, eight units")
+        drawn = {
+            "powers 1, 2, 4": (powers, "rel"), "GELU": ((f"{target}, GELU",), "rel"),
+            "certificate": (powers, "certificate"),
+        }  # fmt: skip
+        for index, (label, (arms, key)) in enumerate(drawn.items()):
+            points = narrow_layers.points(attrgetter("width"), number(key), *arms)
+            line = over_seeds(
+                label, points, index=index, floor=LEAST_SHOWN,
+                kind="bound" if key == "certificate" else "line",
+            )  # fmt: skip
+            line.draw(ax, color=INK if key == "certificate" else None)
+            said.append(
+                f"{target}, {label}: {line.at(0)} with 1 unit, {line.at()} with {line.x[-1]}"
+            )
+        log_axes(ax, x_ticks=line.x)
+        ax.set_title(f"{target}, $d={dim}$")
+        ax.set_xlabel("units $r$")
+    axes[0].set_ylabel("relative error")
+    axes[0].legend(loc="lower left")
+    gelu, bound = (
+        narrow_layers.points(attrgetter("width"), number(key), "three levels, GELU")
+        for key in ("rel", "certificate")
+    )
+    widest = max(gelu)
+    return Drawing(
+        fig,
+        alt=f"Relative error, geometric means of {len(gelu[widest])} seeds. "
+        + "; ".join(said)
+        + ".",
+        caption="Error of two-layer networks that are trained on the exact population loss, over "
+        "the number of units; dotted: the certificate (2.3). Left: the sum of the fourth powers of "
+        "8 coordinates, right: the three-level target. What is smaller than $10^{-6}$ is drawn "
+        "there.",
+        numbers={
+            "narrow-gelu": f"{np.median(gelu[widest]):.2g}",
+            "narrow-certificate": f"{np.median(bound[widest]):.1g}",
+        },
     )
 
 
