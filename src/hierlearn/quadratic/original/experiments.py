@@ -20,6 +20,7 @@ from hierlearn.quadratic.original.runs import (
     n_columns,
     relative,
 )
+from hierlearn.quadratic.original.sgd import EXPERIMENT as ALGORITHM_1
 from hierlearn.statistics import (
     Arm,
     at_least,
@@ -379,4 +380,5 @@ EXPERIMENTS = (
     _experiment("exact_samples", sample_arms, SAMPLE_STATISTICS),
     _solved("exact_labels", label_arms, LABEL_STATISTICS, measure_labels),
     _solved("label_inflation", inflation_arms, INFLATION_STATISTICS, measure_inflation),
+    ALGORITHM_1,
 )

@@ -1,7 +1,10 @@
 """The figures of chapter 1's first part. Parameters are named after the experiments drawn."""
 
+import html
+import math
 from collections.abc import Callable
 from functools import partial
+from statistics import median
 
 import matplotlib.pyplot as plt
 
@@ -12,13 +15,17 @@ from hierlearn.drawing.figures import (
     WIDTH,
     Drawing,
     Series,
+    Shown,
+    gives,
     log_axes,
     mark_steps,
     over_seeds,
 )
 from hierlearn.drawing.steered import Axis, State, Steered
 from hierlearn.experiment import Runs
-from hierlearn.formatting import format_number
+from hierlearn.formatting import format_interval, format_number
+from hierlearn.quadratic.original import sgd
+from hierlearn.quadratic.original.algorithm import written_thresholds
 from hierlearn.quadratic.original.experiments import (
     DEPTHS,
     ROUNDS,
@@ -29,7 +36,7 @@ from hierlearn.quadratic.original.experiments import (
     order,
 )
 from hierlearn.quadratic.original.runs import error, relative
-from hierlearn.statistics import Value, mean, number
+from hierlearn.statistics import Value, each, mean, number, ratio
 
 LEAST = 1e-15  # where round-off sets in
 
@@ -232,3 +239,121 @@ def labels(exact_labels: Runs) -> Drawing:
         alt=f"Geometric means of {len(line.seeds)} seeds. {'; '.join(said)}.",
         caption="From labels alone, after the last v. Geometric means with 95 % intervals.",
     )
+
+
+BESIDE = (
+    "level 3 never opened", "features frozen", "detached", sgd.ALL_UNDONE, "independent level 3",
+    "no clip",
+)  # fmt: skip
+
+
+def _path(algorithm_1: Runs, arm: str, value: Value) -> dict[int, list[float]]:
+    """Return `value` of runs cut off after each point of their paths, until they diverge."""
+    points: dict[int, list[float]] = {}
+    for own in algorithm_1.of(arm).values():
+        for config, m in own:
+            for i, step in enumerate(m["path"]["step"]):
+                path = {key: [column[i]] for key, column in m["path"].items()}
+                if path["loss"] != [None]:
+                    points.setdefault(step, []).append(value(config, {**m, "path": path}))
+    return points
+
+
+def _spread(found: dict[int, float]) -> str:
+    """Return median and range over the seeds that have a number."""
+    kept = [one for one in found.values() if math.isfinite(one)]
+    return format_interval(median(kept), (min(kept), max(kept))) if kept else "—"
+
+
+@gives(
+    "constant-3", "no-gap-shut", "thresholds-written", "alone-clipped", "alone-unclipped",
+)  # fmt: skip
+def levels(algorithm_1: Runs) -> Drawing:
+    """Draw the levels of Algorithm 1 over time, and level 2 in the arms beside it."""
+    config = algorithm_1.first("as run")
+    fig, axes = plt.subplots(1, 2, sharey=True, figsize=(WIDTH, 4.4))
+    shown: dict[str, Value] = {
+        "level 2": sgd.error(2),
+        "level 3": sgd.error(3),
+        "root of the relative error": lambda c, m: relative(-1)(c, m["path"]) ** 0.5,
+    }
+    left = {name: _path(algorithm_1, "as run", value) for name, value in shown.items()}
+    right = {arm: _path(algorithm_1, arm, sgd.error(2)) for arm in BESIDE if algorithm_1.of(arm)}
+    closed = over_seeds("", {0: [*each(number("plateau"), "as run")(algorithm_1).values()]})
+    said = []
+    for ax, lines in zip(axes, (left, right), strict=True):
+        for index, (name, points) in enumerate(lines.items()):
+            line = over_seeds(name, points, index=index)
+            line.draw(ax, marker=False, every_seed=False)
+            said.append(f"{name} {line.at()} at step {line.x[-1]:g}")
+        ax.axhline(closed.y[0], color=INK, linestyle=":", label="level 2 alone, closed form")
+        mark_steps(ax, {"level 3 may open": config.holds[0]})
+        log_axes(ax, "y")
+        ax.set(
+            xlabel="step", ylim=(3e-5, 3), xticks=range(0, config.n_steps + 1, config.n_steps // 3)
+        )
+        ax.legend(loc="lower left", fontsize=7.5)
+    axes[0].set_title("as run: levels 2 and 3, and the output")
+    axes[1].set_title("level 2 in other arms")
+    stuck = algorithm_1.of("no gap, thresholds as written").values()
+    held, plateau = sgd.error(2, sgd.HELD), number("plateau")
+    alone = {
+        arm: _spread(ratio(each(held, arm), each(plateau, arm))(algorithm_1))
+        for arm in ("as run", "no clip")
+    }
+    return Drawing(
+        fig,
+        alt=f"Errors over {config.n_steps} steps of Algorithm 1, geometric means of "
+        f"{len(algorithm_1.of('as run'))} seeds: {'; '.join(said)}. Level 2 alone by "
+        f"the closed form: {closed.at()}.",
+        caption="Geometric means with 95 % intervals; without the clip, until a run diverges.",
+        numbers={
+            "constant-3": _spread(each(sgd.constant(3), "as run")(algorithm_1)),
+            "alone-clipped": alone["as run"],
+            "alone-unclipped": alone["no clip"],
+            "thresholds-written": ", ".join(map(format_number, written_thresholds(config.gaps))),
+            "no-gap-shut": f"{sum(not own[0].measurement['opened'] for own in stuck)} of "
+            f"{len(stuck)}" if stuck else "—",
+        },
+    )  # fmt: skip
+
+
+def changes(algorithm_1: Runs) -> Shown:
+    """Tabulate how Algorithm 1 as run differs from the paper's, and what undoing a change does."""
+    config = algorithm_1.first("as run")
+    runs = [own[0].measurement for own in algorithm_1.of("as run").values()]
+    counts = sorted({m["counted"] for m in runs})
+    filled = {
+        "batch": config.batch, "rate": config.rate, "clip": config.clip, "k": config.widths[0],
+        "third": config.thresholds[2] / config.gaps[1] ** 2, "hold": config.holds[0],
+        "checked": sgd.CHECKED, "counted": f"{counts[0]} to {counts[-1]}",
+    }  # fmt: skip
+    rows = [
+        (["—", "nothing is undone"], "as run"),
+        *(([text.format(**filled) for text in texts], arm) for texts, arm in sgd.CHANGES),
+        (["3, 4, 5, 7 and 8 together", ""], sgd.ALL_UNDONE),
+    ]
+    head = "as written|as run, and why|undone: e₂|e₃|relative error".split("|")
+    cells = [[*map(html.escape, texts), *_ends(algorithm_1, arm)] for texts, arm in rows]
+    body = "".join(
+        f"<tr>{''.join(f'<td class=px-2>{cell}</td>' for cell in row)}</tr>" for row in cells
+    )
+    top = "".join(f"<th class=px-2>{cell}</th>" for cell in head)
+    return Shown(
+        '<div class="hl-scroll" style="overflow-x:auto"><table style="min-width:42rem">'
+        f"<tr>{top}</tr>{body}</table></div>",
+        "\n".join(" | ".join(row) for row in cells),
+    )
+
+
+def _ends(algorithm_1: Runs, arm: str | None) -> list[str]:
+    """Return $e_2$, $e_3$ and the relative error at an arm's end: median and range over seeds."""
+    runs = algorithm_1.of(arm) if arm else {}
+    found = []
+    for value in (sgd.error(2), sgd.error(3), number("path", "rel", -1)) if runs else ():
+        ends = [value(*own[0]) for own in runs.values()]
+        lost = sum(math.isnan(one) for one in ends)
+        if lost:
+            return [f"diverges in {lost} of {len(ends)} seeds", "", ""]
+        found.append(format_interval(median(ends), (min(ends), max(ends))))
+    return found or ["—"] * 3
