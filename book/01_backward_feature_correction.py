@@ -480,22 +480,6 @@ chapter.show(figures.level_2)
 # Opening level 4 lowers the error of level 2 by a factor {glue:text}`bfc.B6`; training on without it,
 # by {glue:text}`bfc.B6.control`.
 #
-# ### Which gradient corrects level 2?
-#
-# Level 2 acts on the output twice: directly, through its own output, and through the features that it
-# hands to level 3. A stop-gradient cuts either path. A footnote of the paper says that the correction
-# comes mainly through the first.
-
-# %%
-chapter.show(figures.paths)
-
-# %% [markdown]
-# Without any gradient through the features of level 3 the final error is {glue:text}`bfc.B8`
-# ({glue:text}`bfc.B8.verdict`): what level 3 does for level 2 is to take its own share of the target
-# out of the residual. Greedy training ends at {glue:text}`bfc.B8.control`, and thawing level 2 later
-# cures it. The path through level 3 alone is confounded, since every move of $K_2$ also changes an
-# output whose gradient it does not see.
-#
 # ## Verdicts
 
 # %% tags=["hide-input"]

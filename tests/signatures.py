@@ -162,7 +162,7 @@ NAMED: dict[str, Any] = {
     "error": 0.3, "values": [1.0, 2.0], "x": [1.0, 2.0], "y": [1.0, 2.0], "radii": [0.5, 1.0],
     "uniforms": [0.1, 0.9], "owners": [0, 0, 1, 1], "sizes": [3, 3, 3, 3], "rates": [0.1] * 4,
     "momentum": 0.5, "thaw": 3, "look_back": 1, "tolerance": 1e-3, "every": 50, "lowest": 1,
-    "n_strings": 9, "runs": None, "restarts": [0, 1], "training": True, "labels": None,
+    "n_strings": 9, "runs": None, "training": True, "labels": None,
     "indices": [0, 1], "observed": [0], "at": [0], "index": 1, "n_open": 2, "least": 1,
     "loss": nn.functional.mse_loss, "law": "uniform",
 }  # fmt: skip
@@ -410,5 +410,5 @@ def not_a_number(wrong: Any) -> bool:
 
 
 # Seeds name streams, a count below 0 leaves no cell out, and -1 in a table says "no rule".
-NEGATIVE = {"seed", "seeds", "restarts", "least", "grammar/dials.blur"}
+NEGATIVE = {"seed", "seeds", "least", "grammar/dials.blur"}
 NAN_STAYS_NAN = {"radii"}

@@ -69,9 +69,8 @@ CASES = {
     "quadratic, staged and greedy": lambda: quadratic_group(SMALL, replace(SMALL, look_back=1)),
     "quadratic, plain SGD": lambda: quadratic_group(replace(SMALL, optimizer="sgd")),
     "quadratic, pool": lambda: quadratic_group(replace(SMALL, n_samples=40)),
-    "quadratic, other targets and flows": lambda: quadratic_group(
+    "quadratic, other targets": lambda: quadratic_group(
         replace(SMALL, target="debiased, then full"), replace(SMALL, target="permuted"),
-        replace(SMALL, feature_flow=0.0, output_flow=0.5),
     ),
     "quadratic, readout": lambda: quadratic_group(replace(SMALL, readout=True)),
     "quadratic, oracle": lambda: quadratic_group(replace(SMALL, oracle=True)),

@@ -136,7 +136,7 @@ def test_a_row_against_a_column_is_refused_with_both_sizes():
 def test_steps_and_rates_of_a_protocol_are_possible_ones():
     for wrong in (
         {"thaw": -5}, {"opens": (0, 2.5)}, {"rate": math.nan}, {"rate": -1.0}, {"rate": math.inf},
-        {"lower_rate": math.nan}, {"level_rate": math.inf}, {"look_back": 0}, {"thaw": 1.5},
+        {"lower_rate": math.nan}, {"look_back": 0}, {"thaw": 1.5},
     ):  # fmt: skip
         with refused("must be"):
             protocols.Protocol(**{"opens": (0, 2)} | wrong)

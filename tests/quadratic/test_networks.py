@@ -22,7 +22,7 @@ def draws(net, batch=11):
     return x, normal(net.n_runs, net.n_levels).abs(), normal(net.n_runs, batch)
 
 
-def by_autograd(net, x, weights, flow):
+def by_autograd(net, x, weights):
     """The networks one by one, in plain autograd; returns outputs and leaf tensors."""
     rows = net.rows.detach().clone().requires_grad_()
     quadratic = [block.detach().clone().requires_grad_() for block in net.quadratic]
@@ -34,12 +34,9 @@ def by_autograd(net, x, weights, flow):
         output = weights[r, 0] * s.square().sum(1)
         for i in range(1, net.n_levels):
             a, b = torch.triu_indices(s.shape[1], s.shape[1])
-            if i == 1:  # flow 0 detaches what level 3 sees of level 2
-                seen = flow[r] * s + (1 - flow[r]) * s.detach()
-                k = flow[r] * first + (1 - flow[r]) * first.detach()
-                phi = seen[:, a] * seen[:, b] - (k @ k.T)[a, b]
-            else:
-                phi = s[:, a] * s[:, b]
+            phi = s[:, a] * s[:, b]
+            if i == 1:
+                phi = phi - (first @ first.T)[a, b]
             block = quadratic[i - 1][r]
             s = phi @ block[:, :-1].T + block[:, -1] + points @ weight[net.slices[i]].T
             output = output + weights[r, i] * s.square().sum(1)
@@ -51,11 +48,10 @@ def by_autograd(net, x, weights, flow):
 def test_outputs_and_gradients_agree_with_autograd(widths):
     net = networks(widths)
     x, weights, slope = draws(net)
-    flow = torch.tensor([1, 0, 1, 1, 0, 1.0]).to(net.theta)
     z = net.level_outputs(x)
     output = net.head(z, weights).clone()
-    net.backward(x, z, slope, head_weights=weights, feature_flow=flow)
-    expected, rows, quadratic = by_autograd(net, x, weights, flow)
+    net.backward(x, z, slope, head_weights=weights)
+    expected, rows, quadratic = by_autograd(net, x, weights)
     assert torch.allclose(output, expected, rtol=1e-10)
     (expected * slope).sum().backward()
     size = net.rows.numel()

@@ -19,18 +19,15 @@ class QuadraticConfig(Config):
         widths: $k_2..k_L$ of the target.
         gaps: amplitude ratios $\alpha_2=1,\alpha_3..\alpha_L$; zero removes a level.
         skip: $\rho$.
-        opens, look_back, thaw, rate, lower_rate, level_rate: see `Protocol`.
+        opens, look_back, thaw, rate, lower_rate: see `Protocol`.
         n_steps, batch, optimizer: of the training loop.
         target: what is fitted: "full" y; "debiased, then full", which is $y-a_3x^\top B_3x$ until
             level 3 opens; "permuted" y of another input. Errors are measured against the full y.
         n_samples: size of the training pool, `None` for fresh batches.
-        feature_flow: factor on the gradient that reaches level 2 through the features of level 3.
-        output_flow: the same for level 2's own output, from the opening of level 3 on.
         oracle: whether level 2 is replaced by its nearest rotation of the truth, and frozen, when
             level `oracle_level` opens.
         readout: whether a free quadratic form $x^\top Qx$ joins the output with level 3, starting
             from zero and trained whenever level 3 is.
-        restart: which draw of the initial weights; target and data stay those of the seed.
         learner_widths: widths of the network, `None` for those of the target.
         n_test: number of test points.
         curve: whether the run keeps its error curves.
@@ -46,17 +43,13 @@ class QuadraticConfig(Config):
     thaw: int | None = None
     rate: float = 1e-2
     lower_rate: float = 1.0
-    level_rate: float = 0.0
     batch: int = 256
     optimizer: str = "adam"
     target: str = "full"
     n_samples: int | None = None
-    feature_flow: float = 1.0
-    output_flow: float = 1.0
     oracle: bool = False
     oracle_level: int = 3
     readout: bool = False
-    restart: int = 0
     learner_widths: Sequence[int] | None = None
     n_test: int = 2000
     curve: bool = False

@@ -93,23 +93,16 @@ class QuadraticNetworks:
         return owner
 
     @checked
-    def initialize(
-        self, seeds: Sequence[int], *, gain: float = 0.3, restarts: Sequence[int] | None = None
-    ) -> None:
+    def initialize(self, seeds: Sequence[int], *, gain: float = 0.3) -> None:
         r"""Draw $K_l\sim\mathrm{gain}\,N(0,1)/\sqrt{\text{fan-in}}$, the readout zero.
 
-        A seed's arms start alike, except that arms with different `restarts` start differently.
+        A seed's arms start alike.
         """
-        numbers = torch.tensor(restarts or [0] * self.n_arms)
-        if len(seeds) != self.n_seeds or len(numbers) != self.n_arms:
-            raise ValueError(
-                f"give {self.n_seeds} seeds and, if any, {self.n_arms} restarts, one an arm; "
-                f"got {list(seeds)} and {restarts}"
-            )
-        for s, restart in [(s, int(r)) for s in range(len(seeds)) for r in numbers.unique()]:
-            name = f"initial weights, restart {restart}" if restart else "initial weights"
-            generator = stream(name, seeds[s])
-            runs = s * self.n_arms + (numbers == restart).nonzero()[:, 0]
+        if len(seeds) != self.n_seeds:
+            raise ValueError(f"give {self.n_seeds} seeds; got {list(seeds)}")
+        for s, seed in enumerate(seeds):
+            generator = stream("initial weights", seed)
+            runs = slice(s * self.n_arms, (s + 1) * self.n_arms)
             for i, width in enumerate(self.widths):
                 pairs = self.quadratic[i - 1].shape[2] if i else 0
                 draw = torch.randn(width, pairs + self.dim, generator=generator)
@@ -204,7 +197,6 @@ class QuadraticNetworks:
         slope: Float[Tensor, "run batch"],
         *,
         head_weights: Float[Tensor, "run level"],
-        feature_flow: Float[Tensor, "run"] | None = None,
         n_open: int | None = None,
     ) -> None:
         r"""Write the gradients of $\sum_b\mathrm{slope}_b\,\hat y_b$ into `grad`.
@@ -214,7 +206,6 @@ class QuadraticNetworks:
             z: the level outputs that `level_outputs(x)` has just returned.
             slope: derivative of the loss in $\hat y$.
             head_weights: $w_l$; a zero hides a level's own output from its gradient.
-            feature_flow: factor on the gradient that reaches level 2 through $\Phi_2$ (0 detaches).
             n_open: as in `level_outputs`.
         """
         self._check_open(n_open)
@@ -236,9 +227,6 @@ class QuadraticNetworks:
             below = blocks.sum(2)
             if i == 1:
                 center_slope = self._through_centers(grad, weights)
-                if feature_flow is not None:
-                    below.mul_(feature_flow[:, None, None])
-                    center_slope.mul_(feature_flow[:, None, None])
             dz[:, lower].add_(below)
         torch.bmm(dz.view(self.n_seeds, -1, x.shape[1]), x, out=self._grad_rows)
         if center_slope is not None:

@@ -33,7 +33,6 @@ class Protocol:
         rate: learning rate of the newest level; a cosine anneals it to a thousandth in each stage.
         lower_rate: exponent p of the factor $(\alpha_s/\alpha_l)^p$ on the rate of a lower level
             l while level s is the newest.
-        level_rate: exponent q of a further factor $\alpha_l^q$.
     """
 
     opens: tuple[int | None, ...]
@@ -41,15 +40,11 @@ class Protocol:
     thaw: int | None = None
     rate: float = 1e-2
     lower_rate: float = 1.0
-    level_rate: float = 0.0
 
     def __post_init__(self) -> None:
         positive(rate=self.rate)
-        if not (math.isfinite(self.lower_rate) and math.isfinite(self.level_rate)):
-            raise ValueError(
-                "lower_rate and level_rate are exponents and must be finite; "
-                f"got {self.lower_rate} and {self.level_rate}"
-            )
+        if not math.isfinite(self.lower_rate):
+            raise ValueError(f"lower_rate is an exponent and must be finite; got {self.lower_rate}")
         if self.thaw is not None:
             at_least(0, thaw=self.thaw)
         steps = [step for step in self.opens if step is not None]
@@ -171,6 +166,5 @@ def _rate_table(protocol: Protocol, gaps: list[float], n_steps: int) -> Tensor:
         for level, moves in enumerate(protocol.trained_levels(start)):
             if moves:
                 factor = (gaps[newest] / gaps[level]) ** protocol.lower_rate
-                factor *= gaps[level] ** protocol.level_rate
                 table[start:end, level] = protocol.rate * factor * anneal
     return table

@@ -57,7 +57,7 @@ class _Batch:
             n_seeds, n_arms, dim=first.dim, widths=first.learner_widths or first.widths,
             device=device, readout=first.readout,
         )  # fmt: skip
-        self.net.initialize(self.seeds, restarts=[arm.restart for arm in arms])
+        self.net.initialize(self.seeds)
         self.truth = teachers.first.repeat_interleave(n_arms, 0)
         self._draw_test()
         self.task = Task(
@@ -100,13 +100,8 @@ class _Batch:
         starts = [s for s in self.plan.starts if s > 0]
         self.begun = [set(c.protocol.stage_starts()) - {0} for c in self.configs]
         self.curve_steps = curve
-        flows = {
-            name: torch.tensor([getattr(c, name) for c in self.configs], device=self.device)
-            for name in ("feature_flow", "output_flow")
-        }
         loop = Loop(
             self.net, self.task, self.plan, self.first.batch, self.first.optimizer,
-            **{k: None if bool((v == 1).all()) else v for k, v in flows.items()},
             at_start=self._install_oracles if any(c.oracle for c in self.configs) else None,
         )  # fmt: skip
         loop.run(self._observe, sorted({*starts, *curve, n_steps // 2, n_steps}))

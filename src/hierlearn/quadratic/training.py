@@ -143,9 +143,6 @@ class Loop:
         plan: the compiled protocols.
         batch: samples a step and seed.
         optimizer: "adam" or "sgd" (no momentum, no clipping).
-        feature_flow: factor on what reaches level 2 through the features of level 3, one a run.
-        output_flow: factor on what reaches level 2 through its own output, one a run, from the
-            step at which level 3 opens.
         at_start: called with the index of a stage before it begins; it may change `net` and freeze
             levels by returning a mask `[run, level]` of those that stay frozen from then on.
     """
@@ -155,8 +152,6 @@ class Loop:
     plan: Plan
     batch: int
     optimizer: str = "adam"
-    feature_flow: Float[Tensor, "run"] | None = None
-    output_flow: Float[Tensor, "run"] | None = None
     at_start: Callable[[int], Tensor | None] | None = None
     _net: QuadraticNetworks = field(init=False)
     _frozen: Tensor = field(init=False)
@@ -222,9 +217,6 @@ class Loop:
         gates = self.plan.gates[stage].to(net.theta)
         self._n_open = int(gates.any(0).sum())
         self._head = gates * self._amplitudes
-        self._head_slope = self._head.clone()
-        if self.output_flow is not None and self._n_open > 1:
-            self._head_slope[:, 0] *= self.output_flow
         self._run: Step = captured(self._step, net.theta.device)
 
     def _step(self, size: Tensor, drawn: Tensor) -> None:
@@ -240,10 +232,7 @@ class Loop:
             raw.add_(net.read_out(x))
         slope = raw.sub_(y.flatten(0, 1))
         slope.sub_(slope.mean(1, keepdim=True)).mul_(2 / self.batch)
-        net.backward(
-            x, z, slope,
-            head_weights=self._head_slope, feature_flow=self.feature_flow, n_open=self._n_open,
-        )  # fmt: skip
+        net.backward(x, z, slope, head_weights=self._head, n_open=self._n_open)
         if reads:
             net.backward_readout(x, slope)
         size = (size * self._moving)[net.owner]

@@ -139,13 +139,6 @@ def test_an_oracle_replaces_level_2_when_its_level_opens_and_not_before():
     assert late["final"]["gram2"] < 1e-5
 
 
-def test_restarts_change_the_initial_weights_and_nothing_else():
-    base, other = measured(SHORT, replace(SHORT, restart=1))
-    again, _ = measured(SHORT, replace(SHORT, restart=2))
-    assert base == again and base["final"] != other["final"]
-    assert base["plateau"] == other["plateau"]
-
-
 def test_a_switched_target_needs_the_bias_form_among_its_functions():
     teachers = QuadraticTeachers.draw([1], dim=5, widths=(2, 2), skip=0.8)
     amplitudes = teachers.amplitudes(torch.tensor([[[1.0, 0.3]]]))

@@ -1,7 +1,7 @@
 r"""Chapter 1, by gradient descent: lower levels are corrected while higher levels train.
 
-Three experiments on the simplified class of `quadratic.target`: all levels from step 0 by plain
-SGD, four levels opened one after the other, and the two paths along which level 2 can be corrected.
+Two experiments on the simplified class of `quadratic.target`: all levels from step 0 by plain SGD,
+and four levels opened one after the other.
 """
 
 from dataclasses import replace
@@ -89,33 +89,6 @@ STAGE_STATISTICS = {
     "error_while_shut": each(final("rel"), "level 4 shut"),
 }
 
-# --- the two paths of correction, and thawing ------------------------------------------------
-
-PATHS = {"laptop": (2500, 5000, 16_000), "paper": (5000, 10_000, 30_000)}
-
-
-def path_arms(profile: str) -> Arms:
-    """Level 2 corrected through one path only, through none (greedy), and after a thaw."""
-    if profile not in PATHS:
-        return {}
-    third, thaw, n_steps = PATHS[profile]
-    base = _config(
-        3, profile, opens=(0, third), n_steps=n_steps, optimizer="adam", rate=0.01, lower_rate=1.0
-    )
-    return {
-        "both paths (staged)": base,
-        "own output only": replace(base, feature_flow=0.0),
-        "through level 3 only": replace(base, output_flow=0.0),
-        "neither (greedy)": replace(base, look_back=1),
-        "greedy, then thawed": replace(base, look_back=1, thaw=thaw),
-    }
-
-
-PATH_STATISTICS = {
-    "own_output_only": each(final("rel"), "own output only"),
-    "no_path": each(final("rel"), "neither (greedy)"),
-}
-
 
 def joint_groups(profile: str) -> list[Group]:
     """A group for each configuration; four levels cost most, and have five seeds at laptop."""
@@ -134,5 +107,4 @@ def _experiment(name: str, arms: Any, statistics: Any, groups: Any = None) -> Ex
 EXPERIMENTS = (
     _experiment("joint_sgd", joint_arms, JOINT_STATISTICS, joint_groups),
     _experiment("staged_levels", stage_arms, STAGE_STATISTICS),
-    _experiment("gradient_paths", path_arms, PATH_STATISTICS),
 )

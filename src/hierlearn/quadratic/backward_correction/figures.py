@@ -133,25 +133,3 @@ def level_2(staged_levels: Runs) -> Drawing:
         caption="Adam, levels opened one after the other. Level 2 waits at the height of the next "
         "gap, and falls when that level opens.",
     )
-
-
-def paths(gradient_paths: Runs) -> Drawing:
-    """Draw the error of the whole with one path of correction cut, with both, and after a thaw."""
-    fig, ax = plt.subplots(figsize=(WIDTH, 3.8))
-    lines = [
-        over_seeds(arm, curve(gradient_paths, arm, "rel"), index=index, floor=LEAST)
-        for index, arm in enumerate(gradient_paths.arms)
-    ]
-    for line in lines:
-        line.draw(ax, marker=False)
-    log_axes(ax, "y")
-    mark_steps(ax, openings(gradient_paths))
-    ax.set(title="relative test error", xlabel="step")
-    ax.legend(loc="lower left")
-    ends = "; ".join(f"{line.label} {line.at()}" for line in lines)
-    return Drawing(
-        fig,
-        alt=f"Relative test error of {len(lines)} arms, after {lines[0].x[-1]} steps: {ends}.",
-        caption="Level 2 corrected along one path, both, or none. Through level 3 only, nothing "
-        "holds its own output to the target: that arm says little about correction.",
-    )

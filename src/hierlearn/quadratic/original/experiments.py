@@ -111,12 +111,8 @@ ROUND_STATISTICS = {
     ),
     "plateau_ratio": each(_plateau_ratio, "level 2 alone"),
     "error_without_level_3": each(error(2, 0), "no level 3"),
-    "rotation_without_level_3": each(_rotation, "no level 3"),
     "rotation_without_skip": ratio(
         each(_rotation, "level 2 alone, no skip"), each(_rotation, "level 2 alone")
-    ),
-    "independent_gain": ratio(
-        each(error(2, 0), "independent level 3"), each(error(2), "independent level 3")
     ),
 }
 
