@@ -8,7 +8,8 @@ def main() -> None:
     try:
         from hierlearn.cli.commands import cli
     except KeyboardInterrupt:
-        sys.exit("Interrupted before anything was done.")
+        print("Interrupted before anything was done.", file=sys.stderr)
+        sys.exit(130)
     cli(prog_name="hierlearn")
 
 

@@ -5,10 +5,20 @@ from pathlib import Path
 
 import pytest
 import torch
+from filelock import FileLock, Timeout
 from toy import MEAN, TOYS, WALK, contents, fill, provenance, walk_groups
 
 from hierlearn.experiment import Group, Run
-from hierlearn.records import Record, RecordError, RecordStore, fingerprint, finish, freeze
+from hierlearn.records import (
+    Record,
+    RecordError,
+    RecordStore,
+    fingerprint,
+    finish,
+    freeze,
+    freezing,
+    sole_writer,
+)
 from hierlearn.records import files as record_files
 
 GROUP = walk_groups("smoke")[0]
@@ -311,3 +321,15 @@ def test_files_are_readable_by_others_as_the_umask_says(store):
     old = os.umask(0o022)
     os.umask(old)
     assert path_of(store).stat().st_mode & 0o777 == 0o666 & ~old
+
+
+@pytest.mark.parametrize("write", [sole_writer, freezing._writing_frozen])
+def test_the_lock_of_a_folder_lies_in_it_and_is_for_whoever_may_write_there(tmp_path, write):
+    """Not in a temporary directory, of which two processes may have two."""
+    tmp_path.chmod(0o777)
+    with write(tmp_path):
+        with pytest.raises(Timeout):
+            FileLock(tmp_path / ".lock").acquire(timeout=0)
+    assert (tmp_path / ".lock").stat().st_mode & 0o777 == 0o666
+    ignored = (Path(__file__).parents[2] / ".gitignore").read_text().splitlines()
+    assert "book/records/.lock" in ignored

@@ -51,7 +51,7 @@ class Project:
         problem = f"fits {', '.join(found)}" if found else "is no chapter"
         raise UsageError(f"{name!r} {problem}; valid chapters: {', '.join(stems)}")
 
-    def records_folder(self, records: str | os.PathLike[str]) -> Path:
+    def records_folder(self, records: object) -> Path:
         """Return the folder meant by `records`; relative paths start at the project's root."""
         text = os.fspath(records) if isinstance(records, str | os.PathLike) else ""
         if not text.strip() or "\0" in text:
