@@ -203,7 +203,7 @@ def test_frozen_records_read_as_the_working_ones_and_freezing_twice_changes_no_b
 ):
     frozen = tmp_path / "frozen"
     manifest = freeze(store, frozen, "smoke", TOYS)
-    files = {path: path.read_bytes() for path in frozen.rglob("*.*")}
+    files = {path: path.read_bytes() for path in frozen.rglob("*.json*")}
     assert {path.relative_to(frozen).as_posix() for path in files} == {
         "manifest.json",
         "smoke/toy_mean.jsonl",
@@ -218,7 +218,7 @@ def test_frozen_records_read_as_the_working_ones_and_freezing_twice_changes_no_b
     keys = [json.loads(x)["key"] for x in (frozen / "smoke/toy_walk.jsonl").open()]
     assert keys == sorted(keys)
     freeze(store, frozen, "smoke", TOYS)
-    assert {path: path.read_bytes() for path in frozen.rglob("*.*")} == files
+    assert {path: path.read_bytes() for path in frozen.rglob("*.json*")} == files
 
 
 def test_freezing_touches_only_its_profile_and_its_experiments(store, tmp_path):

@@ -117,7 +117,7 @@ class _Watch:
     def __init__(self, client: "Client", address: str, modules: Iterable[str]) -> None:
         self.client, self.address, self.modules = client, address, sorted(set(modules))
         self.told, self.seen, self.counted, self.n_workers = False, time.monotonic(), 0.0, 0
-        self.worked, self.asked = math.inf, set[str]()
+        self.worked, self.asked, self.silent = math.inf, set[str](), Counter[str]()
         self.check()
 
     def check(self) -> None:
@@ -139,7 +139,8 @@ class _Watch:
                 "--nthreads 1), so that time and memory are those of one unit"
             )
         if new := sorted(threads.keys() - self.asked):
-            self._ask(new)
+            with suppress(OSError):  # the scheduler may go now, too
+                self._ask(new)
         self.n_workers = len(threads.keys() & self.asked)
         if threads:
             self.worked = time.monotonic()
@@ -155,19 +156,22 @@ class _Watch:
     def _ask(self, workers: list[str]) -> None:
         """Have new workers import what they need: of a task that they cannot load they would die.
 
-        One that does not answer is asked again. Raises ExecutorError for one that lacks something.
+        One that does not answer is asked again. Raises ExecutorError for one that never does, or
+        lacks something.
         """
         answered = set(workers)
         for module in self.modules:
             said = self.client.run(import_module, module, workers=workers, on_error="return")
             for worker in workers:
-                if isinstance(error := said.get(worker, OSError()), ImportError):
+                error = said.get(worker, OSError("no answer"))
+                if isinstance(error, OSError) and self.silent[worker] < MAX_DEATHS:
+                    self.silent[worker] += 1
+                    answered.discard(worker)
+                elif isinstance(error, Exception):
                     raise ExecutorError(
                         f"the worker {worker} cannot import {module} ({error}); install it there "
                         "from this commit, or set PYTHONPATH there, and start the worker again"
                     )
-                if isinstance(error, Exception):
-                    answered.discard(worker)
         self.asked |= answered
 
 
