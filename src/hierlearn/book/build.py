@@ -49,14 +49,14 @@ def build(project: Project) -> Path:
     a notebook has not been executed since it changed, when Jupyter Book fails, or when a link
     inside the site leads nowhere.
     """
+    names = project.notebooks()
+    problems = [problem for name in names if (problem := not_ready(project, name))]
+    if problems:
+        raise RunError(
+            "these notebooks have to be executed first (python -m hierlearn run):\n  "
+            + "\n  ".join(problems)
+        )
     with sole_writer(project.stage.parent, tell=True):
-        names = project.notebooks()
-        problems = [problem for name in names if (problem := not_ready(project, name))]
-        if problems:
-            raise RunError(
-                "these notebooks have to be executed first (python -m hierlearn run):\n  "
-                + "\n  ".join(problems)
-            )
         stage(project, names)
         write_fragments(project)
         project.zip_file.unlink(missing_ok=True)

@@ -1,6 +1,7 @@
 """Running the book: computing what its notebooks lack, then executing them."""
 
 from collections.abc import Collection
+from contextlib import nullcontext
 
 import click
 
@@ -53,7 +54,7 @@ def execute(
     if ready:
         say(f"executing {', '.join(ready)}")
     failed = set(names)
-    with sole_writer(project.stage.parent, tell=True):
+    with sole_writer(project.stage.parent, tell=True) if ready else nullcontext():
         for name, outcome in notebooks.execute(project, ready, at_once=at_once):
             if isinstance(outcome, RunError):
                 end = click.unstyle(str(outcome)).rstrip().splitlines()[-12:]
