@@ -15,14 +15,23 @@ help:  ## show the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 	@echo "Profiles: PROFILE=smoke, laptop (the default) or paper."
 
-$(STAMP): requirements.lock pyproject.toml
+# What the stamp must say: where, and of which requirements. Times do not tell: a folder is copied
+# with its environment, which still runs the code of the other one, and clocks go wrong.
+HERE := $(CURDIR) $(shell cat requirements.lock pyproject.toml | cksum)
+THERE := $(shell cat $(STAMP) 2>/dev/null)
+ifneq ($(HERE),$(THERE))
+.PHONY: $(STAMP)
+endif
+
+$(STAMP):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "$(PYTHON) is older than Python 3.11; say which one to use: make PYTHON=python3.12"; exit 2; }
 	@echo "Installing what requirements.lock lists into $(VENV) (once)"
+	@case "$(THERE)" in "" | "$(CURDIR) "*) ;; *) rm -rf $(VENV) ;; esac
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --disable-pip-version-check -r requirements.lock
 	$(BIN)/python -m pip install --disable-pip-version-check --no-deps --no-build-isolation -e .
-	@touch $@
+	@echo "$(HERE)" > $@
 
 book: $(STAMP)  ## compute what is missing on this machine, execute all chapters, build the site
 	$(RUN) book --profile $(PROFILE)

@@ -1,7 +1,12 @@
+import importlib
+import os
+import threading
+import time
+
 import pytest
 import toy_book
 
-from hierlearn.book import build
+from hierlearn.book import build, notebooks
 from hierlearn.book.project import find_project
 from hierlearn.errors import UsageError
 
@@ -64,3 +69,50 @@ def test_the_stage_mirrors_the_book_and_forgets_what_was_removed(tmp_path, monke
     assert {"_toc.yml", "_config.yml", "book/intro.md", "book/_static/style.css"} <= staged
     assert executed.read_text() == "executed"
     assert not [path for path in staged if "records" in path or "old" in path]
+
+
+def test_of_two_builds_at_once_the_second_waits(tmp_path, monkeypatch):
+    toy_book.isolate(monkeypatch)
+    project = find_project(toy_book.make_project(tmp_path / "project"))
+    inside, most = [], []
+
+    def slow(*arguments):
+        inside.append(1)
+        most.append(len(inside))
+        time.sleep(0.1)
+        inside.pop()
+
+    monkeypatch.setattr(build, "_jupyter_book", slow)
+    for name in ("stage", "write_fragments", "not_ready", "dead_links"):
+        monkeypatch.setattr(build, name, lambda *arguments: None)
+    both = [threading.Thread(target=build.build, args=(project,)) for _ in range(2)]
+    for one in both:
+        one.start()
+    for one in both:
+        one.join()
+    assert most == [1, 1] and project.zip_file.is_file()
+    assert [path.name for path in project.zip_file.parent.glob("*.part")] == []
+
+
+def test_without_a_commit_the_site_carries_the_time_of_the_page_that_changed_last(
+    tmp_path, monkeypatch
+):
+    monkeypatch.delenv("SOURCE_DATE_EPOCH", raising=False)
+    project = find_project(toy_book.make_project(tmp_path / "project"))
+    for page in project.book.glob("*.*"):
+        os.utime(page, (1.6e9, 1.6e9))
+    os.utime(project.notebook("ledger"), (1.7e9, 1.7e9))
+    assert build._epoch(project) == "1700000000"
+
+
+def test_a_kernel_that_cannot_work_here_is_explained(monkeypatch):
+    assert notebooks._hindrance() == ""
+    limit = importlib.import_module("resource")
+    monkeypatch.setattr(limit, "getrlimit", lambda which: (64, 64))
+    assert "only 64 open files are allowed here: ulimit -n" in notebooks._hindrance()
+
+    def refuse(*arguments, **options):
+        raise OSError("Network is unreachable")
+
+    monkeypatch.setattr("socket.create_connection", refuse)
+    assert "127.0.0.1, which fails here: Network is unreachable" in notebooks._hindrance()

@@ -1,4 +1,7 @@
+import os
 import re
+import shutil
+import subprocess
 import tomllib
 from pathlib import Path
 
@@ -67,6 +70,51 @@ def test_the_project_is_found_from_any_folder_inside(tmp_path):
     root = toy_book.make_project(tmp_path / "project")
     assert find_project(root / "book").root == root
     assert find_project(root).root == root
+
+
+def test_the_code_of_another_checkout_does_not_judge_the_records_of_this_one(tmp_path):
+    root = toy_book.make_project(tmp_path / "project")
+    (root / "src" / "hierlearn").mkdir(parents=True)
+    for need_book in (True, False):
+        with pytest.raises(UsageError, match=f"code that runs is {ROOT}.*valid: .*PYTHONPATH=src"):
+            find_project(root / "book", need_book=need_book)
+    assert find_project(ROOT).root == ROOT
+
+
+@pytest.mark.parametrize("records", [5, None, True, "", "a\0b", ["_build"]])
+def test_records_that_are_no_folder_are_refused_whatever_papermill_made_of_them(tmp_path, records):
+    with pytest.raises(UsageError, match=f"records is {re.escape(repr(records))}; valid: a folder"):
+        find_project(toy_book.make_project(tmp_path / "project")).records_folder(records)
+
+
+@pytest.mark.skipif(not shutil.which("make"), reason="no make")
+def test_make_installs_anew_for_other_requirements_or_in_a_copied_folder_and_else_never(tmp_path):
+    """A Python that only notes what it is asked stands for the real one."""
+    here, fake = (
+        tmp_path / "a b",
+        "#!/bin/sh\necho $2 >>log\nmkdir -p .venv/bin\ncp -n $0 .venv/bin/python\nexit 0\n",
+    )
+    here.mkdir()
+    for name in ("Makefile", "requirements.lock", "pyproject.toml"):
+        shutil.copy(ROOT / name, here)
+    (here / "python").write_text(fake)
+    (here / "python").chmod(0o755)
+
+    def installs(folder: Path) -> int:
+        (folder / "log").unlink(missing_ok=True)
+        command = ["make", "PYTHON=./python", ".venv/.installed"]
+        subprocess.run(command, cwd=folder, check=True, capture_output=True)
+        return (folder / "log").read_text().count("pip") if (folder / "log").exists() else 0
+
+    assert [installs(here), installs(here)] == [2, 0]
+    os.utime(here / "requirements.lock", (2**31 - 1, 2**31 - 1))
+    assert installs(here) == 0
+    with (here / "pyproject.toml").open("a") as file:
+        file.write("#\n")
+    assert [installs(here), installs(here)] == [2, 0]
+    copy = shutil.copytree(here, tmp_path / "copy")
+    (copy / ".venv" / "old").touch()
+    assert [installs(copy), installs(copy)] == [2, 0] and not (copy / ".venv" / "old").exists()
 
 
 @pytest.mark.parametrize("name", ["01_toy_chapter", "1", "01", "toy", "01_toy"])

@@ -1,5 +1,8 @@
+import errno
 import json
+import re
 import shutil
+import sys
 from pathlib import Path
 
 import nbformat
@@ -7,6 +10,7 @@ import pytest
 import toy_book
 from click.testing import CliRunner, Result
 
+from hierlearn import __main__
 from hierlearn.cli import commands
 
 pytestmark = pytest.mark.slow
@@ -339,3 +343,36 @@ def test_one_chapter_is_executed_and_built_as_a_page_without_the_others(ran):
     page = Path(result.stdout.strip())
     assert page == ran / f"_build/page/_build/html/book/{toy_book.CHAPTER}.html"
     assert "The measurement doubles the gap." in page.read_text()
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (OSError(errno.EROFS, "Read-only file system", "/x"), "system: '/x'; make the folder wri"),
+        (OSError(errno.EACCES, "Permission denied", "/x"), "denied: '/x'; make it yours"),
+        (OSError(errno.EMFILE, "Too many open files"), "Too many open files; .*ulimit -n"),
+        (OSError(errno.EIO, "Input/output error"), "Input/output error$"),
+        (MemoryError(), "out of memory; free memory"),
+    ],
+)
+def test_what_the_machine_refuses_is_said_with_what_to_do(project, monkeypatch, error, told):
+    def refuse(*arguments, **options):
+        raise error
+
+    monkeypatch.setattr(commands, "store_at", refuse)
+    result = call("compute")
+    assert result.exit_code == 1 and re.search(f"^Error: .*{told}", result.stderr, re.MULTILINE)
+
+
+def test_an_interrupt_while_packages_load_is_one_sentence(monkeypatch, capsys):
+    class Interrupts:
+        def find_spec(self, name, path, target=None):
+            if name == "hierlearn.cli.commands":
+                raise KeyboardInterrupt
+
+    monkeypatch.delitem(sys.modules, "hierlearn.cli.commands")
+    monkeypatch.setattr(sys, "meta_path", [Interrupts(), *sys.meta_path])
+    with pytest.raises(SystemExit) as end:
+        __main__.main()
+    assert end.value.code == 130
+    assert capsys.readouterr().err == "Interrupted before anything was done.\n"

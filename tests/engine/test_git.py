@@ -70,6 +70,16 @@ def test_the_site_carries_the_time_of_its_own_repository_also_inside_a_hook(
     assert build._epoch(Project(root)) == "0"  # no commit yet, though the hook's repository has one
 
 
+def test_a_checkout_whose_commit_git_will_not_tell_says_so(monkeypatch, capsys):
+    def refuse(*arguments):
+        raise subprocess.CalledProcessError(128, "git", stderr="fatal: detected dubious ownership")
+
+    monkeypatch.setattr(sweep, "git", refuse)
+    assert sweep.git_state() == ("unknown", None)
+    known = (ROOT / ".git").exists()
+    assert ("unknown; git says: fatal: detected dubious" in capsys.readouterr().err) == known
+
+
 def test_git_starts_without_what_points_at_a_repository_and_keeps_the_rest(hook):
     assert not [name for name in environment() if name.startswith("GIT_")]
     assert environment()["PATH"] == os.environ["PATH"]

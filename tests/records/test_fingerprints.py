@@ -1,6 +1,8 @@
 import ast
 import functools
 import importlib
+import os
+import py_compile
 import subprocess
 import sys
 import threading
@@ -15,8 +17,9 @@ from toy import WALK
 import hierlearn
 from hierlearn.experiment import Group, digest
 from hierlearn.records import fingerprint, fingerprints
-from hierlearn.records.fingerprints import Definition, reached
+from hierlearn.records.fingerprints import Definition, edited, reached
 from hierlearn.registry import EXPERIMENTS
+from hierlearn.sweeps.executors import measure_unit
 
 SOURCES = {
     "__init__.py": "VERSION = 1\n",
@@ -276,3 +279,36 @@ def test_all_that_runs_while_a_group_is_measured_lies_in_the_fingerprint(name):
 
 def _first_line(node):
     return min([node.lineno, *(d.lineno for d in getattr(node, "decorator_list", []))])
+
+
+def test_bytecode_of_the_code_before_is_not_run(tmp_path, monkeypatch):
+    """Of one size and second with its source it would be: the trap is shown first."""
+    source = tmp_path / "same_second.py"
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def run_after_an_edit(value):
+        source.write_text("def measure(): return 1")
+        os.utime(source, (10**9, 10**9))
+        cached = Path(py_compile.compile(str(source)))
+        source.write_text(f"def measure(): return {value}")
+        os.utime(source, (10**9, 10**9))
+        sys.modules.pop("same_second", None)
+        return cached
+
+    run_after_an_edit(2)
+    module = importlib.import_module("same_second")
+    assert module.measure() == 1
+    cached = run_after_an_edit(3)
+    assert cached.exists()
+    fingerprint(module.measure)
+    assert not cached.exists()
+    assert importlib.import_module("same_second").measure() == 3
+
+
+def test_a_worker_that_started_before_an_edit_says_so_instead_of_measuring(monkeypatch):
+    assert edited(toy.MEAN.measure) == []
+    edited.cache_clear()
+    monkeypatch.setattr(fingerprints, "LOADED", 0.0)
+    (group,) = toy.MEAN.groups("smoke")
+    assert "changed after this worker started" in measure_unit(toy.MEAN.measure, group, "cpu").error
+    edited.cache_clear()

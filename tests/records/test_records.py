@@ -5,10 +5,20 @@ from pathlib import Path
 
 import pytest
 import torch
+from filelock import FileLock, Timeout
 from toy import MEAN, TOYS, WALK, contents, fill, provenance, walk_groups
 
 from hierlearn.experiment import Group, Run
-from hierlearn.records import Record, RecordError, RecordStore, fingerprint, finish, freeze
+from hierlearn.records import (
+    Record,
+    RecordError,
+    RecordStore,
+    fingerprint,
+    finish,
+    freeze,
+    freezing,
+    sole_writer,
+)
 from hierlearn.records import files as record_files
 
 GROUP = walk_groups("smoke")[0]
@@ -193,7 +203,7 @@ def test_frozen_records_read_as_the_working_ones_and_freezing_twice_changes_no_b
 ):
     frozen = tmp_path / "frozen"
     manifest = freeze(store, frozen, "smoke", TOYS)
-    files = {path: path.read_bytes() for path in frozen.rglob("*.*")}
+    files = {path: path.read_bytes() for path in frozen.rglob("*.json*")}
     assert {path.relative_to(frozen).as_posix() for path in files} == {
         "manifest.json",
         "smoke/toy_mean.jsonl",
@@ -208,7 +218,7 @@ def test_frozen_records_read_as_the_working_ones_and_freezing_twice_changes_no_b
     keys = [json.loads(x)["key"] for x in (frozen / "smoke/toy_walk.jsonl").open()]
     assert keys == sorted(keys)
     freeze(store, frozen, "smoke", TOYS)
-    assert {path: path.read_bytes() for path in frozen.rglob("*.*")} == files
+    assert {path: path.read_bytes() for path in frozen.rglob("*.json*")} == files
 
 
 def test_freezing_touches_only_its_profile_and_its_experiments(store, tmp_path):
@@ -311,3 +321,15 @@ def test_files_are_readable_by_others_as_the_umask_says(store):
     old = os.umask(0o022)
     os.umask(old)
     assert path_of(store).stat().st_mode & 0o777 == 0o666 & ~old
+
+
+@pytest.mark.parametrize("write", [sole_writer, freezing._writing_frozen])
+def test_the_lock_of_a_folder_lies_in_it_and_is_for_whoever_may_write_there(tmp_path, write):
+    """Not in a temporary directory, of which two processes may have two."""
+    tmp_path.chmod(0o777)
+    with write(tmp_path):
+        with pytest.raises(Timeout):
+            FileLock(tmp_path / ".lock").acquire(timeout=0)
+    assert (tmp_path / ".lock").stat().st_mode & 0o777 == 0o666
+    ignored = (Path(__file__).parents[2] / ".gitignore").read_text().splitlines()
+    assert "book/records/.lock" in ignored

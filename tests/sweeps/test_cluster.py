@@ -32,11 +32,11 @@ def cluster():
         yield found
 
 
-def dask(*arguments):
+def dask(*arguments, paths=PATHS):
     """Start a part of a cluster as a user would, with dask's command line."""
     return subprocess.Popen(
         [sys.executable, "-m", "dask", *arguments],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(PATHS)},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
         stderr=subprocess.PIPE,
         text=True,
     )
@@ -143,6 +143,29 @@ def test_a_worker_with_two_threads_is_refused(scheduler, tmp_path):
     finally:
         worker.kill()
         worker.wait()
+
+
+@pytest.mark.parametrize(
+    ("lacks", "told"),
+    [(True, "cannot import toy .*No module named 'toy'.*start the worker again"),
+     (False, "all workers of .* are gone for 1 s")],
+)  # fmt: skip
+def test_workers_that_lack_the_code_are_named_and_workers_that_all_died_are_not_waited_for(
+    scheduler, tmp_path, monkeypatch, lacks, told
+):
+    monkeypatch.setattr("hierlearn.sweeps.cluster.GONE_SECONDS", 1)
+    options = "--nthreads", "1", "--no-nanny", "--death-timeout", "60"
+    worker = dask("worker", scheduler[0], *options, paths=PATHS[:1] if lacks else PATHS)
+    threading.Thread(target=worker.stderr.read, daemon=True).start()
+    one = trouble(tmp_path, [("a", "die")])
+    store = RecordStore(tmp_path / "records")
+    try:
+        with pytest.raises(ExecutorError, match=told):
+            compute([one], "smoke", store, executor=Cluster(scheduler[0]), progress=False)
+    finally:
+        worker.kill()
+        worker.wait()
+    assert len(list(tmp_path.glob("a.*.mark"))) == (0 if lacks else 1)
 
 
 @pytest.mark.parametrize("n", [0, -1])

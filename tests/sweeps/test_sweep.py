@@ -233,6 +233,16 @@ def test_a_worker_that_is_killed_while_its_start_is_checked_proves_nothing(monke
     assert len(pools) == 2
 
 
+def test_where_no_process_can_start_the_place_is_named(monkeypatch):
+    def refuse(*arguments, **options):
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr("hierlearn.sweeps.pools.ProcessPoolExecutor", refuse)
+    with pytest.raises(OSError, match="Read-only file system, where processes share.*/dev/shm"):
+        with worker_pool(1, {}):
+            pass
+
+
 def test_code_that_changes_under_a_sweep_stops_it(tmp_path, monkeypatch):
     monkeypatch.setattr(sweep, "fingerprint", lambda experiment: "0ld")
     with pytest.raises(SweepError, match="has changed since this process started"):

@@ -9,6 +9,7 @@ import sys
 import time
 import zipfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urldefrag
@@ -26,7 +27,7 @@ from hierlearn.engine.git import git
 from hierlearn.errors import RunError, UsageError
 from hierlearn.experiment import PROFILES, Runs
 from hierlearn.quadratic.original.figures import depth
-from hierlearn.records import Provenance, RecordStore, computed
+from hierlearn.records import Provenance, RecordStore, computed, sole_writer
 from hierlearn.registry import EXPERIMENTS
 from hierlearn.sweeps import pushing
 
@@ -43,7 +44,8 @@ _FIRST_YEAR = 315532800  # 1980-01-01: a zip file knows no earlier time
 def build(project: Project) -> Path:
     """Build the site from the executed notebooks and return its index page.
 
-    Beside the site comes the same as one zip file. Every warning is an error. Raises RunError when
+    Beside the site comes the same as one zip file. Of two builds at once the second waits. Every
+    warning is an error. Raises RunError when
     a notebook has not been executed since it changed, when Jupyter Book fails, or when a link
     inside the site leads nowhere.
     """
@@ -54,18 +56,19 @@ def build(project: Project) -> Path:
             "these notebooks have to be executed first (python -m hierlearn run):\n  "
             + "\n  ".join(problems)
         )
-    stage(project, names)
-    write_fragments(project)
-    project.zip_file.unlink(missing_ok=True)
-    epoch = _epoch(project)
-    _jupyter_book(project, project.stage, project.html.parent.parent, epoch, "-W", "-n")
-    # The themes' page templates, which Sphinx copies among the static files unrendered.
-    for template in (project.html / "_static").glob("*webpack-macros.html"):
-        template.unlink()
-    if dead := dead_links(project.html):
-        raise RunError("these links of the site lead nowhere:\n  " + "\n  ".join(dead))
-    pack(project.html, project.zip_file, epoch=int(epoch))
-    return project.html / "index.html"
+    with sole_writer(project.stage.parent, tell=True):
+        stage(project, names)
+        write_fragments(project)
+        project.zip_file.unlink(missing_ok=True)
+        epoch = _epoch(project)
+        _jupyter_book(project, project.stage, project.html.parent.parent, epoch, "-W", "-n")
+        # The themes' page templates, which Sphinx copies among the static files unrendered.
+        for template in (project.html / "_static").glob("*webpack-macros.html"):
+            template.unlink()
+        if dead := dead_links(project.html):
+            raise RunError("these links of the site lead nowhere:\n  " + "\n  ".join(dead))
+        pack(project.html, project.zip_file, epoch=int(epoch))
+        return project.html / "index.html"
 
 
 def build_page(project: Project, name: str) -> Path:
@@ -73,17 +76,18 @@ def build_page(project: Project, name: str) -> Path:
 
     What it links to or takes from other pages is missing.
     """
-    done = runs(project)[name]
-    store = RecordStore(project.records_folder(done["records"]))
-    shown = [claim for claim in load_claims(project) if claim.chapter == name]
-    rows = verdicts.evaluate_all(shown, store, done["profile"], EXPERIMENTS)
-    folder = project.stage.parent / "page"
-    _copy(project, folder, None, left_out=(".ipynb", ".md"))
-    shutil.copyfile(project.executed(name), folder / "book" / f"{name}.ipynb")
-    write_text(folder / "_toc.yml", f"format: jb-book\nroot: book/{name}\n")
-    write_text(folder / "book/generated/theorems.json", theorem_lines(rows))
-    _jupyter_book(project, folder, folder, _epoch(project))
-    return folder / "_build/html/book" / f"{name}.html"
+    with sole_writer(project.stage.parent, tell=True):
+        done = runs(project)[name]
+        store = RecordStore(project.records_folder(done["records"]))
+        shown = [claim for claim in load_claims(project) if claim.chapter == name]
+        rows = verdicts.evaluate_all(shown, store, done["profile"], EXPERIMENTS)
+        folder = project.stage.parent / "page"
+        _copy(project, folder, None, left_out=(".ipynb", ".md"))
+        shutil.copyfile(project.executed(name), folder / "book" / f"{name}.ipynb")
+        write_text(folder / "_toc.yml", f"format: jb-book\nroot: book/{name}\n")
+        write_text(folder / "book/generated/theorems.json", theorem_lines(rows))
+        _jupyter_book(project, folder, folder, _epoch(project))
+        return folder / "_build/html/book" / f"{name}.html"
 
 
 def stage(project: Project, names: Sequence[str]) -> None:
@@ -265,13 +269,16 @@ def _jupyter_book(project: Project, source: Path, output: Path, epoch: str, *str
 
 
 def _epoch(project: Project) -> str:
-    """Return the time that the site carries: the commit's, so that two builds agree."""
+    """Return the time that the site carries: the commit's, so that two builds agree.
+
+    Without one it is that of the page that changed last, which in an archive is the commit's, too.
+    """
     if given := os.environ.get("SOURCE_DATE_EPOCH"):
         return given
-    try:
-        return git(project.root, "log", "-1", "--format=%ct") or "0"
-    except (OSError, subprocess.CalledProcessError):
-        return "0"  # no git, or no commit yet: any fixed time will do
+    with suppress(OSError, subprocess.CalledProcessError):
+        return git(project.root, "log", "-1", "--format=%ct")
+    pages = (page for page in project.book.glob("*.*") if page.is_file())
+    return str(int(max((page.stat().st_mtime for page in pages), default=0)))
 
 
 def dead_links(html: Path) -> list[str]:

@@ -2,11 +2,13 @@
 
 import json
 import os
+import socket
 import sys
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from multiprocessing import parent_process
 from pathlib import Path
 from typing import Any
@@ -152,15 +154,30 @@ def _papermill(source: Path, target: Path, parameters: dict[str, str], *, cwd: P
             coalesce_streams=True,  # in how many pieces text arrives differs from time to time
         )
     except papermill.PapermillExecutionError as error:
-        raise RunError(f"{error.ename}: {error.evalue}") from error
+        raise RunError(f"{error.ename}: {error.evalue or _hindrance()}") from error
     except Exception as error:  # a killed kernel, a timeout, a full disk: nbclient has many
-        raise RunError(f"{type(error).__name__}: {error}") from error
+        raise RunError(f"{type(error).__name__}: {error}{_hindrance()}") from error
     # `sys.exit(0)` in a cell ends papermill early, without an error.
     for cell in notebook.cells:
         ran = cell.get("execution_count") is not None or not cell.source.strip()
         failed = any(output.output_type == "error" for output in cell.get("outputs", []))
         if cell.cell_type == "code" and (failed or not ran):
             raise RunError("not all cells were executed; a cell must not call exit")
+
+
+def _hindrance() -> str:
+    """Say what of this machine keeps a kernel from working, if that can be seen."""
+    try:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            socket.create_connection(server.getsockname(), timeout=5).close()
+    except OSError as error:
+        return f"; kernels are reached on 127.0.0.1, which fails here: {error}"
+    with suppress(ImportError):  # Windows
+        import resource
+
+        if (n_files := resource.getrlimit(resource.RLIMIT_NOFILE)[0]) < 256:
+            return f"; only {n_files} open files are allowed here: ulimit -n 1024"
+    return ""
 
 
 def stripped(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:

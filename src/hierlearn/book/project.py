@@ -51,11 +51,11 @@ class Project:
         problem = f"fits {', '.join(found)}" if found else "is no chapter"
         raise UsageError(f"{name!r} {problem}; valid chapters: {', '.join(stems)}")
 
-    def records_folder(self, records: str | os.PathLike[str]) -> Path:
+    def records_folder(self, records: object) -> Path:
         """Return the folder meant by `records`; relative paths start at the project's root."""
-        text = os.fspath(records)
+        text = os.fspath(records) if isinstance(records, str | os.PathLike) else ""
         if not text.strip() or "\0" in text:
-            raise UsageError(f"records is {text!r}; valid: a folder, e.g. _build/records")
+            raise UsageError(f"records is {records!r}; valid: a folder, e.g. _build/records")
         path = (self.root / Path(text).expanduser()).resolve()
         blocked = next((p for p in (path, *path.parents) if p.exists() and not p.is_dir()), None)
         if blocked is not None:
@@ -72,11 +72,20 @@ def find_project(start: Path | None = None, *, need_book: bool = True) -> Projec
     """Return the project around `start` (default: the current folder), else the package's own.
 
     Where there is none, records can still be computed and kept: `start` itself is returned unless
-    `need_book`, which makes it a UsageError.
+    `need_book`, which makes it a UsageError. So is a project with a package of its own, which is
+    not the one that runs: its records and claims would be judged by the code of another checkout.
     """
     here = (start or Path.cwd()).resolve()
-    for folder in (here, *here.parents, *Path(__file__).resolve().parents):
+    package = Path(__file__).resolve().parents[1]
+    for folder in (here, *here.parents, *package.parents):
         if (folder / "_toc.yml").is_file() and (folder / "book" / "claims").is_dir():
+            own = (folder / "src" / "hierlearn").resolve()
+            if own.is_dir() and own != package:
+                raise UsageError(
+                    f"the code that runs is {package}, but the book is {folder}, with code of its "
+                    f"own; valid: a Python that runs {own}: that of `make` (.venv/bin/python) or "
+                    "any with PYTHONPATH=src (in a copied folder: `make` or pip install -e . anew)"
+                )
             return Project(folder)
     if not need_book:
         return Project(here)

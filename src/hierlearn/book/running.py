@@ -1,6 +1,7 @@
 """Running the book: computing what its notebooks lack, then executing them."""
 
 from collections.abc import Collection
+from contextlib import nullcontext
 
 import click
 
@@ -11,7 +12,7 @@ from hierlearn.engine.devices import available_cores
 from hierlearn.errors import RunError
 from hierlearn.experiment import Experiment
 from hierlearn.formatting import say
-from hierlearn.records import RecordStore
+from hierlearn.records import RecordStore, sole_writer
 from hierlearn.sweeps import costs, sweep
 from hierlearn.sweeps.executors import Executor, LocalPool
 
@@ -53,13 +54,14 @@ def execute(
     if ready:
         say(f"executing {', '.join(ready)}")
     failed = set(names)
-    for name, outcome in notebooks.execute(project, ready, at_once=at_once):
-        if isinstance(outcome, RunError):
-            end = click.unstyle(str(outcome)).rstrip().splitlines()[-12:]
-            say("\n    ".join([f"{name}: failed", *end]))
-        else:
-            say(f"{name}: {outcome:.1f} s")
-            failed.remove(name)
+    with sole_writer(project.stage.parent, tell=True) if ready else nullcontext():
+        for name, outcome in notebooks.execute(project, ready, at_once=at_once):
+            if isinstance(outcome, RunError):
+                end = click.unstyle(str(outcome)).rstrip().splitlines()[-12:]
+                say("\n    ".join([f"{name}: failed", *end]))
+            else:
+                say(f"{name}: {outcome:.1f} s")
+                failed.remove(name)
     if failed:
         raise RunError(
             f"{len(failed)} of {len(names)} notebooks failed: "

@@ -1,5 +1,6 @@
 """The command line: `python -m hierlearn`. Results go to stdout, everything else to stderr."""
 
+import errno
 import logging
 import os
 import re
@@ -36,7 +37,14 @@ from hierlearn.sweeps.executors import Executor, ExecutorError, LocalPool
 Names = tuple[str, ...]
 Given = str | None
 USAGE = (UsageError, devices.DeviceError)
-FAILURES = (RunError, ClaimError, RecordError, sweep.SweepError, ExecutorError, OSError)
+FAILURES = (RunError, ClaimError, RecordError, sweep.SweepError, ExecutorError)
+WHAT_TO_DO = {
+    errno.EROFS: "make the folder writable, or work in a copy of the checkout",
+    errno.EACCES: "make it yours (chown, chmod), or work in a copy of the checkout",
+    errno.ENOSPC: "make room, and start again: what is finished is kept",
+    errno.EMFILE: "allow this process more open files (ulimit -n 1024), or give fewer --workers",
+    errno.ENOMEM: "free memory, allow this process more of it, or give fewer --workers",
+}
 
 
 class Command(click.Command):
@@ -72,6 +80,11 @@ class Commands(Command, click.Group):
             raise click.UsageError(str(error)) from error
         except FAILURES as error:
             raise click.ClickException(str(error)) from error
+        except (OSError, MemoryError) as error:
+            number = getattr(error, "errno", errno.ENOMEM)
+            told = str(error) or "out of memory"
+            todo = f"; {WHAT_TO_DO[number]}" if number in WHAT_TO_DO else ""
+            raise click.ClickException(f"{told}{todo}") from error
         except ModuleNotFoundError as error:
             if str(error.name).startswith("hierlearn"):
                 raise
@@ -146,11 +159,6 @@ def cli() -> None:
     CHAPTER is a notebook's name, its number, or a unique part of its name.
     """
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(message)s")
-
-
-def main() -> None:
-    """Run the command line."""
-    cli(prog_name="hierlearn")
 
 
 @cli.command

@@ -2,13 +2,17 @@
 
 import os
 import platform
+import re
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
 import torch
 
+from hierlearn.engine import limits
+
 DEVICES = ("auto", "cpu", "cuda")
+STEERS = re.compile("MKL_(CBWR|ENABLE|DEBUG)|(ONE)?DNN|OPENBLAS_C|NPY_|NVIDIA_TF32|GLIBC_TUN")
 
 
 class DeviceError(ValueError):
@@ -47,7 +51,8 @@ def describe(device: torch.device) -> str:
 def machine() -> str:
     """Return the processor's model, its instruction set, and the cores that this process may use.
 
-    The instruction set is what torch uses of it: where it differs, so do the last digits.
+    The instruction set is what torch uses of it, with the variables by which the environment
+    chooses others for the numerical libraries: where they differ, so do the last digits.
     """
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
@@ -56,13 +61,16 @@ def machine() -> str:
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     name = (names or [platform.processor() or platform.machine() or "unknown processor"])[0]
     n_cores, instructions = available_cores(), torch.backends.cpu.get_cpu_capability()
-    return f"{name} ({instructions}), {n_cores} core{'s' if n_cores > 1 else ''}"
+    chosen = [f"{key}={value}" for key, value in sorted(os.environ.items()) if STEERS.match(key)]
+    used = ", ".join([instructions, *chosen])
+    return f"{name} ({used}), {n_cores} core{'s' if n_cores > 1 else ''}"
 
 
 def available_cores() -> int:
-    """Return the number of cores that this process may use."""
+    """Return the number of cores that this process may use, by its affinity and its quota."""
     known = hasattr(os, "sched_getaffinity")  # not on macOS or Windows
-    return len(os.sched_getaffinity(0)) if known else os.cpu_count() or 1
+    n_cores = len(os.sched_getaffinity(0)) if known else os.cpu_count() or 1
+    return max(1, int(min(n_cores, limits.cores())))
 
 
 def prepare(device: torch.device) -> None:

@@ -259,25 +259,25 @@ def write_file(path: Path, content: bytes) -> None:
 
 
 @contextmanager
-def sole_writer(
-    folder: Path, *, tell: bool = False, lock_file: Path | None = None
-) -> Iterator[None]:
-    """Hold the lock of a folder of records, waiting for it; `tell` says so on stderr.
+def sole_writer(folder: Path, *, tell: bool = False) -> Iterator[None]:
+    """Hold the lock of a folder, which lies in it, waiting for it; `tell` says so on stderr.
 
-    Raises RecordError when the folder cannot be written.
+    Whoever may write in the folder may take the lock. Raises RecordError when it cannot be written.
     """
-    lock = FileLock(lock_file or folder / ".lock")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock.acquire(timeout=0)
-    except Timeout:
-        if tell:
-            print(f"another process writes in {folder}: waiting", file=sys.stderr)
-        lock.acquire(poll_interval=0.2)
+        lock = FileLock(folder / ".lock", mode=folder.stat().st_mode & 0o666)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            if tell:
+                print(f"another process writes in {folder}: waiting", file=sys.stderr)
+            lock.acquire(poll_interval=0.2)
     except OSError as error:
+        where = error.filename or "its lock"
         raise RecordError(
-            f"cannot write in {folder}: {error.strerror or error}; "
-            "choose another records folder, or make this one writable"
+            f"cannot write in {folder}: {error.strerror or error} ({where}); "
+            "choose another folder, or make this one writable"
         ) from error
     try:
         yield

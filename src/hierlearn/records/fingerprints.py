@@ -18,9 +18,11 @@ from importlib.util import find_spec, resolve_name
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from hierlearn import forget_old_bytecode
 from hierlearn.experiment import digest
 
 PACKAGE = __name__.partition(".")[0]
+LOADED = time.time()  #: what changes on the disk later is not what this process runs
 SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 
@@ -45,6 +47,14 @@ def fingerprint(measure: Callable[..., Any]) -> str:
 def reached(measure: Callable[..., Any]) -> list[Definition]:
     """Return the definitions that the function `measure` reaches, itself first."""
     return [definition for definition, _ in _walk(_root(measure))]
+
+
+@cache
+def edited(measure: Callable[..., Any]) -> list[str]:
+    """Return the files of what `measure` reaches that changed after this process had started."""
+    home = measure.__module__.partition(".")[0]
+    paths = {_module(definition.module, home).path for definition in reached(measure)}
+    return sorted(str(path) for path in paths if path.stat().st_mtime > LOADED)
 
 
 def _root(measure: Callable[..., Any]) -> Definition:
@@ -103,6 +113,7 @@ class _Module:
 
     @cached_property
     def lines(self) -> list[str]:
+        forget_old_bytecode([self.path])  # workers must run what is read here
         return self.path.read_text(encoding="utf-8").splitlines(keepends=True)
 
     @cached_property

@@ -8,9 +8,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
-from tempfile import gettempdir
 
-from hierlearn.experiment import Experiment, Run, digest
+from hierlearn.experiment import Experiment, Run
 from hierlearn.records import files
 from hierlearn.records.files import FrozenFile, Manifest, Record, RecordError
 from hierlearn.records.store import GroupState, RecordStore
@@ -74,9 +73,7 @@ def restamp(
 @contextmanager
 def _writing_frozen(root: Path) -> Iterator[None]:
     """Hold the lock of a frozen folder, after finishing what a killed process began."""
-    # Not in the folder: it is committed.
-    lock = Path(gettempdir()) / f"hierlearn-{digest(str(root.resolve()))}.lock"
-    with files.sole_writer(root, lock_file=lock), files.writing(root):
+    with files.sole_writer(root), files.writing(root):
         new = list(root.glob("*/*.jsonl.new"))
         for path in (root / "manifest.json", *(p.parent for p in new)):
             files.inside(root, path.name)

@@ -4,15 +4,17 @@ Whatever starts workers there will do: dask's command line, Slurm, Kubernetes, S
 """
 
 import asyncio
+import math
 import os
 import queue
 import sys
 import time
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 CONNECT_SECONDS = 5  #: a scheduler that does not answer for so long is unreachable
 FETCH_SECONDS = 10  #: a result that cannot be fetched for so long is measured again
 LOST_SECONDS = 20  #: a scheduler that was there and stays away for so long ends the sweep
+GONE_SECONDS = 60  #: so do workers that were there and of which none comes back
 
 
 @dataclass(frozen=True)
@@ -51,16 +54,16 @@ class Cluster:
         """
         with _connected(self.address) as client:
             suspects: list[Unit] = []
-            yield from self._measure(client, deque(units), suspects, window=None)
+            yield from self._measure(client, deque(units), suspects, window=math.inf)
             guilty: list[Unit] = []
             yield from self._measure(client, deque(suspects), guilty, window=1)
             for unit in guilty:
                 yield unit, DIED
 
     def _measure(
-        self, client: "Client", units: deque[Unit], suspects: list[Unit], *, window: int | None
+        self, client: "Client", units: deque[Unit], suspects: list[Unit], *, window: float
     ) -> Results:
-        """Keep `window` units (default: two a worker) on the cluster until all are measured.
+        """Keep `window` units, at most two a worker, on the cluster until all are measured.
 
         A window, not all at once: a scheduler slows down with the number of tasks that it knows.
         """
@@ -69,10 +72,11 @@ class Cluster:
         done: queue.SimpleQueue[ClusterFuture] = queue.SimpleQueue()
         running: dict[Any, tuple[Unit, ClusterFuture]] = {}
         lost = Counter[str]()
-        watch = _Watch(client, self.address)
+        modules = (executors.__name__, *(unit.experiment.measure.__module__ for unit in units))
+        watch = _Watch(client, self.address, modules)
         while units or running:
             watch.check()
-            while units and len(running) < (window or 2 * max(watch.n_workers, 1)):
+            while units and len(running) < min(window, 2 * watch.n_workers):
                 unit = units.popleft()
                 # A name of its own each time: equal names would share one result.
                 key = f"{unit.experiment.name}-{unit.group.key}-{uuid4().hex[:8]}"
@@ -108,15 +112,16 @@ class Cluster:
 
 
 class _Watch:
-    """Knows how many workers a client's cluster has, and when its scheduler is gone."""
+    """Knows how many workers a cluster has, that they can work, and when all of them are gone."""
 
-    def __init__(self, client: "Client", address: str) -> None:
-        self.client, self.address = client, address
+    def __init__(self, client: "Client", address: str, modules: Iterable[str]) -> None:
+        self.client, self.address, self.modules = client, address, sorted(set(modules))
         self.told, self.seen, self.counted, self.n_workers = False, time.monotonic(), 0.0, 0
+        self.worked, self.asked, self.silent = math.inf, set[str](), Counter[str]()
         self.check()
 
     def check(self) -> None:
-        """Count the workers; raise ExecutorError when the scheduler stays away."""
+        """Count the workers and ask the new ones; ExecutorError when scheduler or all are gone."""
         threads = None
         if self.client.status == "running":
             if time.monotonic() < self.counted + 1:
@@ -133,10 +138,41 @@ class _Watch:
                 f"the worker {worker} has {threads[worker]} threads; expected 1 (dask worker "
                 "--nthreads 1), so that time and memory are those of one unit"
             )
-        self.n_workers = len(threads)
-        if not self.n_workers and not self.told:
+        if new := sorted(threads.keys() - self.asked):
+            with suppress(OSError):  # the scheduler may go now, too
+                self._ask(new)
+        self.n_workers = len(threads.keys() & self.asked)
+        if threads:
+            self.worked = time.monotonic()
+        elif time.monotonic() - self.worked > GONE_SECONDS:
+            raise ExecutorError(
+                f"all workers of {self.address} are gone for {GONE_SECONDS} s; what is recorded is "
+                "kept; see why they ended, start workers, and start again"
+            )
+        elif not self.told:
             tqdm.write(f"the scheduler at {self.address} has no workers: waiting", file=sys.stderr)
             self.told = True
+
+    def _ask(self, workers: list[str]) -> None:
+        """Have new workers import what they need: of a task that they cannot load they would die.
+
+        One that does not answer is asked again. Raises ExecutorError for one that never does, or
+        lacks something.
+        """
+        answered = set(workers)
+        for module in self.modules:
+            said = self.client.run(import_module, module, workers=workers, on_error="return")
+            for worker in workers:
+                error = said.get(worker, OSError("no answer"))
+                if isinstance(error, OSError) and self.silent[worker] < MAX_DEATHS:
+                    self.silent[worker] += 1
+                    answered.discard(worker)
+                elif isinstance(error, Exception):
+                    raise ExecutorError(
+                        f"the worker {worker} cannot import {module} ({error}); install it there "
+                        "from this commit, or set PYTHONPATH there, and start the worker again"
+                    )
+        self.asked |= answered
 
 
 @contextmanager

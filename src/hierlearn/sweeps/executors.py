@@ -23,9 +23,11 @@ import scipy
 import torch
 
 import hierlearn
-from hierlearn.engine import devices
+from hierlearn.engine import devices, limits
+from hierlearn.engine.memory import available_bytes
 from hierlearn.experiment import Experiment, Group
 from hierlearn.records import fingerprint, plain_measurements
+from hierlearn.records.fingerprints import edited
 from hierlearn.sweeps.pools import worker_pool
 
 _DRIVER = "HIERLEARN_DRIVER"  # the variable that tells a worker the process id of its driver
@@ -69,6 +71,8 @@ def measure_unit(
     code = ""
     try:
         code = fingerprint(measure)
+        if changed := edited(measure):
+            raise RuntimeError(f"{changed[0]} changed after this worker started; start it again")
         target = devices.resolve(device)
         devices.prepare(target)
         devices.reset_peak_memory(target)
@@ -106,6 +110,7 @@ def refuse_in_worker() -> None:
         raise RuntimeError("a worker process must not compute: put it under `if __name__ == ...`")
 
 
+WORKER_BYTES = 2**29  #: what a worker of most groups needs, torch included
 MAX_DEATHS = 3  #: a unit whose worker died so often is given up, and named
 Results = Generator[tuple[Unit, Result] | None, None, None]
 """Units with their results; None whenever a second has passed without one."""
@@ -137,6 +142,8 @@ class LocalPool:
     def on(cls, device: str, n_workers: int | None = None) -> "LocalPool":
         """Return the pool for a device: `n_workers` or one process a core, and one on CUDA.
 
+        One a core that has room in memory, that is.
+
         Raises DeviceError when there is no such device, or one on which so many processes cannot
         work, ValueError for fewer than one process.
         """
@@ -144,7 +151,8 @@ class LocalPool:
         if n_workers is not None and n_workers < 1:
             raise ValueError(f"workers is {n_workers}; expected at least 1, or None: one a core")
         if target.type == "cpu":
-            return cls(n_workers or devices.available_cores())
+            room = max(1, min(available_bytes(target), limits.free_bytes()) // WORKER_BYTES)
+            return cls(n_workers or int(min(devices.available_cores(), room)))
         if n_workers not in (None, 1):
             raise devices.DeviceError(
                 f"workers is {n_workers} on {target.type}, where one process uses the whole GPU; "

@@ -26,9 +26,14 @@ def worker_pool(n_workers: int, variables: Mapping[str, str]) -> Iterator[Proces
     leash, held = context.Pipe(duplex=False)
     # A forked worker has both ends: held open there, the pipe would outlive the driver.
     ends = leash, held if START_METHOD == "fork" else None
-    pool = ProcessPoolExecutor(
-        n_workers, mp_context=context, initializer=_start_worker, initargs=ends
-    )
+    try:
+        pool = ProcessPoolExecutor(
+            n_workers, mp_context=context, initializer=_start_worker, initargs=ends
+        )
+    except OSError as error:  # it names no file
+        raise OSError(
+            error.errno, f"{error.strerror}, where processes share locks", "/dev/shm"
+        ) from None
     before = {name: os.environ[name] for name in variables if name in os.environ}
     os.environ.update(variables)
     try:

@@ -182,5 +182,8 @@ def git_state() -> tuple[str, bool | None]:
     try:
         git(here, "ls-files", "--error-unmatch", Path(__file__).name)
         return git(here, "rev-parse", "HEAD"), bool(git(here, "status", "--porcelain", "--", ".."))
-    except (OSError, subprocess.CalledProcessError):
+    except (OSError, subprocess.CalledProcessError) as error:
+        if (here.parents[2] / ".git").exists():
+            said = str(getattr(error, "stderr", error)).strip().splitlines() or [str(error)]
+            tqdm.write(f"the commit is recorded as unknown; git says: {said[0]}", file=sys.stderr)
         return "unknown", None

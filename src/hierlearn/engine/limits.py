@@ -1,0 +1,51 @@
+"""What control groups of Linux, a container's for example, leave to this process.
+
+Neither the affinity nor the machine's memory shows it: beyond the quota processes wait for each
+other, and beyond the limit they are killed.
+"""
+
+import math
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+GROUPS, OWN = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
+
+
+def cores() -> float:
+    """Return for how many cores there is time; infinity without a quota."""
+    found = [math.inf]
+    for folder in _around("cpu"):
+        for names in (("cpu.max",), ("cpu.cfs_quota_us", "cpu.cfs_period_us")):
+            with suppress(OSError, ValueError):  # of the other version, or "max"
+                quota, period = " ".join((folder / name).read_text() for name in names).split()
+                found += [int(quota) / int(period)] if int(quota) > 0 else []
+    return min(found)
+
+
+def free_bytes() -> float:
+    """Return how many bytes can still be allocated, by giving up cached files; or infinity."""
+    found = [math.inf]
+    for folder in _around("memory"):
+        for names in (
+            ("memory.max", "memory.current"),
+            ("memory.limit_in_bytes", "memory.usage_in_bytes"),
+        ):
+            with suppress(OSError, ValueError):
+                limit, used = (int((folder / name).read_text()) for name in names)
+                table = (folder / "memory.stat").read_text().split()
+                stat = dict(zip(table[::2], table[1::2], strict=True))
+                cache = stat.get("total_inactive_file", stat["inactive_file"])
+                found.append(limit - used + int(cache))
+    return max(0, min(found))
+
+
+def _around(controller: str) -> Iterator[Path]:
+    """Give the folders of the groups that hold this process, of either version."""
+    with suppress(OSError):  # not Linux
+        for line in OWN.read_text().splitlines():
+            _, kinds, path = line.split(":", 2)
+            if not kinds or controller in kinds.split(","):
+                base = GROUPS / controller if kinds else GROUPS
+                own = base / path.strip("/")  # in a container only `base` is there
+                yield from {base, *(one for one in (own, *own.parents) if base in one.parents)}
