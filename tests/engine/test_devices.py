@@ -4,7 +4,7 @@ import os
 import pytest
 import torch
 
-from hierlearn.engine import devices, limits
+from hierlearn.engine import devices, limits, memory
 from hierlearn.sweeps import replay
 from hierlearn.sweeps.executors import LocalPool
 
@@ -63,6 +63,8 @@ def test_what_a_container_leaves_is_seen_in_both_versions_of_control_groups(
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: range(8), raising=False)
     assert devices.available_cores() == 1
     assert LocalPool.on("cpu").n_workers == 1
+    with pytest.raises(memory.TooLargeError, match=r"a table needs 1501 bytes .* has 1500 "):
+        memory.require(1501, torch.device("cpu"), "a table")
 
 
 @pytest.mark.parametrize("name", ["MKL_CBWR", "ONEDNN_MAX_CPU_ISA", "OPENBLAS_CORETYPE"])

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import torch
 
+from hierlearn.engine import limits
+
 
 class TooLargeError(MemoryError):
     """A computation that would not fit into memory; nothing was allocated."""
@@ -22,13 +24,16 @@ def require(n_bytes: int, device: torch.device, what: str) -> None:
 
 
 def available_bytes(device: torch.device) -> int:
-    """Return the bytes that can still be allocated on `device`, as far as the system tells."""
+    """Return the bytes that can still be allocated on `device`, as far as the system tells.
+
+    Of a container's memory, it is what its limit leaves.
+    """
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
         line = next(line for line in lines if line.startswith("MemAvailable"))
-        return int(line.split()[1]) * 1024
+        return int(min(int(line.split()[1]) * 1024, limits.free_bytes()))
     except (OSError, StopIteration):
         return _physical_bytes()
 

@@ -23,7 +23,7 @@ import scipy
 import torch
 
 import hierlearn
-from hierlearn.engine import devices, limits
+from hierlearn.engine import devices
 from hierlearn.engine.memory import available_bytes
 from hierlearn.experiment import Experiment, Group
 from hierlearn.records import fingerprint, plain_measurements
@@ -151,7 +151,7 @@ class LocalPool:
         if n_workers is not None and n_workers < 1:
             raise ValueError(f"workers is {n_workers}; expected at least 1, or None: one a core")
         if target.type == "cpu":
-            room = max(1, min(available_bytes(target), limits.free_bytes()) // WORKER_BYTES)
+            room = max(1, available_bytes(target) // WORKER_BYTES)
             return cls(n_workers or int(min(devices.available_cores(), room)))
         if n_workers not in (None, 1):
             raise devices.DeviceError(
