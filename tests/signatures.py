@@ -205,7 +205,7 @@ def tensor(annotation: Any, axes: dict[str, int]) -> Tensor:
             shape.append(int(word) if word.isdigit() else axes.get(word, 4))
     types = annotation.dtypes if isinstance(annotation.dtypes, tuple) else ("float32",)
     if "float64" in types:
-        dtype = torch.float32 if "float32" in types else torch.float64
+        dtype = torch.get_default_dtype() if "float32" in types else torch.float64
         return torch.randn(shape, generator=generator(), dtype=dtype)
     if "int64" in types:
         return torch.ones(shape, dtype=torch.int64)

@@ -1,5 +1,6 @@
 """GitHub runs the workflows; here they are checked against its schema and against the project."""
 
+import os
 import re
 import subprocess
 import sys
@@ -58,6 +59,8 @@ def test_every_step_is_something_that_a_developer_can_run(path):
         for name, arguments in re.findall(r"-m hierlearn ([\w-]+)([^>|\n]*)", script):
             known = {option for p in cli.commands[name].params for option in p.opts}
             assert set(re.findall(r"--[\w-]+", arguments)) <= known, script
+        for own in re.findall(r"^\.ci/\w+", script):
+            assert os.access(ROOT / own, os.X_OK), own
         # What a stranger wrote (a title, a branch's name) must not become part of a script.
         assert "${{" not in script
 

@@ -51,7 +51,7 @@ def offer_script_half(
         "type": "link",
         "url": f"{context['pathto']('_sources', 1)}/{pagename}.py",
         "text": ".py",
-        "tooltip": "Download as a script",
+        "tooltip": "Download as text, to read; to run, take .ipynb",
         "icon": "fas fa-file-code",
         "label": "download-script-button",
     }

@@ -1,5 +1,6 @@
 """`python -m hierlearn`."""
 
+import io
 import sys
 
 
@@ -10,6 +11,9 @@ def main() -> None:
     except KeyboardInterrupt:
         print("Interrupted before anything was done.", file=sys.stderr)
         sys.exit(130)
+    for stream in (sys.stdout, sys.stderr):  # files and pipes get UTF-8, whatever the code page is
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding=None if stream.isatty() else "utf-8", errors="replace")
     cli(prog_name="hierlearn")
 
 

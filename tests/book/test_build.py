@@ -3,6 +3,7 @@ import os
 import threading
 import time
 
+import nbformat
 import pytest
 import toy_book
 
@@ -69,6 +70,33 @@ def test_the_stage_mirrors_the_book_and_forgets_what_was_removed(tmp_path, monke
     assert {"_toc.yml", "_config.yml", "book/intro.md", "book/_static/style.css"} <= staged
     assert executed.read_text() == "executed"
     assert not [path for path in staged if "records" in path or "old" in path]
+
+
+def test_a_home_full_of_configuration_leaves_what_a_notebook_shows_as_it_is(tmp_path, monkeypatch):
+    project = find_project(toy_book.make_project(tmp_path / "project"))
+    cell = "import matplotlib as mpl\n1\nmpl.rcParams['axes.linewidth']"
+    toy_book.write_notebook(project.root, toy_book.CHAPTER, cell, "import os; os.environ['BREAK']")
+    for folder, name, text in (
+        (".ipython/profile_default", "ipython_config.py", "c.InteractiveShell.xmode = 'Minimal'\n"
+         "c.InteractiveShell.ast_node_interactivity = 'all'"),
+        (".ipython/profile_default/startup", "00.py", "print('started')"),
+        (".config/matplotlib", "matplotlibrc", "axes.linewidth: 7"),
+        (".local/share/jupyter/kernels/python3", "kernel.json", '{"argv": ["false"]}'),
+    ):  # fmt: skip
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / name).write_text(text)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("BREAK", "")
+    for name in ("IPYTHONDIR", "JUPYTER_DATA_DIR", "JUPYTER_PATH", "MATPLOTLIBRC", "MPLCONFIGDIR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("MPLBACKEND", "no_such_backend")
+    parameters = {toy_book.CHAPTER: {"profile": "smoke"}}
+    ((_, outcome),) = notebooks.execute(project, parameters, at_once=1)
+    assert isinstance(outcome, float), outcome
+    executed = nbformat.read(project.executed(toy_book.CHAPTER), as_version=4)
+    shown = [cell.outputs for cell in executed.cells if cell.get("outputs")]
+    assert [[o.data["text/plain"] for o in outputs] for outputs in shown] == [["0.8"], ["''"]]
+    assert os.environ["MPLBACKEND"] == "no_such_backend"
 
 
 def test_of_two_builds_at_once_the_second_waits(tmp_path, monkeypatch):

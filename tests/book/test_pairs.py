@@ -1,6 +1,9 @@
+import os
+import shutil
 from pathlib import Path
 
 import jupytext
+import jupytext.cli
 import nbformat
 import pytest
 
@@ -19,6 +22,18 @@ def test_both_halves_of_a_pair_hold_the_same_cells(name):
     for index, (one, other) in enumerate(zip(left, right, strict=False)):
         assert one == other, f"{name}, cell {index} differs: jupytext --sync book/{name}.py"
     assert len(left) == len(right), f"{name}: the halves have {len(left)} and {len(right)} cells"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_syncing_an_untouched_pair_changes_neither_half(name, tmp_path):
+    shutil.copy(BOOK.parent / "jupytext.toml", tmp_path)
+    halves = [BOOK / f"{name}.ipynb", BOOK / f"{name}.py"]
+    for newer in halves:  # the one that `jupytext --sync` takes from
+        for half in halves:
+            os.utime(shutil.copy(half, tmp_path), (half is newer, half is newer))
+        jupytext.cli.jupytext(["--sync", "--quiet", str(tmp_path / newer.name)])
+        for half in halves:
+            assert (tmp_path / half.name).read_bytes() == half.read_bytes(), half.name
 
 
 @pytest.mark.parametrize("name", NAMES)

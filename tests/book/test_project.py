@@ -1,16 +1,20 @@
+import importlib.metadata
 import os
 import re
 import shutil
 import subprocess
 import tomllib
+import zipfile
 from pathlib import Path
 
 import pytest
 import toy_book
 import yaml
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 
 from hierlearn.book.project import find_project
+from hierlearn.engine.git import git
 from hierlearn.errors import UsageError, check_choice
 from hierlearn.experiment import PROFILES
 
@@ -48,6 +52,14 @@ def test_the_lock_names_no_index_no_path_and_no_variant_of_torch():
     assert all(re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.]+", line) for line in pins)
     assert len(locked()) == len(pins)
     assert "hierlearn" not in locked() and "pip" not in locked()
+
+
+def test_the_lock_installs_on_the_oldest_python_that_is_promised():
+    oldest = PROJECT["requires-python"].removeprefix(">=") + ".0"
+    installed = {(normal(d.name), d.version): d for d in importlib.metadata.distributions()}
+    here = [installed[pin] for pin in locked().items() if pin in installed]
+    needs = {d.name: d.metadata["Requires-Python"] or "" for d in here}
+    assert {k: v for k, v in needs.items() if not SpecifierSet(v).contains(oldest)} == {}
 
 
 def test_environment_yml_is_the_same_python_and_the_lock():
@@ -134,3 +146,59 @@ def test_a_name_that_fits_none_or_several_is_refused(tmp_path, name):
 def test_an_unknown_profile_is_refused_with_the_valid_ones(profile):
     with pytest.raises(UsageError, match="valid: smoke, laptop, paper"):
         check_choice("profile", profile, PROFILES)
+
+
+# --- products of documented commands, names of packages, ends of lines --------------------------
+
+TEXTS = ["README.md", "CONTRIBUTING.md", "AGENTS.md", "book/running.md", "book/library.md"]
+
+
+def test_what_a_documented_command_writes_git_ignores():
+    products = []
+    for name in TEXTS:
+        text = (ROOT / name).read_text(encoding="utf-8")
+        products += re.findall(r"--wheel-dir (\S+)|^python\S* .* > (\S+)", text, re.MULTILINE)
+        products += [("book/" + out, "") for out in re.findall(r"papermill \S+ipynb (\S+)", text)]
+    assert len(products) > 2
+    for one in map("".join, products):
+        git(ROOT, "check-ignore", str((ROOT / one).resolve()))  # fails: untracked
+
+
+def test_a_second_wheel_holds_no_module_that_was_deleted_and_the_tree_stays_as_it_was(
+    tmp_path, monkeypatch
+):
+    backend = pytest.importorskip("flit_core.buildapi")
+    for name in ("pyproject.toml", "README.md", "LICENSE", "LICENSE-TEXT"):
+        shutil.copy(ROOT / name, tmp_path)
+    package = tmp_path / "src" / "hierlearn"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text('"""Doc."""\n__version__ = "1"\n')
+    (package / "gone.py").touch()
+    before = set(tmp_path.iterdir()) | {tmp_path / "_build"}
+    monkeypatch.chdir(tmp_path)
+    for has in (True, False):
+        wheel = tmp_path / "_build" / str(has)
+        wheel.mkdir(parents=True)
+        names = zipfile.ZipFile(wheel / backend.build_wheel(str(wheel))).namelist()
+        assert ("hierlearn/gone.py" in names) == has and "hierlearn/__init__.py" in names
+        (package / "gone.py").unlink(missing_ok=True)
+    assert set(tmp_path.iterdir()) == before
+
+
+def test_nobody_is_told_to_install_the_package_from_an_index():
+    sources = [ROOT / name for name in TEXTS] + sorted((ROOT / "src").rglob("*.py"))
+    for path in sources:
+        for line in re.findall(r"pip install.*", path.read_text(encoding="utf-8")):
+            assert not re.search(r"\bhierlearn\b", line) or "--no-index" in line, (path, line)
+
+
+def test_a_clone_has_lines_that_a_shell_can_read_whatever_git_would_convert(tmp_path):
+    origin = tmp_path / "origin"
+    origin.mkdir()
+    shutil.copy(ROOT / ".gitattributes", origin)
+    shutil.copy(ROOT / ".ci" / "run", origin)
+    git(origin, "init", "-q")
+    git(origin, "add", ".")
+    git(origin, "-c", "user.name=n", "-c", "user.email=e@example.org", "commit", "-qm", "first")
+    git(tmp_path, "clone", "-q", "-c", "core.autocrlf=true", str(origin), "clone")
+    assert b"\r" not in (tmp_path / "clone" / "run").read_bytes()

@@ -1,4 +1,5 @@
 import errno
+import io
 import json
 import re
 import shutil
@@ -168,7 +169,7 @@ def test_a_claim_that_comes_out_otherwise_than_declared_is_named_and_exits_1(ran
 
 def test_claims_tell_what_changed_since_an_earlier_json(ran):
     before = call("claims", "--profile", "smoke", "--json").stdout
-    (ran / "same.json").write_text(before)
+    (ran / "same.json").write_text(before, encoding="utf-16")  # as PowerShell redirects
     other = before.replace('"verdict": "supported"', '"verdict": "refuted"')
     (ran / "other.json").write_text(other)
     (ran / "none.json").write_text("[]")
@@ -180,6 +181,16 @@ def test_claims_tell_what_changed_since_an_earlier_json(ran):
     assert other.startswith("Verdicts, smoke → smoke: 1 of 1 differ.\n\n| claim | before | now |")
     assert "| bfc.T1 | refuted: 2" in other and "| supported: 2" in other
     assert "| bfc.T1 | — | supported: 2" in none
+
+
+def test_a_redirect_of_another_code_page_gets_utf_8(ran, monkeypatch):
+    table = io.TextIOWrapper(io.BytesIO(), encoding="cp1252")
+    monkeypatch.setattr(sys, "stdout", table)
+    monkeypatch.setattr(sys, "argv", ["hierlearn", "claims", "--profile", "smoke"])
+    with pytest.raises(SystemExit, match="0"):
+        __main__.main()
+    table.flush()
+    assert "—" in table.buffer.getvalue().decode("utf-8")
 
 
 def test_a_file_that_claims_did_not_write_is_refused(ran):

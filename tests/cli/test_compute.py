@@ -75,7 +75,7 @@ def test_a_command_that_needs_a_missing_package_says_which_and_how_to_get_it(bar
     done = bare("run", "--profile", "smoke")
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
-    assert "hierlearn[book]" in done.stderr and "`compute` does without" in done.stderr
+    assert "install -e '.[book]'" in done.stderr and "`compute` does without" in done.stderr
 
 
 def test_experiments_are_named_by_their_own_name_or_by_their_chapter():

@@ -243,3 +243,11 @@ def test_marks_of_one_style_say_it_once(fig: Figure) -> None:
     page = figures.to_html(fig, name="one", alt=ALT)
     marks = re.findall(r"<g style=[^>]*>((?:\s*<use [^>]*/>)+)\s*</g>", page)
     assert any(group.count("<use") == 50 and "style" not in group for group in marks)
+
+
+def test_a_matplotlibrc_of_the_reader_has_no_say_in_a_figure():
+    with matplotlib.rc_context({"lines.dash_capstyle": "round", "legend.fontsize": 30.0}):
+        with figures.style():
+            assert matplotlib.rcParams["lines.dash_capstyle"] == "butt"
+            assert matplotlib.rcParams["legend.fontsize"] == figures.RC["legend.fontsize"]
+        assert matplotlib.rcParams["legend.fontsize"] == 30

@@ -26,6 +26,7 @@ from signatures import (
     instances,
     negative,
     not_a_number,
+    special,
     spoilt,
 )
 
@@ -214,6 +215,21 @@ def test_a_default_dtype_of_double_is_taken_throughout(double):
         y.dtype == torch.float64
         and QuadraticNetworks(1, 1, dim=4, widths=(2,)).theta.dtype == y.dtype
     )
+
+
+@pytest.mark.slow
+def test_every_public_callable_computes_under_a_default_dtype_of_double(double, monkeypatch):
+    monkeypatch.setattr(floors, "MAX_STEPS", 2)
+    made = instances, special  # of the dtype that was the default when they were made
+    for one in made:
+        one.cache_clear()
+    try:
+        for name in sorted(CALLABLES.keys() - {ABSTRACT}):
+            function, right = arguments(name)
+            function(**right)
+    finally:
+        for one in made:
+            one.cache_clear()
 
 
 def test_two_dtypes_that_do_not_mix_are_named():

@@ -70,6 +70,15 @@ def test_the_site_carries_the_time_of_its_own_repository_also_inside_a_hook(
     assert build._epoch(Project(root)) == "0"  # no commit yet, though the hook's repository has one
 
 
+def test_a_book_unpacked_in_a_repository_of_the_reader_does_not_carry_its_time(decoy, monkeypatch):
+    monkeypatch.delenv("SOURCE_DATE_EPOCH", raising=False)
+    (decoy / "_toc.yml").touch()
+    assert build._epoch(Project(decoy)) == "0"  # no page either
+    git(decoy, "add", ".")
+    git(decoy, *WHO, "commit", "-qm", "second")
+    assert build._epoch(Project(decoy)) == git(decoy, "log", "-1", "--format=%ct")
+
+
 def test_a_checkout_whose_commit_git_will_not_tell_says_so(monkeypatch, capsys):
     def refuse(*arguments):
         raise subprocess.CalledProcessError(128, "git", stderr="fatal: detected dubious ownership")

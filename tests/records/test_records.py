@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 from dataclasses import replace
@@ -321,6 +322,15 @@ def test_files_are_readable_by_others_as_the_umask_says(store):
     old = os.umask(0o022)
     os.umask(old)
     assert path_of(store).stat().st_mode & 0o777 == 0o666 & ~old
+
+
+def test_a_disk_without_locks_is_said_to_be_one_and_nobody_waits(tmp_path, monkeypatch):
+    def flock(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(pytest.importorskip("fcntl"), "flock", flock)
+    with pytest.raises(RecordError, match="No locks available"), sole_writer(tmp_path):
+        pass
 
 
 @pytest.mark.parametrize("write", [sole_writer, freezing._writing_frozen])

@@ -5,6 +5,7 @@ import sys
 import time
 from contextlib import contextmanager
 from pathlib import Path
+from textwrap import indent
 
 import pytest
 import torch
@@ -180,20 +181,30 @@ def test_two_processes_on_one_folder_compute_everything_once(tmp_path):
     assert sum("0 groups computed, 3 already there" in text for text in said) == 1
 
 
-def test_an_unguarded_script_is_an_error_that_says_so(tmp_path):
+@pytest.mark.parametrize(
+    ("guard", "name", "said"),
+    [
+        ("", "script.py", "script.py computes in line 6, outside of `if __name__ == '__main__':`"),
+        ("if __name__ == '__main__':", "-", "standard input they cannot read; save it as a file"),
+    ],
+)
+def test_a_script_that_workers_cannot_import_is_refused_before_one_starts(
+    tmp_path, guard, name, said
+):
     script = tmp_path / "script.py"
-    script.write_text(
-        "import sys\nfrom toy import *\nfrom hierlearn.sweeps.sweep import compute\n" + SCRIPT
-    )
+    head = "import sys\nfrom toy import *\nfrom hierlearn.sweeps.sweep import compute\n"
+    script.write_text(head + guard + (indent(SCRIPT, "    ") if guard else SCRIPT))
     process = subprocess.run(
-        [sys.executable, str(script), str(tmp_path)],
+        [sys.executable, name, str(tmp_path)],
+        input=script.read_text(),
+        cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(PATHS)},
         capture_output=True,
         text=True,
         timeout=60,
     )
     assert process.returncode == 1
-    assert "ExecutorError: worker processes cannot start; a script" in process.stderr
+    assert said in process.stderr and process.stderr.count("Traceback") == 1
 
 
 def test_frozen_records_that_lack_something_are_an_error_and_nothing_is_computed(

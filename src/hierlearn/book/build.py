@@ -104,7 +104,7 @@ def _copy(
     project: Project, target: Path, address: str | None, *, left_out: tuple[str, ...]
 ) -> set[Path]:
     """Copy configuration and sources to `target`, but for suffixes; return what stands there."""
-    config = yaml.safe_load((project.root / "_config.yml").read_text(encoding="utf-8"))
+    config = yaml.safe_load((project.root / "_config.yml").read_bytes())
     text = yaml.safe_dump(configured(config, address), sort_keys=False)
     write_text(target / "_config.yml", text)
     copied = {target / "_config.yml"}
@@ -237,6 +237,7 @@ def with_table(text: str, rows: Sequence[verdicts.Row]) -> str:
 
 def draw_readme(runs: Runs, path: Path) -> None:
     """Draw how each level that opens corrects level 2, from `exact_depth`."""
+    plt.switch_backend("agg")  # the reader's own may need a screen
     with figures.style():
         drawing = depth(runs)
         figures.save(drawing.fig, path, name="readme", alt=drawing.alt)
@@ -251,7 +252,8 @@ def _jupyter_book(project: Project, source: Path, output: Path, epoch: str, *str
     )
     options = ["--path-output", str(output), "--all", *strict, "--keep-going"]
     command = [sys.executable, "-c", program, "build", str(source), *options]
-    environment = {**os.environ, "SOURCE_DATE_EPOCH": epoch, "PYTHONHASHSEED": "0"}
+    utf8 = {"PYTHONUTF8": "1", "PYTHONIOENCODING": "utf-8"}
+    environment = {**os.environ, **utf8, "SOURCE_DATE_EPOCH": epoch, "PYTHONHASHSEED": "0"}
     log = project.html.parent / "site.log"
     # Into an empty folder: over an old site, the same sources give other bytes and leave old pages.
     shutil.rmtree(output / "_build" / "html", ignore_errors=True)
@@ -276,7 +278,9 @@ def _epoch(project: Project) -> str:
     if given := os.environ.get("SOURCE_DATE_EPOCH"):
         return given
     with suppress(OSError, subprocess.CalledProcessError):
-        return git(project.root, "log", "-1", "--format=%ct")
+        git(project.root, "ls-files", "--error-unmatch", "_toc.yml")  # not another's, around it
+        # Unlike `log`, a command that does the same whatever the reader has configured.
+        return git(project.root, "rev-list", "-1", "--timestamp", "HEAD").split()[0]
     pages = (page for page in project.book.glob("*.*") if page.is_file())
     return str(int(max((page.stat().st_mtime for page in pages), default=0)))
 

@@ -8,9 +8,10 @@ import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from multiprocessing import parent_process
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import nbformat
@@ -19,7 +20,7 @@ from papermill.engines import NBClientEngine, NotebookExecutionManager, papermil
 
 from hierlearn.book.project import Project
 from hierlearn.errors import RunError, UsageError
-from hierlearn.sweeps.pools import worker_pool
+from hierlearn.sweeps.pools import environment, worker_pool
 
 # What goes wrong in a cell comes back as its output; what the kernel itself logs (that it listens
 # on loopback without encryption, a trace when it is interrupted) helps nobody.
@@ -135,12 +136,24 @@ def _execute_one(project: Project, name: str, parameters: dict[str, str]) -> flo
     return outcome
 
 
-def _papermill(source: Path, target: Path, parameters: dict[str, str], *, cwd: Path) -> None:
+@contextmanager
+def _kernels_environment() -> Iterator[None]:
+    """Hide from kernels the reader's configuration: it would enter the book."""
     # The kernel must run the code that this process runs, installed or not.
     here = str(Path(__file__).parents[2])
     paths = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
-    if here not in paths:
-        os.environ["PYTHONPATH"] = os.pathsep.join([here, *paths])
+    with TemporaryDirectory(ignore_cleanup_errors=True) as nothing:
+        Path(nothing, "matplotlibrc").touch()
+        empty = dict.fromkeys(("IPYTHONDIR", "JUPYTER_DATA_DIR", "MATPLOTLIBRC"), nothing)
+        fixed = {"JUPYTER_PATH": "", "PYTHONSTARTUP": "", "PYTHONUTF8": "1"}
+        backend = {"MPLBACKEND": "module://matplotlib_inline.backend_inline"}
+        code = {"PYTHONPATH": os.pathsep.join(dict.fromkeys([here, *paths]))}
+        with environment(empty | fixed | backend | code):
+            yield
+
+
+@_kernels_environment()
+def _papermill(source: Path, target: Path, parameters: dict[str, str], *, cwd: Path) -> None:
     try:
         notebook = papermill.execute_notebook(
             str(source),

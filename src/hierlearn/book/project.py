@@ -37,7 +37,7 @@ class Project:
 
     def notebooks(self) -> list[str]:
         """The stems of the book's notebooks, in the order of the table of contents."""
-        contents = yaml.safe_load((self.root / "_toc.yml").read_text(encoding="utf-8"))
+        contents = yaml.safe_load((self.root / "_toc.yml").read_bytes())
         stems = [Path(page).with_suffix("").as_posix() for page in _files(contents)]
         inside = [stem.removeprefix("book/") for stem in stems if stem.startswith("book/")]
         return [stem for stem in inside if self.notebook(stem).exists()]

@@ -7,7 +7,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, TextIO
+from typing import Any, BinaryIO
 
 import click
 
@@ -90,7 +90,7 @@ class Commands(Command, click.Group):
                 raise
             raise click.ClickException(
                 f"this command needs the package {error.name}, which is not installed here; "
-                "pip install 'hierlearn[book]' (in a clone: -e '.[book]') brings it. "
+                "in a clone `python -m pip install -e '.[book]'` brings it. "
                 "`compute` does without"
             ) from error
         except KeyboardInterrupt:
@@ -227,7 +227,7 @@ def page(chapter: str, **settings: Any) -> None:
 @click.option("--json", "as_json", is_flag=True, help="A JSON list instead of a table.")
 @click.option(
     "--against",
-    type=click.File(encoding="utf-8"),
+    type=click.File("rb"),
     help="What changed since --json wrote this file, in Markdown, instead of a table.",
 )
 def show_claims(
@@ -236,7 +236,7 @@ def show_claims(
     seeds: range | None,
     records: Given,
     as_json: bool,
-    against: TextIO | None,
+    against: BinaryIO | None,
 ) -> None:
     """Show claims with interval, verdict and control; exit 1 on a surprise.
 
@@ -432,7 +432,7 @@ def executor_for(
         import distributed  # noqa: F401
     except ImportError:
         raise UsageError(
-            f"{named[0]} needs the extra dask: python -m pip install 'hierlearn[dask]'"
+            f"{named[0]} needs the extra dask: in a clone, python -m pip install -e '.[dask]'"
         ) from None
     from hierlearn.sweeps import cluster
 

@@ -1,5 +1,6 @@
 """What the command line prints: its tables."""
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -70,11 +71,11 @@ def pushed_table(found: Sequence[Pushed]) -> str:
     return columns(lines)
 
 
-def read_rows(text: str) -> list[verdicts.Row]:
-    """Return the rows that `claims --json` wrote; UsageError where it did not."""
+def read_rows(written: bytes) -> list[verdicts.Row]:
+    """Return the rows that `claims --json` wrote, in any UTF; UsageError where it did not."""
     try:
-        return ROWS.validate_json(text)
-    except ValidationError as error:
+        return ROWS.validate_json(written.decode(json.detect_encoding(written)))
+    except (ValidationError, UnicodeDecodeError) as error:
         raise UsageError(
             "--against expects what `python -m hierlearn claims --json` prints; "
             f"{str(error).splitlines()[0]}"

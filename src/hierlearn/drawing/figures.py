@@ -223,9 +223,10 @@ class Drawing:
 def style() -> AbstractContextManager[None]:
     """Return the context in which figures are drawn: `with figures.style(): ...`.
 
-    A notebook may instead do `matplotlib.rcParams.update(figures.RC)` once.
+    A matplotlibrc of the reader's has no say. A notebook may instead do
+    `matplotlib.rcParams.update(figures.RC)` once.
     """
-    return mpl.rc_context(RC)
+    return mpl.style.context(["default", RC])
 
 
 def to_html(

@@ -211,6 +211,7 @@ def local_cluster(n_workers: int, device: str = "auto") -> Iterator[Cluster]:
     import dask
     from distributed import Nanny, Scheduler, SpecCluster
 
+    executors.refuse_unguarded()
     target = devices.resolve(device)
     n_gpus = torch.cuda.device_count() if target.type == "cuda" else 0
     if not 1 <= n_workers <= (n_gpus or sys.maxsize):

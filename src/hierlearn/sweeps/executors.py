@@ -4,8 +4,10 @@ An executor measures and nothing else. It gives each unit's result once, in any 
 that always kills its worker as a failure; the driver alone writes.
 """
 
+import ast
 import os
 import platform
+import sys
 import time
 import traceback
 from collections import Counter, deque
@@ -15,6 +17,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from textwrap import shorten
 from typing import Any, Protocol, runtime_checkable
 
@@ -29,8 +32,6 @@ from hierlearn.experiment import Experiment, Group
 from hierlearn.records import fingerprint, plain_measurements
 from hierlearn.records.fingerprints import edited
 from hierlearn.sweeps.pools import worker_pool
-
-_DRIVER = "HIERLEARN_DRIVER"  # the variable that tells a worker the process id of its driver
 
 
 @dataclass(frozen=True)
@@ -99,15 +100,35 @@ def measure_unit(
 
 
 def measuring_variables() -> dict[str, str]:
-    """Return the environment of workers that measure: one thread each, and who their driver is."""
+    """Return the environment of workers that measure: one thread each."""
     threads = "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"
-    return {**dict.fromkeys(threads, "1"), _DRIVER: str(os.getpid())}
+    return dict.fromkeys(threads, "1")
 
 
-def refuse_in_worker() -> None:
-    """Raise RuntimeError in a worker that computes because it imports an unguarded script."""
-    if os.environ.get(_DRIVER, str(os.getpid())) != str(os.getpid()):
-        raise RuntimeError("a worker process must not compute: put it under `if __name__ == ...`")
+def refuse_unguarded() -> None:
+    """Raise ExecutorError where worker processes, which import the main script, would run it."""
+    main, frame = sys.modules["__main__"], sys._getframe()
+    while not (frame.f_globals is vars(main) and frame.f_code.co_name == "<module>"):
+        if frame.f_back is None:
+            return
+        frame = frame.f_back
+    script, line = getattr(main, "__file__", None), frame.f_lineno
+    if script == "<stdin>":
+        raise ExecutorError(
+            "worker processes import the main script, and standard input they cannot read; "
+            "save it as a file and run that, or use `python -c`"
+        )
+    try:
+        nodes = list(ast.walk(ast.parse(Path(script or "").read_bytes())))
+    except (OSError, SyntaxError, ValueError):
+        return  # a notebook, `python -c`, an archive
+    ifs = [n for n in nodes if isinstance(n, ast.If) and "__name__" in ast.unparse(n.test)]
+    if not any(one.lineno <= line <= (one.end_lineno or 0) for one in ifs):
+        raise ExecutorError(
+            f"{script} computes in line {line}, outside of `if __name__ == '__main__':`, and "
+            "worker processes import it: they would compute, too. Put it there; a chapter's "
+            "script is to be read, `python -m hierlearn run` or Jupyter execute its notebook"
+        )
 
 
 WORKER_BYTES = 2**29  #: what a worker of most groups needs, torch included
@@ -162,6 +183,7 @@ class LocalPool:
 
     def results(self, units: Sequence[Unit]) -> Results:
         """Give each unit with its result; one suspected of killing its worker runs alone."""
+        refuse_unguarded()
         waiting, deaths, n_done = deque(units), Counter[str](), 0
         while waiting:
             alone = deaths[waiting[0].group.key] > 0
@@ -208,6 +230,6 @@ def _check_that_workers_start() -> None:
             pool.submit(os.getpid).result()
             return
     raise ExecutorError(
-        "worker processes cannot start; a script that computes must do so under "
-        "`if __name__ == '__main__':`, for the workers import it"
+        "worker processes cannot start: what they said stands above. They import the main script, "
+        "which must compute under `if __name__ == '__main__':` only"
     )

@@ -16,6 +16,19 @@ START_METHOD = "spawn"  # only tests fork theirs, from a process that has import
 
 
 @contextmanager
+def environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """Add `variables` to the environment, for processes that start in the block."""
+    before = {name: os.environ[name] for name in variables if name in os.environ}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name in variables:
+            os.environ.pop(name, None)
+        os.environ.update(before)
+
+
+@contextmanager
 def worker_pool(n_workers: int, variables: Mapping[str, str]) -> Iterator[ProcessPoolExecutor]:
     """Give a pool of fresh processes that end with the block, or this process, however it ends.
 
@@ -34,15 +47,11 @@ def worker_pool(n_workers: int, variables: Mapping[str, str]) -> Iterator[Proces
         raise OSError(
             error.errno, f"{error.strerror}, where processes share locks", "/dev/shm"
         ) from None
-    before = {name: os.environ[name] for name in variables if name in os.environ}
-    os.environ.update(variables)
     try:
-        yield pool
-        pool.shutdown()
+        with environment(variables):
+            yield pool
+            pool.shutdown()
     finally:
-        for name in variables:
-            os.environ.pop(name, None)
-        os.environ.update(before)
         held.close()
         pool.shutdown(cancel_futures=True)
         leash.close()

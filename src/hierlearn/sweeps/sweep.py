@@ -20,7 +20,7 @@ from hierlearn.engine.git import git
 from hierlearn.experiment import Experiment
 from hierlearn.records import Provenance, RecordError, RecordStore, fingerprint, sole_writer
 from hierlearn.sweeps import costs
-from hierlearn.sweeps.executors import Executor, LocalPool, Result, Unit, refuse_in_worker
+from hierlearn.sweeps.executors import Executor, LocalPool, Result, Unit
 
 
 class SweepError(RuntimeError):
@@ -61,7 +61,6 @@ def compute(
     what was finished is there.
     """
     start = time.perf_counter()
-    refuse_in_worker()
     executor = executor or LocalPool.on(device, workers)
     experiments = list(experiments)
     stores = [store, measured_before] if measured_before else [store]
