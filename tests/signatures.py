@@ -39,10 +39,10 @@ from hierlearn.quadratic.target import QuadraticTeachers
 
 # --- what there is ----------------------------------------------------------------------------
 
-WINGS = ("quadratic", "cube", "grammar", "ball")
+WINGS = ("quadratic", "cube", "grammar", "ball", "conditions")
 OTHERS = ("hierlearn/certificate", "hierlearn/intervals", "hierlearn/engine/kernels")
-# Arithmetic on numbers once a step, and a result: nothing in them broadcasts.
-NO_DOOR = {"learning_rate", "Interval", "integer_power"}
+# Arithmetic on numbers once a step, and results: nothing in them broadcasts.
+NO_DOOR = {"learning_rate", "Interval", "Floor", "integer_power"}
 
 
 def module_names() -> Iterator[str]:
@@ -157,7 +157,7 @@ NAMED: dict[str, Any] = {
     "n_synonyms": 2, "n_levels": 2, "branching": 2, "ridges": [0.1], "fans": [(3, 4)],
     "gaps": [0.5, 0.5], "radices": (4, 2), "digits": [1, 1], "bound": 9, "edges": [0.0, 1.0, 2.0],
     "optimizer": "adam", "patches": (2, 2), "powers": (1, 2), "stage": 2, "level": 1, "v": 4,
-    "m": 2,     "n_parents": 4, "base": 2, "share": 0.5, "kernel": cross, "outer": torch.exp,
+    "m": 2, "n_parents": 4, "base": 2, "share": 0.5, "kernel": cross, "outer": torch.exp,
     "inner": torch.exp, "multiplicities": [1, 2], "eigenvalues": [0.5, 0.25], "n_targets": 3,
     "error": 0.3, "values": [1.0, 2.0], "x": [1.0, 2.0], "y": [1.0, 2.0], "radii": [0.5, 1.0],
     "uniforms": [0.1, 0.9], "owners": [0, 0, 1, 1], "sizes": [3, 3, 3, 3], "rates": [0.1] * 4,
@@ -261,6 +261,15 @@ def special() -> dict[str, Callable[[], dict[str, Any]]]:
         "cube/networks.PolynomialNetworks.backward": lambda: {
             "x": x, "slope": deep.output(x, training=True)},
     } | {name: partial(dict, same) for name, same in {
+        "conditions/bits.all_points": {"means": torch.tensor([0.5, 0.0, 0.2, -0.3])},
+        "conditions/bits.inner_dirt": {"means": torch.tensor([0.5, 0.0, 0.2, -0.3])},
+        "conditions/bits.supports": {"order": [0, 1, 2, 3]},
+        "conditions/bits.learn_by_layers": {"x": torch.randn(9, 4), "y": torch.randn(9),
+                                             "widths": [2, 1]},
+        "conditions/bits.solve": {"weights": torch.ones(4)},
+        "conditions/bits.alternate": {"weights": torch.ones(4)},
+        "conditions/labels.shares": {"joint": torch.rand(4, 2, 3) + 0.1, "m": 2},
+        "conditions/labels.margin": {"joint": torch.rand(4, 2, 3) + 0.1, "m": 2},
         "certificate.symmetrized": {"tensor": torch.randn(3, 3, 3)},
         "certificate.spectrum": {"tensor": torch.randn(3, 3, 3, 3)},
         "certificate.least_errors": {"tensors": [torch.ones(3), torch.randn(3, 3)]},
@@ -324,6 +333,8 @@ def special() -> dict[str, Callable[[], dict[str, Any]]]:
                                    "gaps": [[1.0, 0.5], [1.0, 0.2]]},
         "quadratic/measures.nearest_rotation": {"truth": torch.ones(4, 2, 4)},
         "quadratic/layerwise/floors.SquaredForms.minus": {"other": forms},
+        "quadratic/layerwise/floors.bias_form_of_level_4": {
+            "teachers": QuadraticTeachers.draw([0], dim=4, widths=(3, 2, 2), skip=0.5)},
         "grammar/measures.detectability": counts,
         "grammar/measures.conditions": counts,
         "intervals.t_interval": {"samples": torch.ones(2, 5).double().numpy()},

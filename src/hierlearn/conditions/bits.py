@@ -14,14 +14,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from hierlearn.cube.target import Hierarchies
-from hierlearn.engine.doors import checked
+from hierlearn.engine.doors import at_least, checked
 
 
 @checked
 def all_points(means: Float[Tensor, "dim"]) -> tuple[Float[Tensor, "n dim"], Float[Tensor, "n"]]:
     r"""List all $x\in\{\pm1\}^d$ with their probabilities, for independent bits of `means`."""
-    if not bool((means.abs() <= 1).all()):
-        raise ValueError(f"means of bits must lie in [-1, 1]; got {means.tolist()}")
+    _check_means(means)
     points = torch.tensor(list(product((-1.0, 1.0), repeat=len(means)))).to(means)
     return points, ((1 + points * means) / 2).prod(1)
 
@@ -34,6 +33,7 @@ def inner_dirt(means: Float[Tensor, "dim"]) -> float:
     $\prod_{i\in S}u_i\prod_{i\notin S}b_i$, and $\Pi_H$ keeps $|S|\le2$: for four bits of one mean
     $b^8+4b^6v+6b^4v^2$. Only two moments enter, so that any product law with them has the same.
     """
+    _check_means(means)
     inside = torch.tensor(list(product((False, True), repeat=len(means))))
     terms = torch.where(inside, 1 - means.square(), means.square()).prod(1)
     return float(terms[inside.sum(1) <= 2].sum())
@@ -47,7 +47,15 @@ def after_look_backs(dirt: float, n: int) -> float:
     stage 2 leaves, and stage 2 again: the coefficient's error is multiplied by $\delta$, the share
     of e that H takes. At $1-\delta^{n+1}$ what is left is $\delta^n(\delta e-\Pi_He)$.
     """
+    at_least(0, n=n)
+    if not 0 <= dirt <= 1:
+        raise ValueError(f"dirt is a share and must lie in [0, 1]; got {dirt}")
     return dirt ** (2 * n + 1) * (1 - dirt)
+
+
+def _check_means(means: Tensor) -> None:
+    if not bool((means.abs() <= 1).all()):
+        raise ValueError(f"means of bits must lie in [-1, 1]; got {means.tolist()}")
 
 
 @checked
@@ -60,6 +68,8 @@ def draw_target(seed: int, *, dim: int, amplitudes: Sequence[float]) -> Hierarch
 @checked
 def supports(order: Sequence[int]) -> list[set[frozenset[int]]]:
     """Return the sets of coordinates that each level multiplies: neighbors in `order`."""
+    if sorted(order) != list(range(len(order))):
+        raise ValueError(f"order must hold each of 0..{len(order) - 1} once; got {list(order)}")
     sizes = [2**k for k in range(1, len(order).bit_length())]
     return [{frozenset(order[i : i + k]) for i in range(0, len(order), k)} for k in sizes]
 
@@ -69,6 +79,8 @@ def solve(
     columns: Float[Tensor, "n column"], y: Float[Tensor, "n"], weights: Float[Tensor, "n"]
 ) -> Float[Tensor, "column"]:
     """Return the least coefficients of weighted least squares."""
+    if not bool((weights >= 0).all()):
+        raise ValueError(f"weights must not be negative; the least is {float(weights.min())}")
     root = weights.sqrt()
     rows, values = columns * root[:, None], (y * root)[:, None]
     return torch.linalg.lstsq(rows, values, driver="gelsd").solution[:, 0]
@@ -99,6 +111,11 @@ def learn_by_layers(
     found, known, rest = [], [frozenset([i]) for i in range(x.shape[1])], y
     for width in widths:
         columns = pair_products(x)
+        if not 0 < width <= columns.shape[1]:
+            raise ValueError(
+                f"widths must lie in 1..{columns.shape[1]}, the products that a stage has; "
+                f"got {list(widths)}"
+            )
         fitted = solve(columns, rest, torch.ones_like(y))
         rest, kept = rest - columns @ fitted, fitted.abs().topk(width).indices
         pairs = list(combinations(known, 2))

@@ -1,5 +1,7 @@
 r"""Signal, dirt and margin of the pairs of a grammar's string, from label laws or label counts."""
 
+import math
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -47,6 +49,7 @@ def shares(
     With `n_samples` the joint law is one of frequencies, whose $|q|^2$ is too large by
     $(1-|q|^2)/(n_{\mu j}-1)$: that is taken off, and cells with one datum are left out.
     """
+    _check_joint(joint, m)
     mass = joint.sum(2)
     law = joint / mass.clamp(min=1e-300)[:, :, None]
     blur = torch.zeros_like(mass)
@@ -61,6 +64,8 @@ def shares(
         return float(((merged - noise) / mass.unflatten(0, (-1, n)).sum(1).clamp(min=1e-300)).sum())
 
     types, parents, everything = energy(1), energy(m), energy(len(joint))
+    if types <= everything or float(mass.sum()) <= everything:
+        raise ValueError("the label laws of all types are alike: there is no share of anything")
     signal = (parents - everything) / (float(mass.sum()) - everything)
     return signal, (types - parents) / (types - everything)
 
@@ -70,8 +75,19 @@ def margin(joint: Float[Tensor, "type position label"], m: int) -> float:
     r"""Return one minus the largest distance of synonyms over the least distance of parents.
 
     Distances are those of the label laws of all positions, of parents by the mean over their types:
-    positive where merging the nearest finds the parents.
+    positive where merging the nearest finds the parents, minus infinity where two parents coincide.
     """
+    _check_joint(joint, m)
+    if m < 2 or len(joint) < 2 * m:
+        raise ValueError(f"needs two parents of two types; got {len(joint) // m} of {m}")
     law = (joint / joint.sum(2, keepdim=True).clamp(min=1e-300)).flatten(1).unflatten(0, (-1, m))
     within = max(float(torch.pdist(one).max()) for one in law)
-    return 1 - within / float(torch.pdist(law.mean(1)).min())
+    apart = float(torch.pdist(law.mean(1)).min())
+    return 1 - within / apart if apart else -math.inf
+
+
+def _check_joint(joint: Tensor, m: int) -> None:
+    if not bool((joint >= 0).all()):
+        raise ValueError(f"a joint law must not be negative; its least is {float(joint.min())}")
+    if m < 1 or len(joint) % m:
+        raise ValueError(f"m must divide the number of types, {len(joint)}; got {m}")
