@@ -1,4 +1,4 @@
-"""The figures of chapter 1's second part. Parameters are named after the experiments drawn."""
+"""The figures of chapter 1's last part. Parameters are named after the experiments drawn."""
 
 import matplotlib.pyplot as plt
 

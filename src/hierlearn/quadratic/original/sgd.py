@@ -193,7 +193,8 @@ CHANGES: tuple[tuple[tuple[str, str], str | None], ...] = (
     (
         (
             "2. while training the activation is cut off (appendix A)",
-            "the gradient of a level is clipped at norm {clip:g}: rare large |z| throw it far off",
+            "the gradient of a level is clipped at norm {clip:g}: rare large |z| throw it far "
+            "off (beside: neither; the cut-off was not run)",
         ),
         "no clip",
     ),
@@ -295,7 +296,6 @@ STATISTICS = {
     "correction": _correction("as run"),
     "correction_never_opened": _correction("level 3 never opened"),
     "correction_detached": _correction("detached"),
-    "correction_independent": _correction("independent level 3"),
     "constant": each(constant(2), "as run"),
     "constant_frozen": each(constant(2), "features frozen"),
     "exponent": each(exponent_of_loss, "as run"),
