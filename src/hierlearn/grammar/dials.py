@@ -26,7 +26,7 @@ DIALS = {
     "hint": "(ii) lowest rule choices lean towards the parity of the label",
     "shared": "null: lowest rule choices lean towards a fair latent bit",
     "skip": "(ii) the first patch's rule shifts the label past the hierarchy",
-    "xor": "(iii) classes come in pairs that differ by a parity that no patch shows",
+    "xor": "(iii) two top classes differ by a parity that no patch shows",
 }
 
 
