@@ -10,8 +10,8 @@
 #
 # ```{prf:theorem} Allen-Zhu & Li, COLT 2023, Theorems H.1 and H.3: kernels and feature maps
 # :label: thm-kernel-bfc
-# Let $x\sim N(0,I_d)$, $L\le\frac1{100}\log\log d$, $\alpha_L<0.1$ and $p=2^{L-1}$. The target is of the class of
-# {prf:ref}`thm-bfc` with one unit a level: $W^*_{\ell,0}$ and $W^*_{\ell,1}$ are uniform among the vectors with $p$ entries
+# Let $x\sim N(0,I_d)$, $L\le\frac1{100}\log\log d$, $\alpha_L<0.1$ and $p=2^{L-1}$. The target is like those of
+# {prf:ref}`thm-bfc` with one unit a level, except that level 2 sees $x$ directly, which that class excludes: $W^*_{\ell,0}$ and $W^*_{\ell,1}$ are uniform among the vectors with $p$ entries
 # $1/\sqrt p$ and zeros, the other weights are 1. Take any Mercer kernel and $N\le\frac1{1000}\binom dp$ independent
 # samples. Then for at least 99 % of the targets every $g=\sum_{n\le N}v_nK(\cdot,x_n)$, whatever the weights $v$ depend
 # on, has
@@ -394,7 +394,8 @@ chapter.show(figures.growth)
 # every degree, and a matrix of rank $r$ misses at least $\sum_{i>r}s_i^2$ (Eckart and Young). $\square$
 #
 # It is exact at every $d$ and names no constant. It is **void** from the rank on: $r\ge d$ for $\sum_ix_i^4$, the paper's
-# instance at $L=2$, and $r\ge\binom{k+q/2-1}{q/2}$ for any function of $k$ directions. What a network of $r$ units must
+# instance at $L=2$, and $r\ge\binom{k+\lfloor q/2\rfloor-1}{\lfloor q/2\rfloor}$ for degree $q$ of any function of $k$
+# directions (in odd degrees the smaller side of the unfolding). What a network of $r$ units must
 # leave of the top part, for two targets of degree 4:
 
 # %%

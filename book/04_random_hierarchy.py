@@ -46,7 +46,8 @@
 # The paper names three (Informal Principle 2), together sufficient and not claimed to be necessary: (i) **correlation**, the label depends on low-level parts;
 # (ii) **clean signal**, given its parent a part is independent of the label; (iii) **weak identifiability**, parts of
 # different parents have different label statistics, which is (6b). Backward feature correction, it says, has (i) and (iii)
-# without (ii). We take them away one at a time, and watch who still learns.
+# without (ii). We take them away one at a time, and watch who still learns. [Chapter 7](07_what_decides.ipynb) turns them
+# into numbers, on three families.
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["remove-cell"]
 # @title Set up: installs hierlearn where it is missing (Colab), and does nothing elsewhere
@@ -82,6 +83,7 @@ import torch
 from hierlearn.book import pages
 from hierlearn.engine.seeds import stream
 from hierlearn.grammar import figures
+from hierlearn.grammar.layerwise_theorem import figures as theorem
 from hierlearn.grammar.target import RandomHierarchy
 
 chapter = pages.open_chapter("04_random_hierarchy", profile=profile, device=device, records=records)
@@ -145,7 +147,6 @@ for row in chapter.rows:
 # Here is all of it, on one draw of $(8,8,4,3)$:
 
 # %%
-from hierlearn.grammar.layerwise_theorem import figures as theorem
 from hierlearn.grammar.layerwise_theorem.learner import fit_stage, kernel_of, read
 from hierlearn.grammar.layerwise_theorem.target import draw_identifiable
 

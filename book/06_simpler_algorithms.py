@@ -130,9 +130,9 @@ chapter.show(figures.contest)
 #
 # ### Two ways to narrow the shortcut
 #
-# **Depth.** With a fourth level, of amplitude $\alpha_4$, the best of all kernels, plain, sequential or with a learned metric, leaves {glue:text}`simpler.S7` times what the deep network with level 4 shut leaves: little or nothing of level 4
+# **Depth.** With a fourth level, of amplitude $\alpha_4$, the best of all kernels tried, plain, sequential or with a learned metric, leaves {glue:text}`simpler.S7` times what the deep network with level 4 shut leaves: little or nothing of level 4
 # is learned at this $N$. The deep network with all levels open leaves {glue:text}`simpler.S7.control`. A feature machine of the target's degree, 8, has its own row
-# in the figure: it has more monomials to tell apart than samples. The shortcut moves with $N$. Two layers of powers leave {glue:text}`simpler.S7n.control` of the yardstick on the same pools after 3000 steps, and {glue:text}`simpler.S7n` on 32 000 samples, of the yardstick from as many, after 4000; both still moved when they stopped.
+# in the figure: it has more monomials to tell apart than samples. The shortcut moves with $N$. Two layers of powers leave {glue:text}`simpler.S7n.control` of the yardstick on the same pools after 3000 steps, and {glue:text}`simpler.S7n` on 32 000 samples, of the yardstick from as many, after 4000; these runs, and most of the yardsticks, still moved when they stopped.
 #
 # **Index dimension.** Widen the levels, so that the target depends on more directions. At $r=13$ and 16, with $N=1000$, the feature machine's smaller error is {glue:text}`simpler.S6w`, and the deep network's larger one
 # {glue:text}`simpler.S6w.control`. What the best quadratic leaves is drawn beside them:
@@ -168,7 +168,7 @@ chapter.show(over_r)
 # %% [markdown]
 # ### How wide must two layers be?
 #
-# The certificate of {prf:ref}`thm-kernel-rank` bounds every two-layer network from below by its width. The three-level target has degree 4, and its top part depends on $k_2=4$ directions: from $\binom52=10$ units on the certificate is void; with four levels, degree 8 and nine directions, at the latest from $\binom{11}3=165$ on. Of the 256 units of the contest it says nothing. Below, it is sharp. Networks of few units, trained on the exact population loss (a polynomial in the overlaps of units, no sample is drawn), against it:
+# The certificate of {prf:ref}`thm-kernel-rank` bounds every two-layer network from below by its width. The three-level target has degree 4, and its top part depends on $k_2=4$ directions: from $\binom52=10$ units on the certificate is void; with four levels the part of degree 8, again of four directions, drops out from $\binom74=35$ units on, and the rest, of degree at most 7 in nine directions, at the latest from $\binom{11}3=165$ on. Of the 256 units of the contest it says nothing. Below, it is sharp. Networks of few units, trained on the exact population loss (a polynomial in the overlaps of units, no sample is drawn), against it:
 
 # %%
 chapter.show(figures.few_units)

@@ -141,13 +141,13 @@ HTML(figures.table(runs))
 chapter.show(figures.what_decides)
 
 # %% [markdown]
-# **Frozen outputs: inner dirt decides, on one curve.** Left, the law of {prf:ref}`prp-dial`. Bits of any bias keep it up to {glue:text}`decide.D2` (relative; that each look-back multiplies the error by $\delta$ instead of $\delta^2$ would be off by {glue:text}`decide.D2.control`).
+# **Frozen outputs: inner dirt decides, on one curve.** Left, the law of {prf:ref}`prp-dial`. Bits of uneven bias keep it up to {glue:text}`decide.D2` (relative; that each look-back multiplies the error by $\delta$ instead of $\delta^2$ would be off by {glue:text}`decide.D2.control`).
 # Gaussian hierarchies, fitted to samples, leave {glue:text}`decide.D5` times what it says, over skips; the rival that outer dirt is what is left would be off by a factor of {glue:text}`decide.D5.control`.
 #
 # **Frozen features: no common curve.** It depends on whether the stage hands on something discrete.
 #
 # - *Bits.* In stage 1 a right pair has the coefficient $\pm1\pm ab^2$, a wrong pair inside a product of four $\pm ab^2$ (why: last exercise). The right ones are the largest if $|a|b^2<1/2$, and only then where some sign is adverse. The features are then *exactly* right, however much dirt the output has:
-#   the free readout leaves at most {glue:text}`decide.D3`. Beyond, it leaves {glue:text}`decide.D3.control`, and no amount of data helps. More features do: with eight spare ones it leaves at most {glue:text}`decide.D3w`.
+#   the free readout leaves at most {glue:text}`decide.D3`. Beyond, it leaves at least {glue:text}`decide.D3.control` (mean over signs), and no amount of data helps. More features do: with eight spare ones it leaves at most {glue:text}`decide.D3w`.
 # - *Gauss.* Eigenvectors move continuously, so nothing rounds. What is left grows as $D$ to the power {glue:text}`decide.D6`. Without a skip $D=0$, and {glue:text}`decide.D6.control` is left although $\delta$ is as large as with one (table): **inner dirt breaks condition (ii) as it is written, and layer by layer suffices all the same**, if only features are frozen.
 # - *Grammars.* Clustering makes tokens discrete, and has a margin: at $t=0.15$ it errs on {glue:text}`decide.G1` with the largest sample, at $t=0.5$ on {glue:text}`decide.G1.control`. Layerwise ridge regression keeps tokens continuous, so that synonyms remain different tokens; it goes on learning at $t=0.5$ and
 #   pays in data, {glue:text}`decide.G2` times as many strings as at $t=0$. The same lean towards a bit that has nothing to do with the label costs {glue:text}`decide.G2.control` times.
@@ -204,7 +204,7 @@ chapter.show(figures.chain)
 #
 # ## So, what decides?
 #
-# On these families: layer by layer with a free readout suffices where there is signal and the outer dirt is zero, or smaller than the margin of *discrete* features. Outputs must not be frozen unless the inner dirt is zero, too; where it is not, looking back $n$ times leaves $\delta^{2n+1}(1-\delta)$ of it.
+# On these families: layer by layer with a free readout suffices where there is signal and either the outer dirt is zero, or the features are *discrete* and their margin is positive, however large the dirt. Frozen outputs leave $\delta(1-\delta)$ of the upper level (bits, Gaussian hierarchies), after $n$ look-backs $\delta^{2n+1}(1-\delta)$ (bits); so they must not be frozen unless the inner dirt is zero, too.
 # Principle 2 asks for more than that, as a sufficient condition may.
 #
 # ## Verdicts
@@ -219,7 +219,7 @@ chapter.verdicts()
 # - **That these numbers decide elsewhere.** They are defined by the true hidden features, which nobody has on natural data; only inner dirt needs none but the upper level.
 # - **Anything about end-to-end training**, or about what look-back does to *features*: see chapters 1 and 3.
 # - **Theorem 7's learner.** Clustering and ridge regression are chapter 4's, on grammars without a uniform first token; the exact laws neglect that strings are drawn without replacement.
-# - **A sharp threshold on grammars.** The margin is a worst case over pairs; clustering still succeeds a little beyond it, and "does not" means up to $32P_0$.
+# - **A sharp threshold on grammars.** The margin is a worst case over pairs; clustering can still succeed a little beyond it, and its failure at $t=0.5$ is one up to $32P_0$.
 #
 # ## Exercises
 #

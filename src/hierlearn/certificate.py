@@ -12,8 +12,8 @@ $$E(f-N)^2\ \ge\ \sum_qq!\sum_{i>r}s_i(T_q)^2.\qquad(2.3)$$
 
 Whatever $\sigma$, which may differ from unit to unit, and at every d. The proof is ours. For
 polynomial activations Allen-Zhu & Li (COLT 2023, Lemma H.5) bound the rank of an unfolded
-top-degree tensor. (2.3) is void from the rank on, at most $\binom{k+q/2-1}{q/2}$ for a function
-of k directions.
+top-degree tensor. (2.3) is void from the rank on, at most $\binom{k+p-1}p$ with
+$p=\lfloor q/2\rfloor$ for a function of k directions.
 """
 
 import math

@@ -31,6 +31,24 @@ def perturbed(value: Any, rng: np.random.Generator, width: float) -> Any:
     return type(value)(value * factor + (value == 0) * factor)
 
 
+def exchanged(value: Any, rng: np.random.Generator) -> Any:
+    """Numbers of one measurement exchanged with each other, list entries all in the same way."""
+    if isinstance(value, list):
+        state = rng.bit_generator.state
+        found = []
+        for inner in value:
+            rng.bit_generator.state = state
+            found.append(exchanged(inner, rng))
+        return found
+    if not isinstance(value, dict):
+        return value
+    names = [key for key, inner in value.items() if type(inner) is float]
+    others = dict(zip(names, rng.permutation(names), strict=True))
+    return {key: value[others.get(key, key)] for key in value} | {
+        key: exchanged(inner, rng) for key, inner in value.items() if key not in others
+    }
+
+
 class Perturbed:
     """The committed records, with the measurements of one experiment changed at random."""
 
@@ -48,7 +66,9 @@ class Perturbed:
                 config=one.config,
                 seed=one.seed,
                 provenance=one.provenance,
-                measurement=perturbed(one.measurement, rng, 0.5 * 2**self.seed),
+                measurement=perturbed(one.measurement, rng, 0.5 * 2**self.seed)
+                if self.seed < N_DRAWS
+                else exchanged(one.measurement, np.random.default_rng(self.seed)),
             )  # fmt: skip
             for one in records
         ]
@@ -66,7 +86,7 @@ def committed(name: str, profile: str) -> tuple[Any, ...]:
 def outcomes(claim: Claim) -> Iterator[str]:
     """What becomes of the control, draw by draw; "no number" where a statistic refuses one."""
     assert claim.control is not None
-    for seed in range(N_DRAWS):
+    for seed in range(2 * N_DRAWS):
         store = Perturbed(claim.control.experiment, seed)
         try:
             yield judged(claim, Evidence(store, "laptop", EXPERIMENTS)).row.control.outcome

@@ -18,7 +18,7 @@ from hierlearn.intervals import interval
 
 SEEDS = np.exp(np.random.default_rng(0).normal(size=(6, 3)))
 CONTROLS = {"gap": {0.1: "small", 0.2: "large"}, "learner": {"a": "first", "b": "second"}}
-CHAPTERS = 6
+CHAPTERS = 7
 LARGEST = 300_000
 
 

@@ -163,6 +163,7 @@ SUM_STATISTICS: dict[str, Statistic] = {
     "linear_over_weak": _over("frozen, d = 10", "every weak, d = 10", LINEAR),
     "frozen_over_weak_20": _over("frozen, d = 20", "every weak, d = 20"),
     "linear_over_weak_20": _over("frozen, d = 20", "every weak, d = 20", LINEAR),
+    "frozen_over_clipped_weak_20": _over("frozen, d = 20", "weak, d = 20", MSE, CLIPPED),
     "wide_over_narrow": _over("frozen, d = 10", "narrowest frozen"),
     "wide_over_narrow_linear": _over("frozen, d = 10", "narrowest frozen", LINEAR, LINEAR),
     "weak_over_floor": each(over_floor, "every weak, d = 20", min),

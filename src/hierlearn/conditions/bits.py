@@ -48,8 +48,6 @@ def after_look_backs(dirt: float, n: int) -> float:
     of e that H takes. At $1-\delta^{n+1}$ what is left is $\delta^n(\delta e-\Pi_He)$.
     """
     at_least(0, n=n)
-    if not 0 <= dirt <= 1:
-        raise ValueError(f"dirt is a share and must lie in [0, 1]; got {dirt}")
     return dirt ** (2 * n + 1) * (1 - dirt)
 
 

@@ -196,4 +196,7 @@ def table(runs: dict[str, Runs]) -> str:
         texts = [format_number(0 if abs(one) < ROUNDING else one) for one in medians]
         lines.append("".join(f"<td>{text}</td>" for text in (label, *texts)))
     body = "".join(f"<tr>{line}</tr>" for line in lines)
-    return f'<div style="overflow-x:auto"><table class="table">{body}</table></div>'
+    return (
+        '<div class="hl-scroll" style="overflow-x:auto" tabindex="0" role="group" '
+        f'aria-label="The conditions">\n<table class="table">{body}</table></div>'
+    )

@@ -188,7 +188,7 @@ SIZE_STATISTICS = {
     "spread_bound": _over_grammars(lambda g: _spread(g["law"] / g["mv"], g["size"])),
     "slope": _over_grammars(lambda g: _exponent(g["law"], g["size"])),
     "slope_alone": _over_grammars(lambda g: _exponent(g["P_0"], g["size"])),
-    "constant": _over_grammars(lambda g: geometric_mean(g["size"] / g["law"])),
+    "constant": _over_grammars(lambda g: geometric_mean([*(g["size"] / g["law"])])),
     "least_distance": _over_draws("strength"),
     "mean_distance": _over_draws("mean_strength"),
     "draw_exponent": _over_draws("strength", 1),

@@ -340,7 +340,8 @@ def changes(algorithm_1: Runs) -> Shown:
     )
     top = "".join(f"<th class=px-2>{cell}</th>" for cell in head)
     return Shown(
-        '<div class="hl-scroll" style="overflow-x:auto"><table style="min-width:42rem">'
+        '<div class="hl-scroll" style="overflow-x:auto" tabindex="0" role="group" '
+        'aria-label="Changes"><table style="min-width:42rem">'
         f"<tr>{top}</tr>{body}</table></div>",
         "\n".join(" | ".join(row) for row in cells),
     )
