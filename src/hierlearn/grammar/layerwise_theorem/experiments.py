@@ -141,7 +141,7 @@ def _over_grammars(combine: Callable[[dict[str, Any]], float]) -> Statistic:
     def statistic(runs: Runs) -> dict[int, float]:
         rows = {seed: [*map(means, own)] for seed, own in runs.of("over grammars").items()}
         return {
-            seed: combine({name: np.array([row[name] for row in own], dtype=float) for name in own[0]})
+            seed: combine({name: np.array([float(row[name]) for row in own]) for name in own[0]})
             for seed, own in rows.items()
         }
 
