@@ -18,7 +18,7 @@ MODULES = {"pickle", "cPickle", "cloudpickle", "dill", "joblib", "marshal", "she
 CALLS = {"eval", "exec", "compile", "__import__", "os.system", "os.popen", "torch.load",
          "torch.save", "subprocess.getoutput", "subprocess.getstatusoutput", "numpy.load",
          "np.load", "pandas.read_pickle"}  # fmt: skip
-YAML = {"yaml.safe_load", "yaml.CSafeLoader", "yaml.safe_dump"}
+YAML = {"yaml.safe_load", "yaml.CSafeLoader", "yaml.safe_dump", "yaml.MarkedYAMLError"}
 
 
 def forbidden(source: str) -> list[str]:

@@ -96,6 +96,8 @@ def interval(values: Iterable[float], kind: str) -> Interval:
     logs = kind == "log-t"
     ends = [float(x[0]) for x in t_interval((np.log(sample) if logs else sample)[None])]
     estimate, low, high = (math.exp(min(x, _LARGEST_LOG)) if logs else x for x in ends)
+    if not all(map(math.isfinite, (estimate, low, high))):
+        raise IntervalError(f"interval {kind!r} of {sample.tolist()} overflows")
     return Interval(estimate, low, high, len(sample), "log-t" if logs else "t")
 
 

@@ -134,6 +134,16 @@ def test_every_problem_is_listed_at_once(tmp_path) -> None:
     assert "id bfc.B1 is given 2 times" in text
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("- id: a\n  id: b\n", "the key 'id' is given twice"), ("- 2026-13-45\n", "month must be in")],
+)
+def test_a_key_given_twice_and_a_day_that_is_none_are_told_with_the_file(tmp_path, text, message):
+    (tmp_path / "01.yml").write_text(text)
+    with pytest.raises(ClaimError, match=f"01.yml cannot be read as YAML: (?s:.*){message}"):
+        load_claims(tmp_path, EXPERIMENTS)
+
+
 @pytest.mark.parametrize("text", ["a: [", "a: 1", "", "!!python/object:os.system {}"])
 def test_a_file_that_is_no_list_of_claims_is_refused(tmp_path, text) -> None:
     path = tmp_path / "01.yml"

@@ -191,6 +191,12 @@ def test_a_statistic_of_ones_own_is_judged_as_a_claim_is() -> None:
         assert found is not None and (found.low, found.high) == row.interval
     with pytest.raises(ValueError, match="is not a rule"):
         judge(effect, "large", control=ablation, control_rule="interval below 0.1")
+    still = judge(effect, control=dict.fromkeys(effect, 0.0), **rules)
+    assert still[0] == "inconclusive"  # the same at every seed, it could not have failed
+    far = judge(
+        {0: 1e308, 1: 1e308, 2: -1e308}, control=ablation, **rules | {"rule": "interval above 1"}
+    )
+    assert far[0] == "inconclusive" and far[2] is None
 
 
 class Said(ToyStore):

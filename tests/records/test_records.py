@@ -222,6 +222,20 @@ def test_frozen_records_read_as_the_working_ones_and_freezing_twice_changes_no_b
     assert {path: path.read_bytes() for path in frozen.rglob("*.json*")} == files
 
 
+def test_what_others_left_in_folders_of_records_stays(store, tmp_path):
+    frozen = tmp_path / "frozen"
+    freeze(store, frozen, "smoke", TOYS)
+    notes, folder = frozen / "smoke/notes.txt", frozen / "smoke/.ipynb_checkpoints"
+    deep = store.folder / "mine/deep/.draft.tmp"
+    deep.parent.mkdir(parents=True)
+    folder.mkdir()
+    for path in (notes, deep):
+        path.write_text("mine")
+    freeze(store, frozen, "smoke", TOYS)
+    store.tidy()
+    assert notes.exists() and folder.exists() and deep.exists()
+
+
 def test_freezing_touches_only_its_profile_and_its_experiments(store, tmp_path):
     frozen = tmp_path / "frozen"
     freeze(store, frozen, "smoke", TOYS)

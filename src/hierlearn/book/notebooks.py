@@ -223,7 +223,8 @@ def runs(project: Project) -> dict[str, dict[str, Any]]:
         found = json.loads(project.run_file.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}  # never executed, or the file was damaged: both mean "execute again"
-    return found if isinstance(found, dict) else {}
+    fits = isinstance(found, dict) and all(isinstance(one, dict) for one in found.values())
+    return found if fits else {}
 
 
 def not_ready(project: Project, name: str) -> str | None:
@@ -232,7 +233,10 @@ def not_ready(project: Project, name: str) -> str | None:
     if run.get("status") != "ok" or not project.executed(name).exists():
         return f"{name}: {'not executed yet' if not run else run.get('status')}"
     source = nbformat.read(project.notebook(name), as_version=4)
-    executed = nbformat.read(project.executed(name), as_version=4)
+    try:
+        executed = nbformat.read(project.executed(name), as_version=4)
+    except ValueError:
+        return f"{name}: its executed copy is damaged"
     if sources(source) != sources(executed):
         return f"{name}: changed since it was executed"
     return None

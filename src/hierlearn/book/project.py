@@ -56,7 +56,10 @@ class Project:
         text = os.fspath(records) if isinstance(records, str | os.PathLike) else ""
         if not text.strip() or "\0" in text:
             raise UsageError(f"records is {records!r}; valid: a folder, e.g. _build/records")
-        path = (self.root / Path(text).expanduser()).resolve()
+        try:
+            path = (self.root / Path(text).expanduser()).resolve()
+        except RuntimeError as error:  # no such user, or a circle of links
+            raise UsageError(f"records is {text!r}: {error}; valid: a folder") from error
         blocked = next((p for p in (path, *path.parents) if p.exists() and not p.is_dir()), None)
         if blocked is not None:
             raise UsageError(f"records is {text!r}, but {blocked} is a file; valid: a folder")

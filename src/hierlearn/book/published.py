@@ -54,7 +54,7 @@ def shown_profiles(
 
     A notebook that reads what all chapters read, like the ledger, has the largest of theirs.
     """
-    if profile is not None or not store.frozen:
+    if profile is not None or not store.frozen or not names:
         return dict.fromkeys(names, profile or DEFAULT_PROFILE)
     some = names if set(names) <= set(chapters()) else None
     found = chapter_profiles(store, load_claims(project), names=some)

@@ -253,6 +253,19 @@ def load_claims(folder: Path | str, experiments: Mapping[str, Experiment]) -> li
     return claims
 
 
+class _Loader(yaml.CSafeLoader):
+    """Refuses a key that is given twice: YAML's last one would win in silence."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Return the mapping of `node`; MarkedYAMLError for a repeated key."""
+        keys = Counter(key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode))
+        if twice := [key for key, n in keys.items() if n > 1]:
+            raise yaml.MarkedYAMLError(
+                None, None, f"the key {twice[0]!r} is given twice", node.start_mark
+            )
+        return super().construct_mapping(node, deep)
+
+
 def _files(folder: Path) -> Iterable[tuple[Path, list[Any]]]:
     """Yield the files of claims and their entries, in the chapters' order."""
     paths = sorted(folder.glob("*.yml"))
@@ -262,9 +275,9 @@ def _files(folder: Path) -> Iterable[tuple[Path, list[Any]]]:
         if not re.fullmatch(r"[0-9]{2}", path.stem):
             raise ClaimError(f"{path}: valid names are those of chapters' numbers, e.g. 01.yml")
         try:
-            loader = yaml.CSafeLoader(path.read_bytes())  # tenfold safe_load's speed
+            loader = _Loader(path.read_bytes())  # tenfold safe_load's speed
             entries = loader.get_single_data()
-        except (OSError, yaml.YAMLError) as error:
+        except (OSError, ValueError, yaml.YAMLError) as error:  # 2026-13-45 is a ValueError
             raise ClaimError(f"{path} cannot be read as YAML: {error}") from error
         if not isinstance(entries, list):
             raise ClaimError(f"{path}: expected a list of claims, got {type(entries).__name__}")

@@ -248,16 +248,22 @@ def _reading(values: Mapping[int, float], rule: Rule, kind: IntervalKind, name: 
         return replace(reading, problem=f"{name}: {error}")
 
 
+def _not_constant(reading: _Reading) -> _Reading:
+    """Return the reading of a control, with a problem where it is the same at every seed."""
+    if reading.found is None or len(reading.values) < 2 or len(set(reading.values)) > 1:
+        return reading
+    problem = "it is the same at every seed, and not declared exact: it cannot fail"
+    return replace(reading, problem=problem)
+
+
 def _read(reference: Reference, evidence: Evidence, rule: Rule | None) -> _Reading | None:
     """Read a statistic; None where the profile has no rule or no groups for it."""
     if rule is None or not evidence.records(reference.experiment):
         return None
     values, runs = evidence.values(reference)
     reading = replace(_reading(values, rule, reference.interval, str(reference)), runs=runs)
-    constant = len(values) > 1 and len(set(values.values())) == 1
-    if isinstance(reference, Control) and not reference.exact and constant and reading.found:
-        problem = "it is the same at every seed, and not declared exact: it cannot fail"
-        return replace(reading, problem=problem)
+    if isinstance(reference, Control) and not reference.exact:
+        return _not_constant(reading)
     return reading
 
 
@@ -285,8 +291,8 @@ def judge(
         ValueError: for a text that is no rule.
     """
     reading = _reading(values, parse_rule(rule), kind, "the statistic")
-    outcome = _outcome(_reading(control, parse_rule(control_rule), kind, "the control"))
-    return *_decide(reading, outcome), reading.found
+    without = _not_constant(_reading(control, parse_rule(control_rule), kind, "the control"))
+    return *_decide(reading, _outcome(without)), reading.found
 
 
 def _outcome(reading: _Reading) -> Outcome:

@@ -294,7 +294,7 @@ def freeze_records(names: Names, profile: str, records: Given) -> None:
 
     try:
         build.update_readme(project)
-    except (RunError, ClaimError) as error:
+    except (RunError, ClaimError, OSError, UnicodeDecodeError) as error:
         where = project.relative(frozen)
         raise RunError(f"{where} is written, README.md is not: {error}") from error
     click.echo(frozen / "manifest.json")
@@ -378,10 +378,15 @@ def push_claims(
     store = readable_store(project, records)
     claims = wanted_claims(project, names, load_claims(project))
     claims = [claim for claim in claims if claim.headline or not headline]
+    if publish:
+        pushing.read(project.pushed)  # a damaged file is told before hours of training
     profile = profile or DEFAULT_PROFILE
     evidence = verdicts.Evidence(store, profile, EXPERIMENTS)
     chosen = pushing.choose(claims, evidence, times=times, n=sample, seed=seed)
-    say(f"pushing {', '.join(one.claim.id for one in chosen) or 'no claim'}")
+    if not chosen:
+        read = project.relative(store.folder)
+        raise RunError(f"{read} decides none of these claims at {profile}: nothing to push")
+    say(f"pushing {', '.join(one.claim.id for one in chosen)}")
     with executor_for(**where) as executor:
         into = store_at(project, None, pilots=True)
         found = pushing.push(chosen, evidence, into=into, executor=executor)

@@ -188,7 +188,11 @@ def inside(folder: Path, *parts: str) -> Path:
                 "beginning with a letter or digit"
             )
     path = folder.joinpath(*parts)
-    if not path.resolve().is_relative_to(folder.resolve()):
+    try:
+        stays = path.resolve().is_relative_to(folder.resolve())
+    except RuntimeError:  # a link to itself
+        stays = False
+    if not stays:
         raise RecordError(
             f"{path} is a symbolic link that leads out of {folder}; valid: files in the records "
             "folder itself; copy them, or name the other folder with --records"

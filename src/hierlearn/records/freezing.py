@@ -117,9 +117,11 @@ def _replace(
         os.replace(root / profile / f"{name}.jsonl.new", root / profile / f"{name}.jsonl")
     # Dying before this line leaves files whose hashes differ: found, and mended by the next writer.
     os.replace(root / "manifest.json.new", root / "manifest.json")
-    for path in (root / profile).iterdir():
-        if path.name not in {f"{name}.jsonl" for name in manifest[profile]}:
-            path.unlink()
+    kept = {f"{name}.jsonl" for name in manifest[profile]}
+    for pattern in ("*.jsonl", ".*.jsonl.new.*.tmp"):  # notes and folders of others stay
+        for path in (root / profile).glob(pattern):
+            if path.name not in kept and path.is_file():
+                path.unlink()
     for path in root.glob(".*.tmp"):
         path.unlink()
 

@@ -127,8 +127,10 @@ class RecordStore:
 
     def tidy(self) -> None:
         """Remove what interrupted writes left behind; only while no other process writes here."""
-        for path in self.folder.rglob(".*.tmp"):
-            path.unlink(missing_ok=True)
+        for where in ("*", "superseded/*"):  # the folder may be a home: what is not ours stays
+            for path in self.folder.glob(f"{where}/.*.jsonl*.*.tmp"):
+                if path.is_file():
+                    path.unlink(missing_ok=True)
 
     def _path(self, group: Group) -> Path:
         if group.experiment == "superseded":

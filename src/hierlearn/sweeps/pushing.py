@@ -14,9 +14,11 @@ from pydantic import BaseModel, TypeAdapter
 
 from hierlearn.claims.declarations import Claim
 from hierlearn.claims.verdicts import DECIDED, Evidence, Judged, Row, judged
+from hierlearn.errors import RunError
 from hierlearn.experiment import Experiment, pushed
 from hierlearn.formatting import format_interval
 from hierlearn.records import RecordStore
+from hierlearn.records.files import write_file
 from hierlearn.sweeps import sweep
 from hierlearn.sweeps.executors import Executor
 
@@ -122,7 +124,11 @@ _MANY = TypeAdapter(list[Pushed])
 
 def read(path: Path) -> list[Pushed]:
     """Return what `write` wrote; nothing where there is no such file."""
-    return _MANY.validate_json(path.read_bytes()) if path.exists() else []
+    try:
+        return _MANY.validate_json(path.read_bytes()) if path.exists() else []
+    except ValueError as error:
+        told = str(error).splitlines()[0]
+        raise RunError(f"{path} is not what `push --publish` writes: {told}; restore it") from error
 
 
 def write(path: Path, found: Sequence[Pushed]) -> None:
@@ -130,4 +136,4 @@ def write(path: Path, found: Sequence[Pushed]) -> None:
     new = {(one.id, one.profile): one for one in found}
     old = {(one.id, one.profile): one for one in read(path)}
     whole = sorted((old | new).values(), key=lambda one: (one.chapter, one.id, one.profile))
-    path.write_bytes(_MANY.dump_json(whole, indent=1) + b"\n")
+    write_file(path, _MANY.dump_json(whole, indent=1) + b"\n")
