@@ -128,7 +128,7 @@ def _compared(state: GroupState, unit: Unit, result: Result) -> Replayed:
     alike = _build(state.provenance.model_dump()) == _build(result.circumstances)
     fits = all(isinstance(value, int | float) for _, *both in moved for value in both)
     # The last digits of least squares depend on where arrays lie in memory, on one build, too.
-    close = fits and all(math.isclose(a, b, rel_tol=1e-6, abs_tol=1e-12) for _, a, b in moved)
+    close = fits and all(math.isclose(a, b, rel_tol=1e-6, abs_tol=1e-9) for _, a, b in moved)
     outcome: Outcome = "agrees" if close or (fits and not alike) else "differs"
     return Replayed(state, unit, result, outcome, f"{where} was {was!r}, is {now!r}")
 
