@@ -91,12 +91,12 @@ def test_worker_processes_measure_what_this_process_measures(computed, tmp_path,
 
 def test_a_forged_measurement_is_found_and_named_with_both_values(records):
     def forge(content):
-        content["measurement"]["double"] += 0.1
+        content["measurement"]["double"] += 1e-12
 
     rewrite(records, forge)
     result = gate(records)
     assert result.exit_code == 1
-    assert "measurement.double was 2.1, is 2.0" in result.stderr
+    assert "measurement.double was 2.000000000001, is 2.0" in result.stderr
     assert "toy, group" in result.stderr and "DIFFERS" in result.stdout
 
 

@@ -46,7 +46,7 @@ def replay_table(replayed: Sequence[Replayed]) -> str:
     """Return one line a replayed group, and how many came out how."""
     words = {
         "same": "the same, bit for bit",
-        "agrees": "other numbers, so claims were compared",
+        "agrees": "other numbers (another build or device), so claims were compared",
         "differs": "DIFFERS",
         "failed": "FAILED",
     }

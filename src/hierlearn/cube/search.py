@@ -80,7 +80,8 @@ def matching_pursuit(
         if residual.norm() < 1e-4 * y.norm():
             break
     found = dictionary.new_zeros(dictionary.shape[1])
-    found[chosen] = torch.linalg.lstsq(dictionary[:, chosen], y[:, None]).solution[:, 0]
+    columns = dictionary[:, chosen]  # gelsy, the default driver, does not repeat itself to the bit
+    found[chosen] = torch.linalg.lstsq(columns, y[:, None], driver="gelsd").solution[:, 0]
     return found
 
 

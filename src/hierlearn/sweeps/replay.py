@@ -1,7 +1,6 @@
 """The replay gate: stored groups measured once more, and compared with what was stored.
 
-On the build and device that computed a group, its measurements must come out the same, bit for bit
-or, where repeated least squares amplify rounding, nearly: then as elsewhere the claims decide.
+On the build and device that computed a group, its measurements must come out the same bit for bit.
 Elsewhere the last digits differ, and with them all that training amplifies: there, the claims that
 read the group must keep their verdicts, and their estimates must stay inside the stored intervals.
 """
@@ -127,9 +126,7 @@ def _compared(state: GroupState, unit: Unit, result: Result) -> Replayed:
     where, was, now = moved[0]
     alike = _build(state.provenance.model_dump()) == _build(result.circumstances)
     fits = all(isinstance(value, int | float) for _, *both in moved for value in both)
-    # Digits of repeated least squares depend on where arrays lie in memory, on one build, too.
-    close = fits and all(math.isclose(a, b, rel_tol=1e-3, abs_tol=1e-8) for _, a, b in moved)
-    outcome: Outcome = "agrees" if close or (fits and not alike) else "differs"
+    outcome: Outcome = "agrees" if fits and not alike else "differs"
     return Replayed(state, unit, result, outcome, f"{where} was {was!r}, is {now!r}")
 
 

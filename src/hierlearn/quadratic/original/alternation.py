@@ -163,7 +163,9 @@ def _upper_level(coefficients: Tensor, below: int, dim: int, k: int) -> Level:
         ],
         1,
     )
-    solved = torch.linalg.lstsq(design, coefficients[: len(monomials), None]).solution[:, 0]
+    # The default driver, gelsy, does not repeat itself to the bit.
+    quartic = coefficients[: len(monomials), None]
+    solved = torch.linalg.lstsq(design, quartic, driver="gelsd").solution[:, 0]
     form = _symmetric(solved * (1 + (_pairs(k)[:, 0] != _pairs(k)[:, 1])), k)
     values, vectors = torch.linalg.eigh(form)
     root = values.clamp_min(1e-12 * float(values.max().clamp_min(1e-12))).sqrt()
