@@ -453,9 +453,9 @@ chapter.show(figures.joint)
 chapter.show(figures.depth)
 
 # %% [markdown]
-# Every level is learned, here to less than 0.3 of its own part of $y$, in {glue:text}`learned` levels.
-# (Level 4 ends near a tenth of its own part, which is the bar of
-# [chapter 3](03_layerwise_failure.ipynb).)
+# Every level is learned, here to less than 0.3 of its own part of $y$, in {glue:text}`learned` levels;
+# to less than a tenth, the bar of [chapter 3](03_layerwise_failure.ipynb), in
+# {glue:text}`learned-tenth`.
 #
 # ### One level after the other
 #

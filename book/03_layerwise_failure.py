@@ -243,7 +243,7 @@ chapter.show(figures.turns)
 
 # %% [markdown]
 # It depends on the head. With features *and* head of the resting level frozen, {glue:text}`layerwise.C2` of level 3 is lost after these steps, and more than a
-# hundredth in {glue:text}`turns-stuck` seeds ({glue:text}`turns-moving` were still falling); all at once it is {glue:text}`layerwise.C2.control`. Shorter turns come nearer to training at once, and lose less; more than a hundredth is lost in {glue:text}`short-turns-stuck`.
+# hundredth in {glue:text}`turns-stuck` seeds ({glue:text}`turns-moving` were still falling); all at once it is {glue:text}`layerwise.C2.control`. With turns of a fifth of the length more than a hundredth is lost in {glue:text}`short-turns-stuck`.
 #
 # With a free head $x^\top Qx$ there are two ways. If it trains with level 3 only, nothing is gained after the first pass, {glue:text}`layerwise.C1.control`: what $Q$
 # took over from level 2 then holds level 2 where it was, with force $a_2^2$ against the $a_3^2$ of what level 3 asks, so that a turn
@@ -290,7 +290,7 @@ chapter.verdicts()
 # - **A lower bound.** Greedy training fails here on one family of small targets, with one optimizer and fixed opening times. Repeated
 #   turns with a refitted head get through on the same targets, and other layerwise schemes provably learn other hierarchical polynomials.
 # - **That repeated turns always get through.** One gap, three levels, one length of turns with a free head and two without. In the exact
-#   setting of chapter 1 the residual form of turns gains no power of the gap: its error falls by some per cent a round.
+#   setting of chapter 1 the residual form of turns gains no power of the gap.
 # - **That layerwise training of real networks fails.** The network knows the widths and the amplitudes of its target.
 # - **A free head with four levels.** $x^\top Qx$ is what the features of level 2 offer a head; those of level 3 would offer degree 4.
 # - **All minima.** Twelve starts find those that they find.

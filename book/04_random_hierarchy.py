@@ -379,7 +379,7 @@ chapter.show(figures.thaw)
 # Layerwise SGD has come to {glue:text}`rhm.C4g`, and is still moving: going on with the last layer alone lowers the error
 # by {glue:text}`rhm.C4r` in 1000 steps. **Thawing the network**, all layers with the head that is there, takes it below a tenth; the last layer alone would need
 # {glue:text}`rhm.C4` times as many steps. End-to-end training from scratch needs {glue:text}`rhm.C4.control` times as many as the thaw,
-# and fewer than the 4600 steps of layerwise training that precede it; look-back,
+# without the steps of layerwise training before it; look-back,
 # which trains two layers at a time, ends at {glue:text}`rhm.C4b`.
 #
 # Is this backward *correction*, or does the top layer simply learn more? The lower layers change. The thaw multiplies
@@ -410,8 +410,8 @@ chapter.verdicts()
 # ## What this does not show
 #
 # - **The theorem's constants.** Its learner needs far less than its proof grants, and is given the bandwidth that the assumption knows; a rule that finds one is open.
-# - **That $mv\,m^L/K_\rho^2$ is exact.** It is one constant over eleven grammars, up to the factor above, and among the draws of one grammar the exponent of $K_\rho$ is another.
-# - **A scaling law.** The exponents of the end-to-end network are those of seven grammars with at most sixteen symbols, those of Theorem 7's learner of eleven with at most 32; $s=2$.
+# - **That $mv\,m^L/K_\rho^2$ is exact.** It is one constant over the grammars of the figure, up to the factor above, and among the draws of one grammar the exponent of $K_\rho$ is another.
+# - **A scaling law.** The exponents of the end-to-end network are those of seven grammars with at most sixteen symbols, those of Theorem 7's learner of the grammars in its figure; $s=2$.
 # - **That layerwise training cannot be mended.** Claims on `corr` speak of a budget of steps, at this width and with these heads. At $L=3$ look-back of two layers trains two of three layers in the
 #   last stage, so that its success says nothing about deeper trees.
 # - **Backward feature correction in Allen-Zhu and Li's sense.** There a lower level that is *almost* right is

@@ -360,8 +360,8 @@ chapter.verdicts()
 # - **That freezing is needed, or best.** With the hidden layer trained as well, the clipped network does better
 #   still; the paper does not analyze it.
 # - **High dimension.** The laptop profile stops at dimension 20.
-# - **Classification.** Thresholded at $\frac12$, the order is reversed: the weak network's line crosses $\frac12$ at the right
-#   place, and it errs less often than the frozen network, in both dimensions. The separation is one in squared error.
+# - **Classification.** Thresholded at $\frac12$ the weak network's line crosses at the right place: it errs on
+#   {glue:text}`ball-wrong` of the points, weak against frozen (medians). The separation is one in squared error.
 #
 # ## Exercises
 #

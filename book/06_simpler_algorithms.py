@@ -132,7 +132,7 @@ chapter.show(figures.contest)
 #
 # **Depth.** With a fourth level, of amplitude $\alpha_4$, the best of all kernels tried, plain, sequential or with a learned metric, leaves {glue:text}`simpler.S7` times what the deep network with level 4 shut leaves: little or nothing of level 4
 # is learned at this $N$. The deep network with all levels open leaves {glue:text}`simpler.S7.control`. A feature machine of the target's degree, 8, has its own row
-# in the figure: it has more monomials to tell apart than samples. The shortcut moves with $N$. Two layers of powers leave {glue:text}`simpler.S7n.control` of the yardstick on the same pools after 3000 steps, and {glue:text}`simpler.S7n` on 32 000 samples, of the yardstick from as many, after 4000; these runs, and most of the yardsticks, still moved when they stopped.
+# in the figure: it has more monomials to tell apart than samples. The shortcut moves with $N$. Two layers of powers leave {glue:text}`simpler.S7n.control` of the yardstick on the same pools after 3000 steps, and {glue:text}`simpler.S7n` on 32 000 samples, of the yardstick from as many, after 4000 (the claims name their steps: neither these runs nor the yardsticks need have converged).
 #
 # **Index dimension.** Widen the levels, so that the target depends on more directions. At $r=13$ and 16, with $N=1000$, the feature machine's smaller error is {glue:text}`simpler.S6w`, and the deep network's larger one
 # {glue:text}`simpler.S6w.control`. What the best quadratic leaves is drawn beside them:

@@ -105,6 +105,11 @@ def each(
     return statistic
 
 
+def quotient(above: Value, below: Value) -> Value:
+    """Make the value that divides two values of one run."""
+    return lambda config, measurement: above(config, measurement) / below(config, measurement)
+
+
 def ratio(above: Statistic, below: Statistic) -> Statistic:
     """Make the statistic that divides two others, both positive, seed by seed."""
     return _both(operator.truediv, above, below)

@@ -92,7 +92,10 @@ def _measured(runs: Runs, arm: str) -> list[dict[str, Any]]:
     return [m for results in runs.of(arm).values() for _, m in results]
 
 
-@gives("ball-strong", "ball-weak", "ball-weak-parameters", "ball-strong-parameters", "ball-floor")
+@gives(
+    "ball-strong", "ball-weak", "ball-weak-parameters", "ball-strong-parameters", "ball-floor",
+    "ball-wrong",
+)  # fmt: skip
 def profiles(ball_sum: Runs) -> Drawing:
     """Draw what weak and strong networks say as a function of the radius, over training."""
     fig, axes = plt.subplots(1, 2, sharey=True, figsize=(WIDTH, 3.6))
@@ -122,8 +125,21 @@ def profiles(ball_sum: Runs) -> Drawing:
             "ball-weak-parameters": str(weak.width * (weak.dim + 2) + 1),
             "ball-strong-parameters": str(strong.width),
             "ball-floor": f"{level(20):.4f}",
+            "ball-wrong": _wrong(ball_sum),
         },
     )
+
+
+def _wrong(runs: Runs) -> str:
+    """Say which share of the points is on the wrong side when outputs are cut at one half."""
+    said = []
+    for dim in (10, 20):
+        weak, frozen = (
+            np.median([m["zero_one"] for m in _measured(runs, f"{arm}, d = {dim}")] or [np.nan])
+            for arm in ("weak", "frozen")
+        )
+        said.append(f"{weak:.3f} against {frozen:.3f} ($d={dim}$)")
+    return ", ".join(said)
 
 
 def _profile(ax: Axes, found: Sequence[dict[str, Any]]) -> str:

@@ -19,15 +19,7 @@ from hierlearn.conditions.runs import (
 from hierlearn.experiment import Arms, Experiment, Runs, apart
 from hierlearn.grammar.config import HierarchyConfig
 from hierlearn.grammar.experiments import MAIN, sample_size, sized
-from hierlearn.statistics import (
-    Statistic,
-    Value,
-    each,
-    exponent,
-    geometric_mean,
-    number,
-    ratio,
-)
+from hierlearn.statistics import Statistic, each, exponent, geometric_mean, number, quotient, ratio
 
 CHAPTER = "07_what_decides"
 SEEDS = {"smoke": range(4), "laptop": range(8), "paper": range(16)}
@@ -119,11 +111,6 @@ def quadratic_arms(profile: str) -> Arms:
     }
 
 
-def left_over(name: str) -> Value:
-    r"""Divide what frozen outputs leave by what is recorded under a name: a law, or a rival."""
-    return lambda config, found: float(found["outputs"] / found[name])
-
-
 def _exponent(runs: Runs) -> dict[int, float]:
     """Fit what frozen features leave by a power of the outer dirt, over skips."""
     return {
@@ -133,8 +120,8 @@ def _exponent(runs: Runs) -> dict[int, float]:
 
 
 QUADRATIC_STATISTICS: dict[str, Statistic] = {
-    "outputs": each(left_over("law"), "all", geometric_mean),
-    "outputs_by_outer": each(left_over("outer"), "large skip"),
+    "outputs": each(quotient(number("outputs"), number("law")), "all", geometric_mean),
+    "outputs_by_outer": each(quotient(number("outputs"), number("outer")), "large skip"),
     "exponent": _exponent,
     "no_skip": each(number("readout"), "no skip"),
 }
@@ -171,17 +158,13 @@ def _cost(dial: str) -> Statistic:
     return ratio(sample_size(f"ridge, {dial}, t = {OUTSIDE}"), clean)
 
 
-def _over_exact(name: str) -> Value:
-    return lambda config, found: float(found[name] / found["outer"])
-
-
 GRAMMAR_STATISTICS = {
     "inside": each(number("error"), "inside, most data"),
     "outside": each(number("error"), "outside, most data"),
     "hint_cost": _cost("hint"),
     "shared_cost": _cost("shared"),
-    "read_outer": each(_over_exact("read_outer"), "read off"),
-    "naive_outer": each(_over_exact("naive_outer"), "read off"),
+    "read_outer": each(quotient(number("read_outer"), number("outer")), "read off"),
+    "naive_outer": each(quotient(number("naive_outer"), number("outer")), "read off"),
 }
 
 EXPERIMENTS = tuple(

@@ -5,7 +5,7 @@ $P_0=vm^L$.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -23,7 +23,19 @@ from hierlearn.grammar.layerwise_theorem.runs import (
     measure_stages,
 )
 from hierlearn.grammar.layerwise_theorem.target import mean_signal
-from hierlearn.statistics import Value, crossing, each, exponent, geometric_mean, number, ratio
+from hierlearn.intervals import Bound
+from hierlearn.statistics import (
+    Value,
+    crossing,
+    each,
+    exponent,
+    geometric_mean,
+    mean,
+    needed,
+    number,
+    quotient,
+    ratio,
+)
 
 Parameters = tuple[int, int, int]
 MAIN, WIDER = TheoremConfig(8, 4, 3), TheoremConfig(16, 8, 3)
@@ -47,7 +59,7 @@ EDGES = {"wide": WINDOW[1], "fitting": FITTING, "narrow": WINDOW[-1]}
 LITTLE, SOME, MUCH = 8, 32, 128
 BELOW = (4, 8, 16, 32, 64, 512)
 """Examples of the lowest stage below a next one that keeps those of `MUCH`."""
-WIDTHS = {"smoke": (), "laptop": (256, 2048), "paper": (128, 256, 512, 1024, 2048, 4096)}
+WIDTHS = {"smoke": (), "laptop": (256, 2048), "paper": (256, 2048)}
 
 
 def stage_arms(profile: str) -> Arms:
@@ -70,7 +82,7 @@ def stage_arms(profile: str) -> Arms:
 
 def over_law(stage: int) -> Value:
     """Divide the rms of $h-q$ of a stage, 0 the lowest, by its law."""
-    return lambda config, found: float(found["rms"][stage] / found["law"][stage])
+    return quotient(number("rms", stage), number("law", stage))
 
 
 def _cured(arm: str) -> Statistic:
@@ -121,11 +133,15 @@ def _curve(draw: dict[str, Any]) -> list[tuple[float, float]]:
 
 
 def scans(found: Result, strength: str = "strength") -> list[tuple[float, float]]:
-    r"""Return $mv\,m^L/K_\rho^2$ and the size that was needed, for each draw of a run."""
+    r"""Return $mv\,m^L/K_\rho^2$ and the size that was needed, for each draw of a run.
+
+    Where the sizes tried do not cross the level, the latter is nan: of a bound there is no mean.
+    """
     v, m, depth = found.config.parameters
+    needs = [crossing(_curve(one), LEVEL) for one in found.measurement["draws"]]
     return [
-        (v * m ** (depth + 1) / one[strength], crossing(_curve(one), LEVEL))
-        for one in found.measurement["draws"]
+        (v * m ** (depth + 1) / one[strength], math.nan if isinstance(size, Bound) else size)
+        for one, size in zip(found.measurement["draws"], needs, strict=True)
     ]
 
 
@@ -148,18 +164,15 @@ def _over_grammars(combine: Callable[[dict[str, Any]], float]) -> Statistic:
     return statistic
 
 
-def _over_draws(strength: str, order: int = 0) -> Statistic:
-    """Average over grammars what logs of law and size, over draws, have in common.
+def _correlation(pairs: Sequence[tuple[float, float]]) -> float:
+    return float(np.corrcoef(np.log(pairs).T)[0, 1])
 
-    Their correlation, or with `order` 1 the exponent of size in the law.
-    """
 
-    def common(one: Result) -> float:
-        pairs = scans(one, strength)
-        return exponent(pairs) if order else float(np.corrcoef(np.log(pairs).T)[0, 1])
-
+def _over_draws(common: Callable[[Any], float], strength: str = "strength") -> Statistic:
+    """Average over grammars what law and size, over draws, have in `common`."""
     return lambda runs: {
-        seed: float(np.mean([*map(common, own)])) for seed, own in runs.of("over draws").items()
+        seed: mean([common(scans(one, strength)) for one in own])
+        for seed, own in runs.of("over draws").items()
     }
 
 
@@ -189,9 +202,9 @@ SIZE_STATISTICS = {
     "slope": _over_grammars(lambda g: _exponent(g["law"], g["size"])),
     "slope_alone": _over_grammars(lambda g: _exponent(g["P_0"], g["size"])),
     "constant": _over_grammars(lambda g: geometric_mean([*(g["size"] / g["law"])])),
-    "least_distance": _over_draws("strength"),
-    "mean_distance": _over_draws("mean_strength"),
-    "draw_exponent": _over_draws("strength", 1),
+    "least_distance": _over_draws(_correlation),
+    "mean_distance": _over_draws(_correlation, "mean_strength"),
+    "draw_exponent": _over_draws(exponent),
     "share_of_proof": each(_share_of_proof, str(MAIN.parameters)),
 }
 
@@ -223,8 +236,16 @@ def examples(config: TheoremConfig) -> float:
 
 def _needed(arm: str) -> Statistic:
     return lambda runs: {
-        seed: crossing([(examples(c), max(found["error"], FLOOR)) for c, found in own], LEVEL)
-        for seed, own in runs.of(arm).items()
+        seed: sizes[None]
+        for seed, sizes in needed(
+            runs,
+            arm,
+            size=examples,
+            by=lambda config: None,
+            value=number("error"),
+            level=LEVEL,
+            floor=FLOOR,
+        ).items()
     }
 
 
@@ -245,15 +266,15 @@ def lemma_arms(profile: str) -> Arms:
     return {str(one.parameters): at(16, one, n_draws=100) for one in chosen}
 
 
-def _over_mean(config: TheoremConfig, measurement: dict[str, Any]) -> float:
-    return float(measurement["signal"] / mean_signal(*config.parameters))
+def _mean_signal(config: TheoremConfig, measurement: Any) -> float:
+    return mean_signal(*config.parameters)
 
 
 _SHARES = ("printed", "corrected", "equal", "plain")
 LEMMA_STATISTICS = {name: each(number(name), str(MAIN.parameters)) for name in _SHARES} | {
     "printed_wide": each(number("printed"), str(WIDER.parameters)),
     "equal_wide": each(number("equal"), str(WIDER.parameters)),
-    "signal": each(_over_mean, str(MAIN.parameters)),
+    "signal": each(quotient(number("signal"), _mean_signal), str(MAIN.parameters)),
 }
 
 SOLVED = "solved in closed form, nothing is trained by steps"

@@ -26,7 +26,7 @@ from hierlearn.grammar.layerwise_theorem.experiments import (
     scans,
 )
 from hierlearn.grammar.layerwise_theorem.runs import LEVEL, TheoremConfig
-from hierlearn.statistics import number
+from hierlearn.statistics import geometric_mean, number
 
 
 def sample_sizes(rhm_theorem_sizes: Runs) -> Drawing:
@@ -46,14 +46,14 @@ def sample_sizes(rhm_theorem_sizes: Runs) -> Drawing:
         label = f"$L={depth}$" if depth not in [p for _, p in everything] else None
         axes[0].plot(shift, size, markersize=3, alpha=0.6, label=label, **looks)
         axes[1].plot(law, size, markersize=3, alpha=0.6, **looks)
-        ratios[name] = [float(np.exp(np.log(size / of).mean())) for of in (law, scale)]
+        ratios[name] = [geometric_mean([*(size / of)]) for of in (law, scale)]
         everything.append((law, depth))
     of_law, of_scale = np.array(list(ratios.values())).T
-    constant = float(np.exp(np.log(of_law).mean()))
+    constant = geometric_mean([*of_law])
     ends = np.array([min(x.min() for x, _ in everything), max(x.max() for x, _ in everything)])
     axes[1].plot(ends, constant * ends, color=INK, linewidth=1.2, linestyle="--")
     ends = np.array([axes[0].get_xlim()[0] + 1, axes[0].get_xlim()[1]]).clip(min=20)
-    axes[0].plot(ends, ends * np.exp(np.log(of_scale).mean()), color=NEUTRAL, lw=1.2, ls="--")
+    axes[0].plot(ends, ends * geometric_mean([*of_scale]), color=NEUTRAL, lw=1.2, ls="--")
     for ax, label in zip(axes, ("$P_0=vm^L$", r"law $mv\,m^L/K_\rho^2$"), strict=True):
         log_axes(ax)
         ax.set_xlabel(label)

@@ -31,13 +31,9 @@ def curve(runs: Runs, arm: str, key: str) -> dict[int, list[float]]:
 
 
 def openings(runs: Runs) -> dict[str, int]:
-    """Return the steps at which an event of the runs of an experiment happens, by its name."""
+    """Return the steps at which the levels of an experiment open, by a name."""
     configs = [config for arm in runs.arms.values() for config in arm]
-    events = {
-        f"level {level + 2} opens": step for level, step in enumerate(configs[0].opens) if step
-    }
-    thaws = [config.thaw for config in configs if config.thaw]
-    return events | dict(zip(["thaw"], thaws, strict=False))
+    return {f"level {level + 2} opens": step for level, step in enumerate(configs[0].opens) if step}
 
 
 def joint(joint_sgd: Runs) -> Drawing:
@@ -69,24 +65,27 @@ def joint(joint_sgd: Runs) -> Drawing:
     )
 
 
-@gives("learned")
+@gives("learned", "learned-tenth")
 def depth(joint_sgd: Runs) -> Drawing:
     """Draw the step at which each level is learned in joint training, by number of levels."""
     fig, ax = plt.subplots(figsize=(WIDTH, 3.4))
-    said, numbers = [], []
+    said, numbers, tenths = [], [], []
     depths = [n for n in JOINT if joint_sgd.of(f"{n} levels")]
     for index, n_levels in enumerate(depths):
         arm = f"{n_levels} levels"
-        steps = {
-            level: _learned_at(curve(joint_sgd, arm, f"fn{level}"))
-            for level in levels_of(joint_sgd.first(arm))
+        curves = {
+            level: curve(joint_sgd, arm, f"fn{level}") for level in levels_of(joint_sgd.first(arm))
         }
+        steps = {level: _learned_at(points) for level, points in curves.items()}
         whole = {level: found for level, found in steps.items() if found}
         line = over_seeds(arm, whole, index=index)
         line.draw(ax, every_seed=False)
         n_seeds = len(joint_sgd.of(arm))
         learned = min(len(found) for found in steps.values())
         numbers.append(f"{learned} of {n_seeds} with {n_levels}")
+        ends = zip(*(points[max(points)] for points in curves.values()), strict=True)
+        below = sum(max(own) < 0.1 for own in ends)
+        tenths.append(f"{below} of {n_seeds} with {n_levels}")
         when = (f"level {x:g} {line.at(i)}" for i, x in enumerate(line.x))
         said.append(f"{arm}: {', '.join(when)}")
     log_axes(ax, "y")
@@ -100,7 +99,7 @@ def depth(joint_sgd: Runs) -> Drawing:
         + "; ".join(said) + ".",
         caption="Joint plain SGD at one gap ratio; more levels have a smaller rate and more steps. "
         "Geometric means of the seeds that learn a level.",
-        numbers={"learned": ", ".join(numbers)},
+        numbers={"learned": ", ".join(numbers), "learned-tenth": ", ".join(tenths)},
     )  # fmt: skip
 
 

@@ -39,7 +39,7 @@ DARKEST, LIGHTEST = 0.0, -8.0
 
 
 def squared(runs: Runs, arm: str, key: str) -> dict[int, list[float]]:
-    """Return an error of the levels at each step, that of level 2 squared as the others are."""
+    """Return an error at each step over the seeds, gram2 squared as the others are."""
     found: dict[int, list[float]] = {}
     power = 2 if key == "gram2" else 1
     for (_, measurement), *_ in runs.of(arm).values():
@@ -238,7 +238,7 @@ def turns(turns: Runs) -> Drawing:
     fig, ax = plt.subplots(figsize=(WIDTH, 4.2))
     said = []
     for index, arm in enumerate(turns.arms):
-        line = over_seeds(arm, _lost(turns, arm), index=index, floor=1e-13)
+        line = over_seeds(arm, squared(turns, arm, "lost"), index=index, floor=1e-13)
         line.draw(ax, marker=False)
         said.append(f"{arm} {line.at()}")
     config = turns.first("in turn")
@@ -264,15 +264,6 @@ def turns(turns: Runs) -> Drawing:
             "turns-moving": f"{moving} of {len(ends)}",
         },
     )
-
-
-def _lost(runs: Runs, arm: str) -> dict[int, list[float]]:
-    found: dict[int, list[float]] = {}
-    for (_, measurement), *_ in runs.of(arm).values():
-        curve = measurement["curve"]
-        for step, value in zip(curve["step"], curve["lost"], strict=True):
-            found.setdefault(step, []).append(value)
-    return found
 
 
 @gives("depth-learned", "depth-staged", "depth-joint")

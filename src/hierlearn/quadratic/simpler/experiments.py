@@ -13,7 +13,7 @@ from hierlearn.experiment import Arms, Experiment, apart
 from hierlearn.quadratic.runs import final
 from hierlearn.quadratic.simpler.narrow import NarrowConfig, measure_narrow
 from hierlearn.quadratic.simpler.runs import SimpleConfig, measure
-from hierlearn.statistics import each, number, ratio
+from hierlearn.statistics import each, number, quotient, ratio
 
 CHAPTER = "06_simpler_algorithms"
 SEEDS = {"smoke": range(4), "laptop": range(8), "paper": range(16)}
@@ -135,9 +135,7 @@ def narrow_arms(profile: str) -> Arms:
     return found | {"one unit": one, "two units": two}
 
 
-def _over_certificate(config: NarrowConfig, measurement: dict[str, Any]) -> float:
-    return measurement["rel"] / measurement["certificate"]
-
+_over_certificate = quotient(number("rel"), number("certificate"))
 
 NARROW_STATISTICS = {
     "least_over_certificate": each(

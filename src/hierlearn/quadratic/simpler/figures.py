@@ -117,8 +117,8 @@ def few_units(narrow_layers: Runs) -> Drawing:
         + ".",
         caption="Error of two-layer networks that are trained on the exact population loss, over "
         "the number of units; dotted: the certificate (2.3). Left: the sum of the fourth powers of "
-        "8 coordinates, right: the three-level target. What is smaller than $10^{-6}$ is drawn "
-        "there.",
+        f"{NARROW_DIMS['fourth powers']} coordinates, right: the three-level target. What is "
+        "smaller than $10^{-6}$ is drawn there.",
         numbers={
             "narrow-gelu": f"{np.median(gelu[widest]):.2g}",
             "narrow-certificate": f"{np.median(bound[widest]):.1g}",
