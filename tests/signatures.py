@@ -336,6 +336,7 @@ def special() -> dict[str, Callable[[], dict[str, Any]]]:
         "quadratic/layerwise/floors.bias_form_of_level_4": {
             "teachers": QuadraticTeachers.draw([0], dim=4, widths=(3, 2, 2), skip=0.5)},
         "grammar/measures.detectability": counts,
+        "grammar/measures.rule_counts": {"strings": strings, "labels": labels},
         "grammar/measures.conditions": counts,
         "intervals.t_interval": {"samples": torch.ones(2, 5).double().numpy()},
     }.items()}  # fmt: skip

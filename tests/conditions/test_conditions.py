@@ -14,9 +14,8 @@ from hierlearn.conditions.runs import (
 )
 from hierlearn.engine.seeds import stream
 from hierlearn.experiment import Group
-from hierlearn.grammar.derivations import codes_of
 from hierlearn.grammar.dials import DialedHierarchy
-from hierlearn.grammar.measures import label_counts
+from hierlearn.grammar.measures import rule_counts
 from hierlearn.quadratic.target import QuadraticTeachers
 
 CPU = torch.device("cpu")
@@ -93,17 +92,6 @@ def test_what_frozen_features_leave_is_what_regression_on_them_leaves():
     assert float(explained.var() / y.var()) == pytest.approx(found["inner"], abs=0.05)
 
 
-def counted(law: DialedHierarchy, strings: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
-    grammar = law.grammar
-    row_of = torch.full((grammar.vocab_size**2,), -1)
-    row_of[codes_of(grammar.rules[-1].flatten(0, 1), grammar.vocab_size)] = torch.arange(
-        grammar.rules[-1][..., 0].numel()
-    )
-    types = row_of[codes_of(strings.view(len(strings), -1, 2), grammar.vocab_size)]
-    n_types = grammar.rules[-1][..., 0].numel()
-    return label_counts(types, truth, n_types=n_types, n_classes=grammar.n_classes) / len(strings)
-
-
 def draw(dial: str, t: float, vocab_size: int = 4, n_synonyms: int = 2) -> DialedHierarchy:
     return DialedHierarchy.draw(
         0, vocab_size=vocab_size, n_classes=vocab_size, n_synonyms=n_synonyms, n_levels=3,
@@ -115,12 +103,12 @@ def test_label_laws_are_those_of_all_strings_and_of_samples_of_a_turned_dial():
     law = draw("none", 0.0)
     strings, truth = law.grammar.data_at(torch.arange(law.grammar.n_strings))
     joint = labels.joint_law(law)
-    assert torch.allclose(joint, counted(law, strings, truth))
+    assert torch.allclose(joint, rule_counts(law.grammar, strings, truth) / len(strings))
     assert labels.shares(joint, 2)[1] == pytest.approx(0, abs=1e-12)
     assert labels.margin(joint, 2) == pytest.approx(1)
     law = draw("hint", 0.5, 8, 4)
     strings, truth = law.sample_distinct(4000, stream("strings", 0))
-    joint, seen = labels.joint_law(law), counted(law, strings, truth)
+    joint, seen = labels.joint_law(law), rule_counts(law.grammar, strings, truth) / len(strings)
     assert float((joint - seen).abs().max()) < 5 * (float(joint.max()) / 4000) ** 0.5
     signal, outer = labels.shares(joint, 4)
     clean = labels.shares(labels.joint_law(draw("none", 0.0, 8, 4)), 4)

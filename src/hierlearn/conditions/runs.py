@@ -17,8 +17,7 @@ from hierlearn.engine.seeds import stream
 from hierlearn.experiment import Config, Group
 from hierlearn.grammar.config import HierarchyConfig, draw_problem, over_chance
 from hierlearn.grammar.counting import predict_by_clustering, predict_by_ridge
-from hierlearn.grammar.derivations import codes_of
-from hierlearn.grammar.measures import label_counts
+from hierlearn.grammar.measures import rule_counts
 from hierlearn.quadratic.layerwise.floors import target_forms
 from hierlearn.quadratic.target import QuadraticTeachers
 
@@ -292,10 +291,7 @@ def _grammar(config: HierarchyConfig, seed: int) -> dict[str, Any]:
         problem.train, problem.labels, problem.test, vocab_size=v, n_classes=config.n_classes,
         generator=stream(f"{config.learner} learner", seed),
     )  # fmt: skip
-    row_of = torch.full((v**2,), -1)
-    row_of[codes_of(grammar.rules[-1].flatten(0, 1), v)] = torch.arange(v * m)
-    types = row_of[codes_of(problem.train.view(n, -1, 2), v)]
-    counted = label_counts(types, problem.labels, n_types=v * m, n_classes=config.n_classes) / n
+    counted = rule_counts(grammar, problem.train, problem.labels) / n
     law = labels.joint_law(problem.law)
     signal, outer = labels.shares(law, m)
     read_signal, read_outer = labels.shares(counted, m, n_samples=n)

@@ -3,10 +3,12 @@ r"""What the labels say about synonyms, and how far a network's layers have merg
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float, Int64, Integer
 from torch import Tensor
 
 from hierlearn.engine.doors import at_least, check_indices, checked
+from hierlearn.grammar.derivations import codes_of
+from hierlearn.grammar.target import RandomHierarchy
 
 
 @checked
@@ -20,6 +22,18 @@ def label_counts(
     cell = (types * n_positions + torch.arange(n_positions)) * n_classes + labels[:, None]
     counts = torch.bincount(cell.flatten(), minlength=n_types * n_positions * n_classes)
     return counts.view(n_types, n_positions, n_classes).double()
+
+
+@checked
+def rule_counts(
+    grammar: RandomHierarchy, strings: Integer[Tensor, "n dim"], labels: Int64[Tensor, "n"]
+) -> Float[Tensor, "rule position label"]:
+    """Count data by the lowest rule at each position, in the order of parents, and by label."""
+    rules, v, s = grammar.rules[-1], grammar.vocab_size, grammar.branching
+    row_of = torch.full((v**s,), -1)
+    row_of[codes_of(rules.flatten(0, 1), v)] = torch.arange(rules[..., 0].numel())
+    types = row_of[codes_of(strings.view(len(strings), -1, s), v)]
+    return label_counts(types, labels, n_types=rules[..., 0].numel(), n_classes=grammar.n_classes)
 
 
 def _pair_sums(

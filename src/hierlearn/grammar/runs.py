@@ -10,12 +10,11 @@ from hierlearn.engine.seeds import stream
 from hierlearn.experiment import Group
 from hierlearn.grammar.config import HierarchyConfig, Problem, draw_problem, over_chance
 from hierlearn.grammar.counting import predict_by_clustering, predict_by_ridge
-from hierlearn.grammar.derivations import codes_of
 from hierlearn.grammar.measures import (
     conditions,
     detectability,
     detectability_law,
-    label_counts,
+    rule_counts,
     sensitivity,
 )
 from hierlearn.grammar.networks import (
@@ -42,13 +41,7 @@ def measure_counts(work: Group, device: torch.device) -> list[dict[str, Any]]:
 def _counted(config: HierarchyConfig, seed: int) -> dict[str, Any]:
     problem = draw_problem(config, seed)
     grammar = problem.law.grammar
-    rules, v = grammar.rules[-1], grammar.vocab_size
-    row_of = torch.full((v**2,), -1)
-    row_of[codes_of(rules.flatten(0, 1), v)] = torch.arange(rules[..., 0].numel())
-    types = row_of[codes_of(problem.train.view(len(problem.train), -1, 2), v)]
-    counts = label_counts(
-        types, problem.labels, n_types=rules[..., 0].numel(), n_classes=grammar.n_classes
-    )
+    rules, counts = grammar.rules[-1], rule_counts(grammar, problem.train, problem.labels)
     parents = torch.arange(len(rules)).repeat_interleave(rules.shape[1])
     order = torch.randperm(len(parents), generator=stream("shuffled parents", seed))
     read = conditions(counts, parents)

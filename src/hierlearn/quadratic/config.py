@@ -1,7 +1,7 @@
 """What one run on a hierarchical quadratic target is, and which runs train as one batch."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 from hierlearn.experiment import Config
@@ -19,7 +19,7 @@ class QuadraticConfig(Config):
         widths: $k_2..k_L$ of the target.
         gaps: amplitude ratios $\alpha_2=1,\alpha_3..\alpha_L$; zero removes a level.
         skip: $\rho$.
-        opens, look_back, thaw, rate, lower_rate: see `Protocol`.
+        opens, look_back, rate, lower_rate: see `Protocol`.
         n_steps, batch, optimizer: of the training loop.
         target: what is fitted: "full" y; "debiased, then full", which is $y-a_3x^\top B_3x$ until
             level 3 opens; "permuted" y of another input. Errors are measured against the full y.
@@ -40,7 +40,6 @@ class QuadraticConfig(Config):
     n_steps: int
     skip: float = 0.8
     look_back: int | None = None
-    thaw: int | None = None
     rate: float = 1e-2
     lower_rate: float = 1.0
     batch: int = 256
@@ -67,8 +66,9 @@ class QuadraticConfig(Config):
     @property
     def protocol(self) -> Protocol:
         """The training protocol of the run."""
-        names = [field.name for field in fields(Protocol)]
-        return Protocol(**{name: getattr(self, name) for name in names})
+        return Protocol(
+            tuple(self.opens), self.look_back, rate=self.rate, lower_rate=self.lower_rate
+        )
 
     @property
     def shape(self) -> tuple[Any, ...]:

@@ -53,7 +53,7 @@ def measure(work: Group, device: torch.device) -> list[dict[str, Any]]:
 def _is_plain_greedy(config: QuadraticConfig) -> bool:
     return (
         config.look_back == 1 and config.target == "full" and not config.oracle
-        and config.thaw is None and config.learner_widths is None
+        and config.learner_widths is None
         and not config.readout
     )  # fmt: skip
 

@@ -33,6 +33,14 @@ class TurnConfig(QuadraticConfig):
     turn: int | None = None
     refit: bool = False
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        plain = {"oracle": False, "optimizer": "adam", "target": "full", "n_samples": None,
+                 "learner_widths": None}  # fmt: skip
+        if odd := [f"{name}={getattr(self, name)!r}" for name in plain
+                   if getattr(self, name) != plain[name]]:  # fmt: skip
+            raise ValueError(f"turns know no {', '.join(odd)}: leave it out")
+
 
 def take_turns(plan: Plan, configs: Sequence[TurnConfig]) -> Plan:
     """Return the plan in which the runs that have turns move one level at a time."""

@@ -28,7 +28,7 @@ from torch import Tensor
 
 from hierlearn.engine.seeds import stream
 from hierlearn.experiment import Config
-from hierlearn.quadratic.original.alternation import products
+from hierlearn.quadratic.original.alternation import products, root
 from hierlearn.quadratic.original.target import OriginalTarget
 
 CHECKED = 50  # steps between two looks at the thresholds; the objective is averaged over them
@@ -72,13 +72,13 @@ class AlgorithmConfig(Config):
         start: of $K_l$, $l\ge3$: "eigen" of $W_l^\top W_l$, or "svd" of its cross block.
         flow: "all"; "detached" lets no gradient pass from level l + 1 into $S_l$; "frozen" stops
             $K_2$ when level 3 opens, and lets go of $W_2$, which trains on: $\lambda_{3..5,2}=0$.
-        target: "true", "independent" (levels from 3 on see another input) or "permuted".
+        target: "true" or "independent" (levels from 3 on see another input).
     """
 
     CHOICES = {
         "start": ("eigen", "svd"),
         "flow": ("all", "detached", "frozen"),
-        "target": ("true", "independent", "permuted"),
+        "target": ("true", "independent"),
     }
 
     dim: int
@@ -230,13 +230,13 @@ class Learners:
         n = self.inputs[level] - self.configs[run].dim  # the products come first
         if level and self.configs[run].start == "svd":
             u, s, v = torch.linalg.svd(form[n:, :n])
-            root = s[:k].sqrt()[:, None]
-            start = torch.cat([root * v[:k], root * u[:, :k].T], 1)
+            roots = s[:k].sqrt()[:, None]
+            start = torch.cat([roots * v[:k], roots * u[:, :k].T], 1)
         else:
-            values, vectors = torch.linalg.eigh(form)
             if not level:
+                values = torch.linalg.eigvalsh(form)
                 self.counted[run] = int((values >= 1 / (10 * self.kappas[run] ** 2)).sum())
-            start = values[-k:].clamp_min(0).sqrt()[:, None] * vectors[:, -k:].T
+            start = root(form, k)
         self.narrow[level][run] = start.float()
         scale, gap = gaps[level] ** 2, _ratios(gaps)[level]
         weights = self.weights[level][run]

@@ -275,7 +275,7 @@ def levels(algorithm_1: Runs) -> Drawing:
     shown: dict[str, Value] = {
         "level 2": sgd.error(2),
         "level 3": sgd.error(3),
-        "root of the relative error": lambda c, m: relative(-1)(c, m["path"]) ** 0.5,
+        "root of the relative error": lambda c, m: m["path"]["rel"][-1] ** 0.5,
     }
     left = {name: _path(algorithm_1, "as run", value) for name, value in shown.items()}
     right = {arm: _path(algorithm_1, arm, sgd.error(2)) for arm in BESIDE if algorithm_1.of(arm)}

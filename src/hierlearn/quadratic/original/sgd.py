@@ -85,9 +85,7 @@ def _each(parts: list[Tensor], n_arms: int) -> list[Tensor]:
 
 def _shown(configs: list[AlgorithmConfig], alphas: Tensor) -> Any:
     """Return what makes y `[run, n]` of the level sums: controls see those of another input."""
-    other = torch.tensor(
-        [[c.target == "permuted", *[c.target != "true"] * (len(c.widths) - 1)] for c in configs]
-    )
+    other = torch.tensor([[False, *[c.target != "true"] * (len(c.widths) - 1)] for c in configs])
 
     def shown(sums: Tensor) -> Tensor:
         each = sums.repeat_interleave(len(configs) // len(sums), 0)
