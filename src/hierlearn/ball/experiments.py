@@ -20,27 +20,27 @@ from hierlearn.statistics import Arm, Statistic, Value, each, number, ratio
 
 CHAPTER = "05_ball_indicator"
 SEEDS = {"smoke": range(4), "laptop": range(8), "paper": range(8)}
-FEWER = {"smoke": range(4), "laptop": range(5), "paper": range(5)}
+FEWER = {"smoke": range(4), "laptop": range(5), "paper": range(8)}
 DIM = 10
 RADIUS = math.sqrt(2)
-N_TEST = {"smoke": 5000, "laptop": 10_000, "paper": 50_000}
+N_TEST = {"smoke": 5000, "laptop": 10_000, "paper": 20_000}
 
 # --- the sum of two unit vectors --------------------------------------------------------------
 
 # Width of the reference network, others, and steps.
 WEAK = {
-    "smoke": (128, (), 2500), "laptop": (256, (64,), 12_000), "paper": (1024, (64, 256), 40_000),
+    "smoke": (128, (), 2500), "laptop": (256, (64,), 12_000), "paper": (512, (64,), 20_000),
 }  # fmt: skip
 # By dimension: units, samples and steps of the frozen network.
 FROZEN = {
     "smoke": {10: (500, 5000, 400)},
     "laptop": {10: (1000, 8000, 800), 20: (2500, 14_000, 700)},
-    "paper": {10: (4000, 50_000, 2000), 20: (8000, 100_000, 2000), 30: (16_000, 200_000, 2000)},
+    "paper": {10: (2000, 16_000, 1600), 20: (4000, 32_000, 1400)},
 }
-FROZEN_WIDTHS = {"smoke": (100,), "laptop": (100, 300), "paper": (300, 1000, 2000)}
-DIMS = {"smoke": (20,), "laptop": (10, 20), "paper": (10, 20, 30)}
+FROZEN_WIDTHS = {"smoke": (100,), "laptop": (100, 300), "paper": (100, 300, 1000)}
+DIMS = {"smoke": (20,), "laptop": (10, 20), "paper": (10, 20)}
 # Units, samples and steps of plain gradient descent.
-PLAIN = {"laptop": (400, 8000, 2000), "paper": (1000, 8000, 20_000)}
+PLAIN = {"laptop": (400, 8000, 2000), "paper": (1000, 8000, 8000)}
 
 
 def weak(profile: str, dim: int, **changes: Any) -> BallConfig:
@@ -157,7 +157,7 @@ def _over_radii(value: Value, combine: Callable[[list[float]], float]) -> Statis
     return statistic
 
 
-_WEAK = tuple(f"every weak, d = {dim}" for dim in (10, 20, 30))
+_WEAK = tuple(f"every weak, d = {dim}" for dim in (10, 20))
 SUM_STATISTICS: dict[str, Statistic] = {
     "frozen_over_weak": _over("frozen, d = 10", "every weak, d = 10"),
     "linear_over_weak": _over("frozen, d = 10", "every weak, d = 10", LINEAR),
@@ -181,10 +181,10 @@ SUM_STATISTICS: dict[str, Statistic] = {
 # --- uniform radius ---------------------------------------------------------------------------
 
 UNIFORM = {
-    "smoke": (100, 300), "laptop": (100, 300, 1000), "paper": (100, 300, 1000, 4000),
+    "smoke": (100, 300), "laptop": (100, 300, 1000), "paper": (100, 300, 1000, 3000),
 }  # fmt: skip
-SAMPLES = {"smoke": (4000, 300), "laptop": (8000, 400), "paper": (50_000, 1000)}
-SIZES = {"laptop": (500, 1000, 2000, 4000), "paper": (500, 1000, 2000, 4000, 16_000)}
+SAMPLES = {"smoke": (4000, 300), "laptop": (8000, 400), "paper": (32_000, 800)}
+SIZES = {"laptop": (500, 1000, 2000, 4000), "paper": (500, 1000, 2000, 4000, 8000, 16_000)}
 SWEEP_WIDTH = 300
 
 

@@ -2,6 +2,7 @@
 
 import errno
 import logging
+import math
 import os
 import re
 import sys
@@ -171,6 +172,13 @@ def run(chapters: Names, **settings: Any) -> None:
 
 @cli.command
 @options("names", "profile", "seeds", "device", "records", *WHERE)
+@click.option(
+    "--budget",
+    type=click.FloatRange(min=0),
+    default=math.inf,
+    metavar="SECONDS",
+    help="Stop then; what cannot be done by then is not begun.",
+)
 def compute(
     names: Names, profile: Given, seeds: range | None, records: Given, **where: Any
 ) -> None:
@@ -424,14 +432,21 @@ def execute(
 
 @contextmanager
 def executor_for(
-    *, device: str, workers: int | None, scheduler: str | None, local_workers: int | None
+    *,
+    device: str,
+    workers: int | None,
+    scheduler: str | None,
+    local_workers: int | None,
+    budget: float = math.inf,
 ) -> Iterator[Executor]:
     """Give what measures: processes here, a local dask cluster, or the one at `scheduler`."""
     given = {"--workers": workers, "--scheduler": scheduler, "--local-workers": local_workers}
+    if math.isfinite(budget) and (scheduler or local_workers):
+        raise UsageError("--budget is for processes on this machine, not for a dask cluster")
     if len(named := [name for name, value in given.items() if value is not None]) > 1:
         raise UsageError(f"{' and '.join(named)} exclude each other; give one of them, or none")
     if scheduler is None and local_workers is None:
-        yield LocalPool.on(device, workers)
+        yield LocalPool.on(device, workers, budget)
         return
     try:
         import distributed  # noqa: F401

@@ -5,6 +5,7 @@ that always kills its worker as a failure; the driver alone writes.
 """
 
 import ast
+import math
 import os
 import platform
 import sys
@@ -152,46 +153,63 @@ class Executor(Protocol):
         """Give each unit with its result; ExecutorError when nothing can be measured any more."""
 
 
+class _OutOfTime(Exception):
+    """The time is up: the workers are stopped, and what they had not finished is not recorded."""
+
+
+FASTER = {"cpu": 1.0, "cuda": 0.2}
+"""Seconds a CPU second expected takes, until units that are done tell."""
+
+
 @dataclass(frozen=True)
 class LocalPool:
-    """`n_workers` single-threaded processes on this machine; a killed one costs a retry."""
+    """`n_workers` single-threaded processes on this machine; a killed one costs a retry.
+
+    At `until`, on the monotonic clock, they are stopped, and no unit is begun that is not expected
+    to be done by then.
+    """
 
     n_workers: int
     device: str = "cpu"
+    until: float = math.inf
 
     @classmethod
-    def on(cls, device: str, n_workers: int | None = None) -> "LocalPool":
+    def on(
+        cls, device: str, n_workers: int | None = None, seconds: float = math.inf
+    ) -> "LocalPool":
         """Return the pool for a device: `n_workers` or one process a core, and one on CUDA.
 
-        One a core that has room in memory, that is.
+        One a core that has room in memory, that is; for so many `seconds` from now on.
 
         Raises DeviceError when there is no such device, or one on which so many processes cannot
         work, ValueError for fewer than one process.
         """
-        target = devices.resolve(device)
+        target, until = devices.resolve(device), time.monotonic() + seconds
         if n_workers is not None and n_workers < 1:
             raise ValueError(f"workers is {n_workers}; expected at least 1, or None: one a core")
         if target.type == "cpu":
             room = max(1, available_bytes(target) // WORKER_BYTES)
-            return cls(n_workers or int(min(devices.available_cores(), room)))
+            return cls(n_workers or int(min(devices.available_cores(), room)), until=until)
         if n_workers not in (None, 1):
             raise devices.DeviceError(
                 f"workers is {n_workers} on {target.type}, where one process uses the whole GPU; "
                 "valid: 1, or device cpu (on several GPUs: local workers, one a GPU)"
             )
-        return cls(1, target.type)
+        return cls(1, target.type, until)
 
     def results(self, units: Sequence[Unit]) -> Results:
         """Give each unit with its result; one suspected of killing its worker runs alone."""
         refuse_unguarded()
         waiting, deaths, n_done = deque(units), Counter[str](), 0
-        while waiting:
+        while waiting and time.monotonic() < self.until:
             alone = deaths[waiting[0].group.key] > 0
             running: dict[Future[Result], Unit] = {}
             some = deque([waiting.popleft()]) if alone else waiting
             for finished in self._one_pool(some, running):
                 n_done += finished is not None
                 yield finished
+            if time.monotonic() >= self.until:
+                return
             if running and not n_done:
                 _check_that_workers_start()
             for unit in running.values():
@@ -204,19 +222,27 @@ class LocalPool:
     def _one_pool(self, units: deque[Unit], running: dict[Future[Result], Unit]) -> Results:
         """Measure `units` until none is left, or a worker dies: what ran then is in `running`."""
         n_workers = min(self.n_workers, max(len(units), 1))
-        with worker_pool(n_workers, measuring_variables()) as pool, suppress(BrokenProcessPool):
+        took, expected = FASTER[self.device], 1.0
+        stops = suppress(BrokenProcessPool, _OutOfTime)
+        with stops, worker_pool(n_workers, measuring_variables()) as pool:
             while units or running:
+                if (left := self.until - time.monotonic()) <= 0:
+                    raise _OutOfTime
                 # One more than the workers: the next unit is there when a worker is free.
                 while units and len(running) <= n_workers:
-                    args = units[0].experiment.measure, units[0].group, self.device
-                    running[pool.submit(measure_unit, *args)] = units[0]
+                    if units[0].seconds * took / expected <= left:
+                        args = units[0].experiment.measure, units[0].group, self.device
+                        running[pool.submit(measure_unit, *args)] = units[0]
                     units.popleft()
-                done, _ = wait(running, timeout=1, return_when=FIRST_COMPLETED)
+                done, _ = wait(running, timeout=min(1, left), return_when=FIRST_COMPLETED)
                 for future in done:
                     error = future.exception()
                     if not isinstance(error, BrokenProcessPool):  # but of the transport, if any
                         failed = Result("", error=f"{type(error).__name__}: {error}")
-                        yield running.pop(future), failed if error else future.result()
+                        unit, result = running.pop(future), failed if error else future.result()
+                        took += result.circumstances.get("wall_s", 0.0)
+                        expected += unit.seconds if result.circumstances else 0.0
+                        yield unit, result
                 if any(future in running for future in done):
                     break
                 if not done:

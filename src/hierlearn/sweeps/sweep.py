@@ -74,6 +74,8 @@ def compute(
     n_present, seconds = n_groups - len(missing), time.perf_counter() - start
     if progress:
         said = f"{n_computed} groups computed, {n_present} already there, {seconds:.1f} s"
+        if n_left := len(missing) - n_computed:
+            said += f"; {n_left} left for want of time, which the same command computes"
         print(f"{profile}: {said}", file=sys.stderr)
     return Summary(n_computed, n_present, seconds)
 

@@ -12,11 +12,11 @@ from hierlearn.quadratic.runs import QuadraticConfig, before, final, measure
 from hierlearn.statistics import each, ratio
 
 CHAPTER = "01_backward_feature_correction"
-SEEDS = {"smoke": range(4), "laptop": range(8), "paper": range(32)}
+SEEDS = {"smoke": range(4), "laptop": range(8), "paper": range(16)}
 WIDTHS = (4, 3, 2, 2)
 GAPS = (1.0, 0.2, 0.04, 0.008)
 LEARNED = 0.3  # the share of its own part of y that a learned level may leave
-BATCH = {"smoke": 256, "laptop": 256, "paper": 1024}
+BATCH = 256
 
 # --- all levels from step 0, by plain SGD -----------------------------------------------------
 
@@ -25,7 +25,6 @@ JOINT = {
     2: (0.02, {"laptop": 10_000, "paper": 20_000}),
     3: (0.02, {"smoke": 12_000, "laptop": 40_000, "paper": 80_000}),
     4: (0.005, {"laptop": 100_000, "paper": 200_000}),
-    5: (0.003, {"paper": 800_000}),
 }
 
 
@@ -33,7 +32,7 @@ def _config(n_levels: int, profile: str, **changes: Any) -> QuadraticConfig:
     k = n_levels - 1
     base = QuadraticConfig(
         dim=20, widths=WIDTHS[:k], gaps=GAPS[:k], opens=(0,) * k, n_steps=1,
-        batch=BATCH[profile], lower_rate=0.0, optimizer="sgd", curve=True,
+        batch=BATCH, lower_rate=0.0, optimizer="sgd", curve=True,
     )  # fmt: skip
     return replace(base, **changes)
 
@@ -66,7 +65,7 @@ JOINT_STATISTICS = {
 
 # --- four levels, opened one after the other -------------------------------------------------
 
-STAGES = {"laptop": (1500, 5000, 12_000), "paper": (4000, 12_000, 30_000)}
+STAGES = {"laptop": (1500, 5000, 12_000), "paper": (3000, 10_000, 25_000)}
 
 
 def stage_arms(profile: str) -> Arms:

@@ -34,9 +34,9 @@ from hierlearn.statistics import (
 )
 
 CHAPTER = "01_backward_feature_correction"
-SEEDS = {"smoke": range(4), "laptop": range(8), "paper": range(32)}
-DIM = {"smoke": 6, "laptop": 10, "paper": 20}
-N_SAMPLES = {"smoke": 800, "laptop": 3000, "paper": 12_000}
+SEEDS = {"smoke": range(4), "laptop": range(8), "paper": range(16)}
+DIM = {"smoke": 6, "laptop": 10, "paper": 14}
+N_SAMPLES = {"smoke": 800, "laptop": 3000, "paper": 6000}
 
 # --- rounds over the gap ----------------------------------------------------------------------
 
@@ -207,7 +207,7 @@ def depth_arms(profile: str) -> Arms:
     gaps, widths = (1, 0.1, 0.01, 0.001), (2, 2, 1, 1)
     base = AlternationConfig(
         dim=DIM[profile], widths=widths, gaps=gaps, rounds=(3, 3, LAST),
-        n_samples={"smoke": 400, "laptop": 2000, "paper": 6000}[profile],
+        n_samples={"smoke": 400, "laptop": 2000, "paper": 4000}[profile],
     )  # fmt: skip
     found: dict[str, Config] = {}
     for n_levels in (3, 4, 5):
@@ -247,7 +247,7 @@ DEPTH_STATISTICS = {
 # --- samples ----------------------------------------------------------------------------------
 
 SHARES = (0.8, 0.9, 1.05, 1.25)
-SAMPLE_DIMS = {"smoke": (4,), "laptop": (6, 12), "paper": (6, 12, 24)}
+SAMPLE_DIMS = {"smoke": (4,), "laptop": (6, 12), "paper": (6, 12, 18)}
 LEARNED = 1e-6
 
 

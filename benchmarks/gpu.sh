@@ -1,0 +1,54 @@
+#!/bin/sh
+# On a machine with a GPU, without a network: does CUDA agree with the CPU, what does it gain, and as
+# much of the paper profile as the time allows, on the GPU and on the cores at once.
+#
+#     benchmarks/gpu.sh [SECONDS [FOLDER]]        PYTHON=python3 BENCHMARK=90
+#
+# FOLDER, _build/gpu unless given, gets log.txt, and records.tar.gz with what was computed;
+# benchmarks/README.md says how it becomes part of the book.
+set -u
+cd "$(dirname "$0")/.." || exit
+seconds=${1:-300} out=${2:-_build/gpu} python=${PYTHON:-python3}
+work=_build/gpu-records
+export PYTHONPATH="$PWD/src:$PWD/tests:${PYTHONPATH:-}" PYTHONUNBUFFERED=1
+mkdir -p "$out" "$work"
+out=$(cd "$out" && pwd)
+
+# What a GPU gains most on, in shares that take about as long; the cores take the rest.
+kernels="kernel_half_error kernel_certificates kernel_spans"
+balls="ball_sum ball_uniform"
+networks="rhm_deep joint_sgd network_samples network_sums two_layer"
+
+compute() {  # NAME DEVICE WORKERS EXPERIMENT...
+    name=$1 device=$2 workers=$3
+    shift 3
+    "$python" -m hierlearn compute "$@" --profile paper --device "$device" --workers "$workers" \
+        --budget "$seconds" --records "$work/$name" >"$out/$name.txt" 2>&1
+}
+
+{
+    "$python" -c 'import platform, torch; print(platform.python_version(), torch.__version__)
+from hierlearn.engine import devices
+print(devices.describe(devices.resolve("auto")), "|", devices.machine())'
+    if [ "${BENCHMARK:-90}" -gt 0 ]; then
+        timeout 120 "$python" -m pytest -q -n 6 -p no:cacheprovider tests/engine/test_cuda.py
+        OMP_NUM_THREADS=1 timeout "${BENCHMARK:-90}" "$python" benchmarks/gpu.py --repeats 3
+    fi
+} >"$out/log.txt" 2>&1
+
+if [ "$seconds" -gt 0 ]; then
+    rest=$("$python" -c '
+import sys
+from hierlearn.registry import EXPERIMENTS
+print(*(name for name in EXPERIMENTS if name not in sys.argv[1:]))' $kernels $balls $networks)
+    cores=$("$python" -c 'from hierlearn.engine import devices; print(max(devices.available_cores() - 4, 1))')
+    compute kernels cuda 1 $kernels &
+    compute balls cuda 1 $balls &
+    compute networks cuda 1 $networks &
+    compute rest cpu "$cores" $rest &
+    wait
+    cat "$out/kernels.txt" "$out/balls.txt" "$out/networks.txt" "$out/rest.txt" >>"$out/log.txt"
+    rm -f "$out/kernels.txt" "$out/balls.txt" "$out/networks.txt" "$out/rest.txt"
+    tar -czf "$out/records.tar.gz" -C "$work" .
+fi
+tail -n 60 "$out/log.txt"
