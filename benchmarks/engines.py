@@ -220,6 +220,7 @@ def watching() -> Iterator[Watch]:
         n_calls = [0]
 
         def timed(*given: Tensor) -> None:
+            given = tuple(one.to(device) for one in given)
             watch.step, watch.given = step, given
             start = time.process_time()
             if n_calls[0]:

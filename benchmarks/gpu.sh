@@ -17,7 +17,9 @@ out=$(cd "$out" && pwd)
 # What a GPU gains most on, in shares that take about as long; the cores take the rest.
 kernels="kernel_half_error kernel_certificates kernel_spans"
 balls="ball_sum ball_uniform"
-networks="rhm_deep joint_sgd network_samples network_sums two_layer"
+strings="rhm_deep rhm_layerwise chain_rescue network_samples network_sums two_layer"
+sgd="joint_sgd"
+levels="staged_levels frozen_features free_readout look_back turns depth width"
 
 compute() {  # NAME DEVICE WORKERS EXPERIMENT...
     name=$1 device=$2 workers=$3
@@ -31,7 +33,8 @@ compute() {  # NAME DEVICE WORKERS EXPERIMENT...
 from hierlearn.engine import devices
 print(devices.describe(devices.resolve("auto")), "|", devices.machine())'
     if [ "${BENCHMARK:-90}" -gt 0 ]; then
-        timeout 120 "$python" -m pytest -q -n 6 -p no:cacheprovider tests/engine/test_cuda.py
+        timeout 120 "$python" -m pytest -q -n 6 -p no:cacheprovider -k "${TESTS:-}" \
+            tests/engine/test_cuda.py
         OMP_NUM_THREADS=1 timeout "${BENCHMARK:-90}" "$python" benchmarks/gpu.py --repeats 3
     fi
 } >"$out/log.txt" 2>&1
@@ -40,15 +43,19 @@ if [ "$seconds" -gt 0 ]; then
     rest=$("$python" -c '
 import sys
 from hierlearn.registry import EXPERIMENTS
-print(*(name for name in EXPERIMENTS if name not in sys.argv[1:]))' $kernels $balls $networks)
-    cores=$("$python" -c 'from hierlearn.engine import devices; print(max(devices.available_cores() - 4, 1))')
+print(*(name for name in EXPERIMENTS if name not in sys.argv[1:]))' $kernels $balls $strings $sgd $levels)
+    cores=$("$python" -c 'from hierlearn.engine import devices; print(max(devices.available_cores() - 5, 1))')
     compute kernels cuda 1 $kernels &
     compute balls cuda 1 $balls &
-    compute networks cuda 1 $networks &
+    compute strings cuda 1 $strings &
+    compute sgd cuda 1 $sgd &
+    compute levels cuda 1 $levels &
     compute rest cpu "$cores" $rest &
     wait
-    cat "$out/kernels.txt" "$out/balls.txt" "$out/networks.txt" "$out/rest.txt" >>"$out/log.txt"
-    rm -f "$out/kernels.txt" "$out/balls.txt" "$out/networks.txt" "$out/rest.txt"
+    for name in kernels balls strings sgd levels rest; do
+        tr '\r' '\n' <"$out/$name.txt" >>"$out/log.txt"
+        rm "$out/$name.txt"
+    done
     tar -czf "$out/records.tar.gz" -C "$work" .
 fi
 tail -n 60 "$out/log.txt"

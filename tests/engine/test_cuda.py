@@ -143,7 +143,8 @@ def test_cuda_and_the_cpu_agree(name):
     for device in (CPU, torch.device("cuda")):
         devices.prepare(device)
         found.append(medians(EXPERIMENTS[name].measure(group, device)))
-    cpu, cuda = found
+    # Training that ends at a tolerance ends earlier or later, and curves with it.
+    cpu, cuda = ({p: v for p, v in one.items() if ".curve." not in p} for one in found)
     assert cpu.keys() == cuda.keys()
     for place, value in cpu.items():
         if name in EXACT:

@@ -80,8 +80,10 @@ def matching_pursuit(
         if residual.norm() < 1e-4 * y.norm():
             break
     found = dictionary.new_zeros(dictionary.shape[1])
-    columns = dictionary[:, chosen]  # gelsy, the default driver, does not repeat itself to the bit
-    found[chosen] = torch.linalg.lstsq(columns, y[:, None], driver="gelsd").solution[:, 0]
+    columns = dictionary[:, chosen]
+    # gelsy, the default of the CPU, does not repeat itself to the bit; CUDA has gels alone.
+    driver = "gels" if columns.is_cuda else "gelsd"
+    found[chosen] = torch.linalg.lstsq(columns, y[:, None], driver=driver).solution[:, 0]
     return found
 
 
