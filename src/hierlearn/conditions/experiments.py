@@ -27,7 +27,7 @@ FEWER = {"smoke": range(3), "laptop": range(5), "paper": range(16)}
 
 # --- products of bits ------------------------------------------------------------------------
 
-DIMS = {"smoke": (8, 16), "laptop": (8, 16, 32), "paper": (8, 16, 32, 48)}
+DIMS = {"smoke": (8, 16), "laptop": (8, 16, 32), "paper": (8, 16, 32, 64)}
 PER_PAIR = (1.25, 1.5, 2, 3, 4)
 """Samples over the number of pairs, d (d - 1) / 2."""
 
