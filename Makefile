@@ -2,6 +2,7 @@
 PYTHON ?= python3
 PROFILE ?= laptop
 DEVICE ?= cuda
+SECONDS ?= 300
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
@@ -9,7 +10,7 @@ RUN := $(BIN)/python -m hierlearn
 # Tests start a hundred processes, each of which would compile the package anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: book check test faults site run paper claims status freeze links lint clean help
+.PHONY: book check test faults site run paper gpu claims status freeze links lint clean help
 
 help:  ## show the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -53,6 +54,9 @@ run: $(STAMP)  ## execute all chapters
 
 paper: $(STAMP)  ## compute and execute the paper profile on one GPU; CHAPTER=4: only that one
 	$(RUN) run $(CHAPTER) --profile paper --device $(DEVICE)
+
+gpu: $(STAMP)  ## with a GPU: CUDA against the CPU, the benchmark, and in SECONDS=300 what fits of the paper profile
+	PYTHON=$(BIN)/python benchmarks/gpu.sh $(SECONDS)
 
 claims: $(STAMP)  ## show every claim and its verdict
 	$(RUN) claims --profile $(PROFILE)

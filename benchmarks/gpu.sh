@@ -4,15 +4,17 @@
 #
 #     benchmarks/gpu.sh [SECONDS [FOLDER]]        PYTHON=python3 BENCHMARK=90
 #
-# FOLDER, _build/gpu unless given, gets log.txt, and records.tar.gz with what was computed;
-# benchmarks/README.md says how it becomes part of the book.
+# FOLDER, _build/gpu unless given, gets log.txt, and records.tar.gz with the groups that were done:
+# unpack it where the book is, and `python -m hierlearn freeze --profile paper --records` it. Where
+# nothing is installed, PYTHONPATH must lead to the packages that pyproject.toml names, and pytest.
 set -u
 cd "$(dirname "$0")/.." || exit
 seconds=${1:-300} out=${2:-_build/gpu} python=${PYTHON:-python3}
 work=_build/gpu-records
 export PYTHONPATH="$PWD/src:$PWD/tests:${PYTHONPATH:-}" PYTHONUNBUFFERED=1
-mkdir -p "$out" "$work"
+mkdir -p "$out"
 out=$(cd "$out" && pwd)
+trap archive EXIT
 
 # What a GPU gains most on, in shares that take about as long; the cores take the rest.
 kernels="kernel_half_error kernel_certificates kernel_spans"
@@ -20,6 +22,14 @@ balls="ball_sum ball_uniform"
 strings="rhm_deep rhm_layerwise chain_rescue network_samples network_sums two_layer"
 sgd="joint_sgd"
 levels="staged_levels frozen_features free_readout look_back turns depth width"
+
+archive() {  # one folder of records; no experiment is in two shares
+    mkdir -p "$work/all"
+    for name in kernels balls strings sgd levels rest; do
+        [ ! -d "$work/$name" ] || cp -R "$work/$name/." "$work/all/"
+    done
+    tar -czf "$out/records.tar.gz" -C "$work/all" .
+}
 
 compute() {  # NAME DEVICE WORKERS EXPERIMENT...
     name=$1 device=$2 workers=$3
@@ -56,6 +66,5 @@ print(*(name for name in EXPERIMENTS if name not in sys.argv[1:]))' $kernels $ba
         tr '\r' '\n' <"$out/$name.txt" >>"$out/log.txt"
         rm "$out/$name.txt"
     done
-    tar -czf "$out/records.tar.gz" -C "$work" .
 fi
 tail -n 60 "$out/log.txt"

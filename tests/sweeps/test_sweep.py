@@ -279,6 +279,28 @@ def test_a_gpu_takes_one_process_and_more_are_refused_not_ignored(monkeypatch):
         LocalPool.on("auto", 2)
 
 
+def test_when_the_time_is_up_workers_are_stopped_and_what_is_done_stays(tmp_path, capsys):
+    one = trouble(tmp_path, [("long", "sleep"), ("short", "fine")], seconds=60)
+    pool, store = LocalPool.on("cpu", 2, seconds=12), RecordStore(tmp_path / "records")
+    begun = time.monotonic()
+    assert compute([one], "smoke", store, executor=pool).n_computed == 1
+    assert time.monotonic() - begun < 30, "nobody waited for the long one"
+    assert "1 left for want of time" in capsys.readouterr().err
+    assert sorted(s.status for s in store.states(one, "smoke")) == ["missing", "present"]
+
+
+def test_what_would_not_be_done_in_time_is_not_begun(tmp_path):
+    one = trouble(tmp_path, [("long", "fine"), ("short", "fine")])
+    units = [
+        executors.Unit(one, group, seconds)
+        for group, seconds in zip(one.groups("smoke"), (500.0, 1.0), strict=True)
+    ]
+    pool = LocalPool.on("cpu", 1, seconds=60)
+    done = [finished[0] for finished in pool.results(units) if finished]
+    assert done == units[1:]
+    assert not list(tmp_path.glob("long.*.mark"))
+
+
 def test_a_folder_that_cannot_be_made_is_an_error_that_says_so(tmp_path, no_processes):
     (tmp_path / "file").write_text("")
     with pytest.raises(RecordError, match="cannot write in .*choose another"):

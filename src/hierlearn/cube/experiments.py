@@ -152,7 +152,7 @@ def half_error_arms(profile: str) -> Arms:
 
 HALF_ERROR_STATISTICS = {
     "largest_ratio": each(measures.n50_over_targets, FIT, max),
-    "least_ratio_unfit": each(measures.n50_over_targets, "laplace, degree 2", min),
+    "largest_ratio_unfit": each(measures.n50_over_targets, "laplace, degree 2", max),
     "exponent_4": slope(measures.dimension, measures.n50, "poly4, degree 4"),
 }
 

@@ -172,7 +172,7 @@ READOUT_STATISTICS = {
 # --- three levels: each level alone, in turn ---------------------------------------------------
 
 # The opening of level 3, the steps of a turn, and how many turns follow.
-TURNS = {"laptop": (1500, 1000, 6), "paper": (4000, 2000, 16)}
+TURNS = {"laptop": (1500, 1000, 6), "paper": (4000, 2000, 40)}
 
 
 def turn_arms(profile: str) -> Arms:
