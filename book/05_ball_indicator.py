@@ -359,7 +359,7 @@ chapter.verdicts()
 #   it may go on.
 # - **That freezing is needed, or best.** With the hidden layer trained as well, the clipped network does better
 #   still; the paper does not analyze it.
-# - **High dimension.** The laptop profile stops at dimension 20.
+# - **High dimension.** No profile goes beyond dimension 20.
 # - **Classification.** Thresholded at $\frac12$ the weak network's line crosses at the right place: it errs on
 #   {glue:text}`ball-wrong` of the points, weak against frozen (medians). The separation is one in squared error.
 #

@@ -134,12 +134,11 @@ def _wrong(runs: Runs) -> str:
     """Say which share of the points is on the wrong side when outputs are cut at one half."""
     said = []
     for dim in (10, 20):
-        weak, frozen = (
-            np.median([m["zero_one"] for m in _measured(runs, f"{arm}, d = {dim}")] or [np.nan])
-            for arm in ("weak", "frozen")
-        )
-        said.append(f"{weak:.3f} against {frozen:.3f} ($d={dim}$)")
-    return ", ".join(said)
+        both = [_measured(runs, f"{arm}, d = {dim}") for arm in ("weak", "frozen")]
+        if all(both):
+            weak, frozen = (np.median([m["zero_one"] for m in found]) for found in both)
+            said.append(f"{weak:.3f} against {frozen:.3f} in {dim} dimensions")
+    return ", ".join(said) or "not in this profile"
 
 
 def _profile(ax: Axes, found: Sequence[dict[str, Any]]) -> str:
