@@ -10,6 +10,7 @@ matrix products against the same products alone.
 
 import argparse
 import time
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,7 +22,7 @@ from hierlearn.quadratic.protocols import Protocol, compile_plan
 from hierlearn.quadratic.target import QuadraticTeachers
 from hierlearn.quadratic.training import Batches, Loop, Task
 
-DIM, WIDTHS, GAPS, BATCH = 20, (4, 3, 2), (1.0, 0.2, 0.04), 256
+DIM, WIDTHS, BATCH = 20, (4, 3, 2), 256
 
 
 class Module(nn.Module):
@@ -47,21 +48,24 @@ class Module(nn.Module):
         return output
 
 
-def setting(n_seeds: int, n_arms: int, n_steps: int) -> Loop:
+def setting(
+    n_seeds: int, n_arms: int, n_steps: int, dim: int = DIM, widths: tuple[int, ...] = WIDTHS
+) -> Loop:
     """A loop that trains n_seeds * n_arms runs from step 0 with every level open."""
-    teachers = QuadraticTeachers.draw(range(n_seeds), dim=DIM, widths=WIDTHS, skip=0.8)
-    amplitudes = teachers.amplitudes(torch.tensor(GAPS).expand(n_seeds, n_arms, -1))
-    target = torch.cat([amplitudes, torch.zeros(n_seeds, n_arms, 4)], 2)
-    net = QuadraticNetworks(n_seeds, n_arms, dim=DIM, widths=WIDTHS)
+    gaps = tuple(0.2**level for level in range(len(widths)))
+    teachers = QuadraticTeachers.draw(range(n_seeds), dim=dim, widths=widths, skip=0.8)
+    amplitudes = teachers.amplitudes(torch.tensor(gaps).expand(n_seeds, n_arms, -1))
+    target = torch.cat([amplitudes, torch.zeros(n_seeds, n_arms, 1 + len(widths))], 2)
+    net = QuadraticNetworks(n_seeds, n_arms, dim=dim, widths=widths)
     net.initialize(range(n_seeds))
     n_runs = n_seeds * n_arms
-    plan = compile_plan([Protocol(opens=(0, 0, 0))] * n_runs, [GAPS] * n_runs, n_steps)
+    plan = compile_plan([Protocol(opens=(0,) * len(widths))] * n_runs, [gaps] * n_runs, n_steps)
     return Loop(net, Task(teachers, range(n_seeds), amplitudes, target), plan, BATCH)
 
 
-def engine_seconds(n_seeds: int, n_arms: int, n_steps: int) -> float:
+def engine_seconds(n_seeds: int, n_arms: int, n_steps: int, **sizes: Any) -> float:
     """CPU seconds a step of the batched engine, setup excluded."""
-    loop, marks = setting(n_seeds, n_arms, n_steps), []
+    loop, marks = setting(n_seeds, n_arms, n_steps, **sizes), []
     loop.run(lambda step: marks.append(time.process_time()), [5, n_steps])
     return (marks[1] - marks[0]) / (n_steps - 5)
 

@@ -18,7 +18,7 @@ def engines(monkeypatch):
     import engines
 
     yield engines
-    for name in ("engines", "gpu"):
+    for name in ("engines", "gpu", "growth", "quadratic_engine"):
         sys.modules.pop(name, None)
 
 
@@ -74,3 +74,14 @@ def test_a_core_is_timed_on_the_step_of_the_table(engines):
     import gpu
 
     assert 0 < gpu.cpu_step_seconds("one hidden layer (ch. 5)", [0], 1, True) < 2
+
+
+def test_growth_is_measured_over_every_axis_and_drawn(engines, tmp_path):
+    import growth
+
+    taken = growth.steps(small=True)
+    assert taken.keys() == growth.AXES.keys() and all(len(found) == 2 for found in taken.values())
+    assert all(low <= middle <= high for f in taken.values() for low, middle, high in f.values())
+    said = growth.draw(taken, {"1 process": 2.0, "2 processes": 1.0}, tmp_path / "growth.svg")
+    assert "2 processes: 1.0" in said and "levels: 2: " in said
+    assert "<svg" in (tmp_path / "growth.svg").read_text()
