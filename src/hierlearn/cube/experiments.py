@@ -243,7 +243,7 @@ SUM_STATISTICS = {
 
 # --- the trivial learner ----------------------------------------------------------------------
 
-SEARCH_DIMS = {"smoke": (12, DIM), "laptop": (12, 16, 24, 32), "paper": (12, 16, 24, 32, 48)}
+SEARCH_DIMS = {"smoke": (12, DIM), "laptop": (12, 16, 24, 32), "paper": (12, 16, 24, 32, 48, 64)}
 DENSE_DIM = 10
 
 
