@@ -228,3 +228,28 @@ def test_restamping_keeps_every_other_byte_of_a_record(records):
         hidden = {"provenance": {"fingerprints"}, "checksum": True}
         assert record.model_dump(exclude=hidden) == before[record.key].model_dump(exclude=hidden)
         assert Record.from_line(record.line().rstrip()) == record
+
+
+def test_a_rerun_is_set_against_what_is_published(computed, tmp_path, monkeypatch):
+    toy_book.isolate(monkeypatch)
+    shutil.copytree(computed, tmp_path / "project")
+    monkeypatch.chdir(tmp_path / "project")
+    own = Path("_build/records")
+    same = call("compare", "--profile", "smoke")
+    assert same.exit_code == 0
+    n_groups = len(list(own.glob("toy/*.jsonl")))
+    assert f"{n_groups} of {n_groups}" in same.stderr and "1 of 1" in same.stderr
+
+    def shift(record, by):
+        record["measurement"]["double"] += by * record["config"]["gap"]
+        record["provenance"]["machine"] = "another, 1 core"
+
+    rewrite(own, lambda record: shift(record, 1e-6))
+    close = call("compare", "--profile", "smoke")
+    assert close.exit_code == 0, "last digits differ, the claim agrees"
+    assert f"0 of {n_groups}" in close.stderr and "another, 1 core (published:" in close.stderr
+    rewrite(own, lambda record: shift(record, 0.2))
+    far = call("compare", "--profile", "smoke")
+    assert far.exit_code == 1 and "not as published" in far.stderr
+    nothing = call("compare", "--profile", "laptop")
+    assert nothing.exit_code == 1 and "no group of profile laptop in common" in nothing.stderr

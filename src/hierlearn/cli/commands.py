@@ -32,7 +32,7 @@ from hierlearn.experiment import PROFILES, Experiment, pilot
 from hierlearn.formatting import say
 from hierlearn.records import RecordError, RecordStore, finish, freeze
 from hierlearn.registry import EXPERIMENTS
-from hierlearn.sweeps import costs, pushing, replay, sweep
+from hierlearn.sweeps import agreement, costs, pushing, replay, sweep
 from hierlearn.sweeps.executors import Executor, ExecutorError, LocalPool
 
 Names = tuple[str, ...]
@@ -215,6 +215,10 @@ def book(**settings: Any) -> None:
     project = find_project()
     execute(project, wanted(project, ()), **settings)
     click.echo(build.build(project))
+    profile = settings["profile"] or DEFAULT_PROFILE
+    if not settings["frozen"] and profile in RecordStore(project.frozen_records).manifest:
+        for line in tell_agreement(project, store_at(project, settings["records"]), profile):
+            say(f"not as published: {line}")
 
 
 @cli.command
@@ -354,6 +358,16 @@ def replay_records(
         raise RunError("not the same:\n  " + "\n  ".join(problems))
 
 
+@cli.command
+@options("profile", "records")
+def compare(profile: Given, records: Given) -> None:
+    """Set your records against the published ones; exit 1 where a claim disagrees."""
+    project = find_project()
+    profile = profile or DEFAULT_PROFILE
+    if changed := tell_agreement(project, store_at(project, records), profile):
+        raise RunError("not as published:\n  " + "\n  ".join(changed))
+
+
 @cli.command(name="push")
 @options("names", "profile", "device", "records", *WHERE)
 @click.option("--sample", type=click.IntRange(min=1), help="Claims, at random; default: all.")
@@ -462,6 +476,23 @@ def executor_for(
     assert local_workers is not None
     with cluster.local_cluster(local_workers, device) as local:
         yield local
+
+
+def tell_agreement(project: Project, store: RecordStore, profile: str) -> list[str]:
+    """Print how the records of a profile compare with the committed ones; return what disagrees.
+
+    Raises RunError where there is nothing to compare.
+    """
+    published = RecordStore(project.frozen_records)
+    found = agreement.agreements(store, published, profile, load_claims(project), EXPERIMENTS)
+    if not found:
+        raise RunError(
+            f"{project.relative(store.folder)} and {project.relative(published.folder)} have no "
+            f"group of profile {profile} in common; see `python -m hierlearn status`"
+        )
+    say(f"your records beside the published ones, profile {profile}:")
+    say(tables.agreement_table(found))
+    return [line for one in found for line in one.changed]
 
 
 def wanted(project: Project, names: Sequence[str]) -> list[str]:

@@ -14,6 +14,7 @@ from hierlearn.formatting import format_interval, percent
 from hierlearn.records import RecordStore
 from hierlearn.registry import EXPERIMENTS
 from hierlearn.sweeps import costs
+from hierlearn.sweeps.agreement import Agreement
 from hierlearn.sweeps.pushing import Pushed
 from hierlearn.sweeps.replay import Replayed
 
@@ -59,6 +60,19 @@ def replay_table(replayed: Sequence[Replayed]) -> str:
     counts = Counter(one.outcome for one in replayed)
     counted = ", ".join(f"{counts[outcome]} {words[outcome]}" for outcome in counts)
     return columns(lines) + f"\n{len(replayed)} groups replayed: {counted or 'none'}"
+
+
+def agreement_table(found: Sequence[Agreement]) -> str:
+    """Return one line a chapter: groups and claims that agree with the published ones."""
+    lines = [["chapter", "groups the same bit for bit", "claims that agree", "computed on"]]
+    for one in found:
+        claims = one.n_claims - len({line.partition(":")[0].split()[0] for line in one.changed})
+        both = ["; ".join(sorted(m)) for m in (one.machines, one.published)]
+        where = both[0] if both[0] == both[1] else f"{both[0]} (published: {both[1]})"
+        lines.append(
+            [one.chapter, f"{one.n_same} of {one.n_groups}", f"{claims} of {one.n_claims}", where]
+        )
+    return columns(lines)
 
 
 def pushed_table(found: Sequence[Pushed]) -> str:

@@ -188,7 +188,7 @@ def problems(
         return verdicts.evaluate_all(touched, _Substituted(store, new), profile, experiments)
 
     for old, new in zip(rows(others, []), rows(others, others), strict=True):
-        wrong += _changes(old, new)
+        wrong += changes(old, new)
 
     def estimates(one: Replayed, changed: Sequence[Replayed]) -> list[tuple[Any, ...]]:
         return [(r.estimate, r.interval, r.control.estimate) for r in rows([one], changed)]
@@ -201,7 +201,8 @@ def problems(
     return wrong, unread
 
 
-def _changes(old: verdicts.Row, new: verdicts.Row) -> Iterator[str]:
+def changes(old: verdicts.Row, new: verdicts.Row) -> Iterator[str]:
+    """Say what differs: the verdict, the control, or an estimate outside the old interval."""
     if (old.verdict, old.control.outcome) != (new.verdict, new.control.outcome):
         yield (
             f"{old.id}: {old.verdict} (control: {old.control.outcome}) became "

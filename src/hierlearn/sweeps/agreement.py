@@ -1,0 +1,76 @@
+"""Does a rerun agree with what is published? Two stores side by side, chapter by chapter."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from hierlearn.claims import verdicts
+from hierlearn.experiment import Experiment, canonical
+from hierlearn.records import GroupState, RecordStore
+from hierlearn.sweeps.replay import changes
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How a chapter's records in one store compare with those in another.
+
+    Of the `n_groups` groups that both have, `n_same` are the same bit for bit; of the `n_claims`
+    claims that both judge, `changed` says which have another verdict, or an estimate outside the
+    published interval. `machines` and `published` are what computed both.
+    """
+
+    chapter: str
+    n_groups: int
+    n_same: int
+    n_claims: int
+    changed: tuple[str, ...]
+    machines: frozenset[str]
+    published: frozenset[str]
+
+
+def agreements(
+    mine: RecordStore,
+    published: RecordStore,
+    profile: str,
+    claims: Iterable[verdicts.Claim],
+    experiments: Mapping[str, Experiment],
+) -> list[Agreement]:
+    """Compare the chapters of which both stores have records at `profile`, stale ones too."""
+    claims, found = list(claims), []
+    rows = [
+        {row.id: row for row in verdicts.evaluate_all(claims, store, profile, experiments)}
+        for store in (published, mine)
+    ]
+    for chapter in dict.fromkeys(one.chapter for one in experiments.values()):
+        own = [one for one in experiments.values() if one.chapter == chapter]
+        pairs = [pair for one in own for pair in _pairs(one, profile, mine, published)]
+        if not pairs:
+            continue
+        judged = [
+            (old, rows[1][old.id])
+            for old in rows[0].values()
+            if old.chapter == chapter and old.n_seeds and rows[1][old.id].n_seeds
+        ]
+        both = [(_numbers(a), _numbers(b)) for a, b in pairs]
+        found.append(
+            Agreement(
+                chapter,
+                len(pairs),
+                sum(a == b for a, b in both),
+                len(judged),
+                tuple(line for old, new in judged for line in changes(old, new)),
+                *(frozenset(s.provenance.hardware for s in side if s.provenance)
+                  for side in zip(*pairs, strict=True)),
+            )
+        )  # fmt: skip
+    return found
+
+
+def _pairs(
+    one: Experiment, profile: str, *stores: RecordStore
+) -> list[tuple[GroupState, GroupState]]:
+    mine, theirs = (store.states(one, profile) for store in stores)
+    return [(a, b) for a, b in zip(mine, theirs, strict=True) if a.records and b.records]
+
+
+def _numbers(state: GroupState) -> str:
+    return canonical([record.measurement for record in state.records])
