@@ -224,7 +224,11 @@ def deep_arms(profile: str) -> Arms:
     grid = GRIDS[profile]
     apart = APART if profile != "smoke" else []
     by_size = {
-        p: sized(p, grid, n_steps=N_STEPS if scale_of(p) < 8000 else MORE_STEPS)
+        p: sized(
+            p,
+            (0.25, *grid) if p[3] > 4 else grid,  # five levels take less than half of P_0
+            n_steps=N_STEPS if scale_of(p) < 8000 else MORE_STEPS,
+        )
         for p in [*DEEP[profile], *apart]
     }
     latin = sized(SMALL, LATIN[profile], dial="corrall", t=1.0, n_steps=40_000)
