@@ -11,10 +11,14 @@ set -u
 cd "$(dirname "$0")/.." || exit
 seconds=${1:-300} out=${2:-_build/gpu} python=${PYTHON:-python3}
 work=_build/gpu-records
+case $seconds in '' | *[!0-9]*) echo "SECONDS is '$seconds'; valid: a whole number" >&2; exit 2 ;; esac
+"$python" -c '' || { echo "PYTHON is '$python', which does not run" >&2; exit 2; }
 export PYTHONPATH="$PWD/src:$PWD/tests:${PYTHONPATH:-}" PYTHONUNBUFFERED=1
 mkdir -p "$out"
 out=$(cd "$out" && pwd)
 trap archive EXIT
+trap 'kill $(jobs -p) 2>/dev/null; exit 143' HUP INT TERM
+failed=0
 
 # What a GPU gains most on, in shares that take about as long; the cores take the rest.
 kernels="kernel_half_error kernel_certificates kernel_spans"
@@ -61,10 +65,13 @@ print(*(name for name in EXPERIMENTS if name not in sys.argv[1:]))' $kernels $ba
     compute sgd cuda 1 $sgd &
     compute levels cuda 1 $levels &
     compute rest cpu "$cores" $rest &
-    wait
+    for job in $(jobs -p); do
+        wait "$job" || failed=1
+    done
     for name in kernels balls strings sgd levels rest; do
         tr '\r' '\n' <"$out/$name.txt" >>"$out/log.txt"
         rm "$out/$name.txt"
     done
 fi
 tail -n 60 "$out/log.txt"
+exit "$failed"

@@ -123,6 +123,10 @@ def test_intervals_refuse_what_they_cannot_use() -> None:
         interval([1.0], "t")
     with pytest.raises(IntervalError, match="valid: t, log-t, range"):
         interval([1.0, 2.0], "bootstrap")
+    with pytest.raises(IntervalError, match="give its .values()"):
+        interval({8: 1.2, 9: 1.3}, "t")
+    with pytest.raises(IntervalError, match="one real number a seed"):
+        interval([True, False], "range")
 
 
 def test_log_t_stays_finite_where_the_scatter_is_absurd() -> None:

@@ -1,6 +1,7 @@
 """`python -m hierlearn`."""
 
 import io
+import os
 import sys
 
 
@@ -11,6 +12,8 @@ def main() -> None:
     except KeyboardInterrupt:
         print("Interrupted before anything was done.", file=sys.stderr)
         sys.exit(130)
+    # Whoever starts this with a closed stream wants the work, not the words.
+    sys.stdout, sys.stderr = (s or open(os.devnull, "w") for s in (sys.stdout, sys.stderr))
     for stream in (sys.stdout, sys.stderr):  # files and pipes get UTF-8, whatever the code page is
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(encoding=None if stream.isatty() else "utf-8", errors="replace")

@@ -7,8 +7,9 @@ log-normal and heavy-tailed data and on distributions fitted to the committed re
 
 import math
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from numbers import Real
 from typing import Literal, get_args
 
 import numpy as np
@@ -76,7 +77,11 @@ def interval(values: Iterable[float], kind: str) -> Interval:
     Raises IntervalError for an unknown kind, no values ("t" and "log-t": fewer than two), values
     that are not finite, and values <= 0 where a logarithm is to be taken.
     """
+    if isinstance(values, Mapping):
+        raise IntervalError("interval takes one number a seed, not a mapping; give its .values()")
     values = list(values)
+    if not all(isinstance(value, Real) and not isinstance(value, bool) for value in values):
+        raise IntervalError(f"interval takes one real number a seed, got {values!r:.120}")
     sample = np.asarray(values, dtype=float)
     if kind not in INTERVAL_KINDS:
         raise IntervalError(f"unknown interval {kind!r}; valid: {', '.join(INTERVAL_KINDS)}")

@@ -80,9 +80,11 @@ def record_files(root: Path) -> dict[str, tuple[bytes, int]]:
         (["run", "--records", "README.md"], "valid: a folder"),
         (["run", "--records", ""], "valid: a folder"),
         (["run", "--records", "a\0b"], "valid: a folder"),
-        (["fly"], "compute, freeze, page, push, replay, run, status"),
+        (["fly"], "compare, compute, freeze, page, push, replay, run, status"),
         (["freeze"], "--profile"),
         (["compute", "toys"], "valid experiments: toy"),
+        (["compute", "9" * 5000], "valid experiments: toy"),
+        (["compute", "--budget", "nan"], "valid: e.g. 300"),
     ],
 )
 def test_what_does_not_exist_is_refused_with_the_valid_choices(project, arguments, valid):
@@ -109,6 +111,22 @@ def test_a_notebook_without_the_parameters_is_refused_before_anything_runs(proje
     assert result.exit_code == 2
     assert "no parameter device, records; valid: profile" in result.stderr
     assert not (project / "_build").exists()
+
+
+@pytest.mark.parametrize("content", [b"{", b"", b"[]", b"\xff\xfe", b'{"nbformat": 3}'])
+def test_what_is_no_notebook_is_named_before_anything_runs(project, content):
+    (project / f"book/{toy_book.LEDGER}.ipynb").write_bytes(content)
+    result = call("run", "--profile", "smoke")
+    assert result.exit_code == 2
+    assert f"book/{toy_book.LEDGER}.ipynb is not a notebook" in result.stderr
+    assert not (project / "_build").exists()
+
+
+@pytest.mark.parametrize("content", [b"a: [", b"\xff"])
+def test_a_table_of_contents_that_is_no_yaml_is_named(project, content):
+    (project / "_toc.yml").write_bytes(content)
+    result = call("claims", "1")
+    assert result.exit_code == 2 and "_toc.yml is no YAML" in result.stderr
 
 
 def test_run_executes_all_notebooks_and_tells_the_time_of_each_on_stderr(executed):

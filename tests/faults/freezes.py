@@ -85,14 +85,13 @@ def _ways(bench: Bench) -> dict[str, Way]:
         older.write(state.group, [{"older": 1.0}] * len(state.records), state.provenance)
     before = root / "frozen_older"
     freeze(older, before, PROFILE, bench.experiments)
-    keys = {group.key for group in first.groups(PROFILE)}
 
     def freezes(target: Path) -> object:
         return freeze(bench.reference, target, PROFILE, bench.experiments)
 
     def restamps(target: Path) -> object:
         store = RecordStore(target, frozen=True)
-        return restamp(store, first, PROFILE, groups=keys, code="0ther")
+        return restamp(store, first, PROFILE, seen=store.states(first, PROFILE)[0], code="0ther")
 
     newer = root / "frozen_newer"
     ways = {

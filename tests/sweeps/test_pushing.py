@@ -1,5 +1,6 @@
 """Pushing on a toy: an error that falls with the steps, and one that has a floor."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import pytest
@@ -117,7 +118,8 @@ def test_the_sample_is_random_and_fixed_by_its_seed(tmp_path):
 
 def test_what_is_published_replaces_the_same_claims_only(tmp_path, outcome):
     found = [*outcome(claim("unfinished"), claim("stuck")).values()]
-    path = tmp_path / "pushed.json"
+    path = tmp_path / "book" / "pushed.json"
+    path.parent.mkdir()
     pushing.write(path, found)
     changed = found[1].model_copy(update={"after": "1 [0, 2]"})
     pushing.write(path, [changed])
@@ -126,3 +128,13 @@ def test_what_is_published_replaces_the_same_claims_only(tmp_path, outcome):
         changed.id: changed,
     }
     assert pushing.read(tmp_path / "none.json") == []
+
+
+def test_of_pushes_that_end_at_once_all_are_kept(tmp_path, outcome):
+    (one,) = outcome(claim("unfinished")).values()
+    path = tmp_path / "book" / "pushed.json"
+    path.parent.mkdir()
+    many = [one.model_copy(update={"id": f"bfc.X{i}"}) for i in range(12)]
+    with ThreadPoolExecutor(12) as pool:
+        list(pool.map(lambda each: pushing.write(path, [each]), many))
+    assert {each.id for each in pushing.read(path)} == {each.id for each in many}

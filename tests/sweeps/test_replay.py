@@ -253,3 +253,25 @@ def test_a_rerun_is_set_against_what_is_published(computed, tmp_path, monkeypatc
     assert far.exit_code == 1 and "not as published" in far.stderr
     nothing = call("compare", "--profile", "laptop")
     assert nothing.exit_code == 1 and "no group of profile laptop in common" in nothing.stderr
+
+
+@pytest.mark.parametrize("harm", ["gone", "other numbers"])
+def test_what_changes_while_it_is_replayed_is_neither_stamped_nor_lost(records, harm, monkeypatch):
+    rewrite(records, age)
+    measured = replay.sweep.measured
+
+    def meanwhile(*arguments, **settings):
+        for finished in measured(*arguments, **settings):
+            if harm == "gone":
+                for path in records.glob("*/*.jsonl"):
+                    path.write_bytes(b"")
+            else:
+                rewrite(records, lambda content: content["measurement"].update(double=3.5))
+            yield finished
+
+    monkeypatch.setattr(replay.sweep, "measured", meanwhile)
+    result = gate(records, "--restamp")
+    assert result.exit_code == 1, result.output
+    after = {path: path.read_bytes() for path in records.glob("*/*.jsonl")}
+    assert all((harm == "gone") == (content == b"") for content in after.values())
+    assert not any(b"0ld" not in content for content in after.values() if content)

@@ -55,7 +55,12 @@ def check_parameters(project: Project, name: str, parameters: dict[str, str]) ->
 
     Papermill only warns about a parameter that the notebook does not know, and exits 0.
     """
-    known = papermill.inspect_notebook(str(project.notebook(name)))
+    try:
+        known = papermill.inspect_notebook(str(project.notebook(name)))
+    except Exception as error:  # whatever reading and converting it raises
+        told = (str(error).splitlines() or [type(error).__name__])[0]
+        where = project.relative(project.notebook(name))
+        raise UsageError(f"{where} is not a notebook that can be read: {told:.200}") from error
     unknown = [key for key in parameters if key not in known]
     if unknown:
         raise UsageError(

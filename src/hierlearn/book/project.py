@@ -37,7 +37,11 @@ class Project:
 
     def notebooks(self) -> list[str]:
         """The stems of the book's notebooks, in the order of the table of contents."""
-        contents = yaml.safe_load((self.root / "_toc.yml").read_bytes())
+        try:
+            contents = yaml.safe_load((self.root / "_toc.yml").read_bytes())
+        except yaml.YAMLError as error:
+            told = " ".join(str(error).split())
+            raise UsageError(f"_toc.yml is no YAML: {told:.200}; restore it") from error
         stems = [Path(page).with_suffix("").as_posix() for page in _files(contents)]
         inside = [stem.removeprefix("book/") for stem in stems if stem.startswith("book/")]
         return [stem for stem in inside if self.notebook(stem).exists()]
@@ -104,7 +108,7 @@ def _files(node: object) -> list[str]:
         return [page for item in node for page in _files(item)]
     if not isinstance(node, dict):
         return []
-    own = [node[key] for key in ("root", "file") if key in node]
+    own = [node[key] for key in ("root", "file") if isinstance(node.get(key), str)]
     return own + [page for value in node.values() for page in _files(value)]
 
 
@@ -112,6 +116,6 @@ def fitting(name: str, stems: Sequence[str]) -> list[str]:
     """Return the stems that `name` may mean: itself, of its number, or that it is a part of."""
     if name in stems:
         return [name]
-    if name.isdecimal():
+    if name.isdecimal() and len(name) < 10:
         return [stem for stem in stems if re.match(rf"0*{int(name)}(?!\d)", stem)]
     return [stem for stem in stems if name and name in stem]

@@ -116,6 +116,13 @@ def _seeds(_: Any, __: Any, text: str | None) -> range | None:
     return range(first, last + 1)
 
 
+def _no_nan(_: Any, __: Any, value: float) -> float:
+    """Return the value of an option; an error where it is no number."""
+    if math.isnan(value):
+        raise click.BadParameter("nan is no number of seconds; valid: e.g. 300")
+    return value
+
+
 _ARGUMENTS = {"chapters": "[CHAPTER]...", "names": "[CHAPTER|EXPERIMENT]..."}
 _OPTIONS: dict[str, dict[str, Any]] = {
     "profile": dict(type=click.Choice(PROFILES), help="Size; default: laptop."),
@@ -175,6 +182,7 @@ def run(chapters: Names, **settings: Any) -> None:
 @click.option(
     "--budget",
     type=click.FloatRange(min=0),
+    callback=_no_nan,
     default=math.inf,
     metavar="SECONDS",
     help="Stop then; what cannot be done by then is not begun.",

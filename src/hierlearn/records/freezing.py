@@ -3,7 +3,7 @@
 import json
 import math
 import os
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from hashlib import sha256
@@ -48,23 +48,33 @@ def freeze(
 
 
 def restamp(
-    store: RecordStore, experiment: Experiment, profile: str, *, groups: Collection[str], code: str
+    store: RecordStore, experiment: Experiment, profile: str, *, seen: GroupState, code: str
 ) -> None:
-    """Add the fingerprint `code` to these groups, which it was seen to measure the same.
+    """Add the fingerprint `code` to the group `seen`, which it was seen to measure the same.
 
-    Raises RecordError when the folder cannot be written.
+    Raises RecordError when the folder cannot be written, and when what is there now is not what
+    was seen; nothing is written then.
     """
+    key = seen.group.key
     with _writing_frozen(store.folder) if store.frozen else files.sole_writer(store.folder):
         store.forget()
         states = store.states(experiment, profile)
+        damaged = [str(state.problem) for state in states if state.status == "damaged"]
+        if store.frozen and damaged:
+            raise RecordError("damaged while it was replayed: " + "; ".join(dict.fromkeys(damaged)))
         for i, state in enumerate(states):
-            if state.group.key in groups:
+            if state.group.key == key:
+                if state.records != seen.records:
+                    raise RecordError(
+                        f"{store.folder}: group {key} of {experiment.name} was changed while it "
+                        "was replayed, and is left as it is; replay it again"
+                    )
                 states[i] = replace(state, records=tuple(_stamped(r, code) for r in state.records))
         if store.frozen:
             _replace(store.folder, profile, {experiment.name: states}, store.manifest)
             store.forget()
             return
-        for state in (state for state in states if state.group.key in groups):
+        for state in (state for state in states if state.group.key == key):
             path = store.folder / experiment.name / f"{state.group.key}.jsonl"
             with files.writing(path):
                 files.write_file(path, b"".join(record.line() for record in state.records))

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from filelock import FileLock
 from pydantic import BaseModel, TypeAdapter
 
 from hierlearn.claims.declarations import Claim
@@ -134,6 +135,9 @@ def read(path: Path) -> list[Pushed]:
 def write(path: Path, found: Sequence[Pushed]) -> None:
     """Write what pushing gave, in place of what is there of the same claims and profile."""
     new = {(one.id, one.profile): one for one in found}
-    old = {(one.id, one.profile): one for one in read(path)}
-    whole = sorted((old | new).values(), key=lambda one: (one.chapter, one.id, one.profile))
-    write_file(path, _MANY.dump_json(whole, indent=1) + b"\n")
+    lock = path.parent.parent / "_build" / f"{path.name}.lock"  # of two pushes both are kept
+    lock.parent.mkdir(exist_ok=True)
+    with FileLock(lock):
+        old = {(one.id, one.profile): one for one in read(path)}
+        whole = sorted((old | new).values(), key=lambda one: (one.chapter, one.id, one.profile))
+        write_file(path, _MANY.dump_json(whole, indent=1) + b"\n")

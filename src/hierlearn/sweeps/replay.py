@@ -111,7 +111,7 @@ def replay(
         found = _compared(states[unit.group.key], unit, result)
         if into and found.outcome == "same":
             code = fingerprint(unit.experiment.measure)
-            restamp(into, unit.experiment, at, groups={unit.group.key}, code=code)
+            restamp(into, unit.experiment, at, seen=found.state, code=code)
         yield found
 
 

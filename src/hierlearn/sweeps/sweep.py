@@ -75,7 +75,8 @@ def compute(
     if progress:
         said = f"{n_computed} groups computed, {n_present} already there, {seconds:.1f} s"
         if n_left := len(missing) - n_computed:
-            said += f"; {n_left} left for want of time, which the same command computes"
+            said += f"; {n_left} left for want of time"
+            said += ", which the same command computes" if n_computed else ": give it more"
         print(f"{profile}: {said}", file=sys.stderr)
     return Summary(n_computed, n_present, seconds)
 
