@@ -1,5 +1,7 @@
 """The figures of chapter 1's last part. Parameters are named after the experiments drawn."""
 
+from typing import Any
+
 import matplotlib.pyplot as plt
 
 from hierlearn.drawing.figures import (
@@ -19,15 +21,31 @@ LEAST = 1e-13  # what curves of errors are raised to
 
 
 def curve(runs: Runs, arm: str, key: str) -> dict[int, list[float]]:
-    """Return an error of the runs that keep their curves at each step, and before each opening."""
+    """Return an error of the runs that keep their curves at each step, and before each opening.
+
+    Those that diverge are left out; see `diverged`.
+    """
     found: dict[int, list[float]] = {}
     for results in runs.of(arm).values():
         for _, m in (one for one in results if "curve" in one.measurement):
+            if _diverges(m):
+                continue
             line = dict(zip(m["curve"]["step"], m["curve"][key], strict=True))
             line |= {int(step): errors[key] for step, errors in m.get("before", {}).items()}
             for step, value in line.items():
                 found.setdefault(step, []).append(value)
     return found
+
+
+def _diverges(measurement: dict[str, Any]) -> bool:
+    return any(None in line for line in measurement["curve"].values())
+
+
+def diverged(runs: Runs, arm: str) -> str:
+    """Say how many runs of an arm diverge, if any does."""
+    curves = [m for own in runs.of(arm).values() for _, m in own if "curve" in m]
+    n = sum(map(_diverges, curves))
+    return f" {n} of {len(curves)} seeds diverged, not drawn." if n else ""
 
 
 def openings(runs: Runs) -> dict[str, int]:
@@ -61,7 +79,8 @@ def joint(joint_sgd: Runs) -> Drawing:
     return Drawing(
         fig,
         alt=f"Joint plain SGD, {arm}, after {config.n_steps} steps: {'; '.join(said)}.",
-        caption="All levels open from step 0, plain SGD with one rate. Every seed thin.",
+        caption="All levels open from step 0, plain SGD with one rate. Every seed thin."
+        + diverged(joint_sgd, arm),
     )
 
 
