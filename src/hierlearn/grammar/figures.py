@@ -253,6 +253,7 @@ def steer_level(rhm_deep: Runs) -> Steered:
     states = {
         (multiple, level, grammar): _layers(grammar, multiple, level, runs)
         for (multiple, grammar), runs in found.items()
+        if any(map(_moves, runs))
         for level in levels
     }
     multiples = sorted({multiple for multiple, _ in found})
@@ -276,6 +277,8 @@ def steer_level(rhm_deep: Runs) -> Steered:
 
 def _layers(grammar: str, multiple: float, level: int, runs: Sequence[Result]) -> State:
     """Return the sensitivities of all layers after and before training."""
+    moving = [one for one in runs if _moves(one)]
+    lost = len(runs) - len(moving)
     config = runs[0].config
     when: dict[str, tuple[str, ...]] = {
         "after training": (), "before training": ("sensitivity_at_start",),
@@ -283,7 +286,7 @@ def _layers(grammar: str, multiple: float, level: int, runs: Sequence[Result]) -
     layers = range(1, config.n_levels + 1)
     after, before = (
         over_seeds(
-            label, {k: [sensitivity_of(k, level, *path)(*one) for one in runs] for k in layers},
+            label, {k: [sensitivity_of(k, level, *path)(*one) for one in moving] for k in layers},
             index=index, floor=1e-4,
         )
         for index, (label, path) in enumerate(when.items())
@@ -294,8 +297,18 @@ def _layers(grammar: str, multiple: float, level: int, runs: Sequence[Result]) -
         f"{grammar}, {config.n_samples} examples ({multiple:g} P₀), synonyms of level {level}: "
         f"sensitivity {said}; before training {before.at(0)} in layer 1 and {before.at()} in "
         f"layer {config.n_levels}. Mean test error over chance: "
-        f"{np.mean([error(*one) for one in runs]):.3f}.",
+        f"{np.mean([error(*one) for one in runs]):.3f}."
+        + (
+            f" In {lost} of {len(runs)} runs a layer has become constant; they are left out."
+            * bool(lost)
+        ),
     )
+
+
+def _moves(one: Result) -> bool:
+    """Say whether every layer still tells strings apart: S is at most 2, but for rounding."""
+    found = [value for row in one.measurement["sensitivity"] for value in row]
+    return all(value is not None and value <= 2 for value in found)
 
 
 @gives("hint-dirt", "ident4-margin")
