@@ -88,7 +88,8 @@ def sweeps(small: bool) -> dict[str, float]:
 def draw(taken: Mapping[str, Mapping[int, Quartiles]], swept: Mapping[str, float], to: Path) -> str:
     """Draw the four panels into the file `to`, and return what they say."""
     with style():
-        fig, axes = plt.subplots(1, 4, figsize=(10.0, 2.6))
+        fig, grid = plt.subplots(2, 2, figsize=(6.4, 4.8))
+        axes = grid.flatten()
         for ax, (axis, found), color in zip(axes, taken.items(), COLORS, strict=False):
             x, (low, middle, high) = list(found), zip(*found.values(), strict=True)
             ax.fill_between(x, low, high, color=color, alpha=0.2, linewidth=0)
@@ -97,7 +98,7 @@ def draw(taken: Mapping[str, Mapping[int, Quartiles]], swept: Mapping[str, float
             ax.set_yscale("log")
             ax.set_xticks(x, [str(one) for one in x], minor=False)
             ax.set(xlabel=axis, ylim=(0.05, 10))
-        axes[0].set_ylabel("CPU ms a step")
+            ax.set_ylabel("CPU ms a step")
         axes[3].barh(list(swept), list(swept.values()), color=COLORS[3])
         axes[3].set_xlabel("seconds of a sweep")
         axes[3].invert_yaxis()
