@@ -16,6 +16,7 @@ from pathlib import Path
 from hierlearn.records import (
     RecordStore,
     files,
+    finish,
     freeze,
     freezing,
     restamp,
@@ -90,6 +91,7 @@ def _ways(bench: Bench) -> dict[str, Way]:
         return freeze(bench.reference, target, PROFILE, bench.experiments)
 
     def restamps(target: Path) -> object:
+        finish(target)
         store = RecordStore(target, frozen=True)
         return restamp(store, first, PROFILE, seen=store.states(first, PROFILE)[0], code="0ther")
 
