@@ -1,6 +1,6 @@
 """How cost grows with seeds, dimension, levels and workers: the figure of the page on running.
 
-    python benchmarks/growth.py [--small] [--into book/_static/growth.html]
+    python benchmarks/growth.py [--small] [--into book/growth.fragment]
 
 Three panels are of a training step of quadratic networks, in CPU milliseconds of one thread, the
 settings timed in turn, medians and the range of the middle half. The fourth is a sweep of the book,
@@ -123,7 +123,7 @@ def draw(taken: Mapping[str, Mapping[int, Quartiles]], swept: Mapping[str, float
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--small", action="store_true", help="minimal sizes, to try the script")
-    parser.add_argument("--into", type=Path, default=Path("_build/growth.html"))
+    parser.add_argument("--into", type=Path, default=Path("_build/growth.fragment"))
     options = parser.parse_args()
     torch.set_num_threads(1)
     os.makedirs(options.into.parent, exist_ok=True)

@@ -82,6 +82,6 @@ def test_growth_is_measured_over_every_axis_and_drawn(engines, tmp_path):
     taken = growth.steps(small=True)
     assert taken.keys() == growth.AXES.keys() and all(len(found) == 2 for found in taken.values())
     assert all(low <= middle <= high for f in taken.values() for low, middle, high in f.values())
-    said = growth.draw(taken, {"1 process": 2.0, "2 processes": 1.0}, tmp_path / "growth.html")
+    said = growth.draw(taken, {"1 process": 2.0, "2 processes": 1.0}, tmp_path / "growth.fragment")
     assert "2 processes: 1.0" in said and "levels: 2: " in said
-    assert "<svg" in (tmp_path / "growth.html").read_text()
+    assert "<svg" in (tmp_path / "growth.fragment").read_text()
