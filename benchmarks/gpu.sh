@@ -17,8 +17,8 @@ export PYTHONPATH="$PWD/src:$PWD/tests:${PYTHONPATH:-}" PYTHONUNBUFFERED=1
 mkdir -p "$out"
 out=$(cd "$out" && pwd)
 trap archive EXIT
-trap 'kill $(jobs -p) 2>/dev/null; exit 143' HUP INT TERM
-failed=0
+trap 'kill $jobs 2>/dev/null; exit 143' HUP INT TERM
+failed=0 jobs=
 
 # What a GPU gains most on, in shares that take about as long; the cores take the rest.
 kernels="kernel_half_error kernel_certificates kernel_spans"
@@ -35,10 +35,10 @@ archive() {  # one folder of records; no experiment is in two shares
     tar -czf "$out/records.tar.gz" -C "$work/all" .
 }
 
-compute() {  # NAME DEVICE WORKERS EXPERIMENT...
+compute() {  # NAME DEVICE WORKERS EXPERIMENT...; in the background only, where a signal must reach it
     name=$1 device=$2 workers=$3
     shift 3
-    "$python" -m hierlearn compute "$@" --profile paper --device "$device" --workers "$workers" \
+    exec "$python" -m hierlearn compute "$@" --profile paper --device "$device" --workers "$workers" \
         --budget "$seconds" --records "$work/$name" >"$out/$name.txt" 2>&1
 }
 
@@ -60,12 +60,18 @@ from hierlearn.registry import EXPERIMENTS
 print(*(name for name in EXPERIMENTS if name not in sys.argv[1:]))' $kernels $balls $strings $sgd $levels)
     cores=$("$python" -c 'from hierlearn.engine import devices; print(max(devices.available_cores() - 5, 1))')
     compute kernels cuda 1 $kernels &
+    jobs="$jobs $!"
     compute balls cuda 1 $balls &
+    jobs="$jobs $!"
     compute strings cuda 1 $strings &
+    jobs="$jobs $!"
     compute sgd cuda 1 $sgd &
+    jobs="$jobs $!"
     compute levels cuda 1 $levels &
+    jobs="$jobs $!"
     compute rest cpu "$cores" $rest &
-    for job in $(jobs -p); do
+    jobs="$jobs $!"
+    for job in $jobs; do
         wait "$job" || failed=1
     done
     for name in kernels balls strings sgd levels rest; do

@@ -276,7 +276,7 @@ def _certified(runs: Runs) -> dict[str, str]:
 
 def dimensions(runs: Runs) -> list[int]:
     """List the dimensions in which this profile trains weak networks."""
-    return [dim for dim in (10, 20, 30) if runs.arms.get(f"weak, d = {dim}")]
+    return [dim for dim in (10, 20) if runs.arms.get(f"weak, d = {dim}")]
 
 
 def by_width(runs: Runs, dim: int, share: float = 1.0) -> dict[str, Series]:

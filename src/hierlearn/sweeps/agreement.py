@@ -14,14 +14,15 @@ class Agreement:
     """How a chapter's records in one store compare with those in another.
 
     Of the `n_groups` groups that both have, `n_same` are the same bit for bit; of the `n_claims`
-    claims that both judge, `changed` says which have another verdict, or an estimate outside the
-    published interval. `machines` and `published` are what computed both.
+    claims that both judge, `n_agree` have the same verdict and an estimate inside the published
+    interval, and `changed` says what is otherwise. `machines` and `published` computed both.
     """
 
     chapter: str
     n_groups: int
     n_same: int
     n_claims: int
+    n_agree: int
     changed: tuple[str, ...]
     machines: frozenset[str]
     published: frozenset[str]
@@ -51,13 +52,15 @@ def agreements(
             if old.chapter == chapter and old.n_seeds and rows[1][old.id].n_seeds
         ]
         both = [(_numbers(a), _numbers(b)) for a, b in pairs]
+        otherwise = [[*changes(old, new)] for old, new in judged]
         found.append(
             Agreement(
                 chapter,
                 len(pairs),
                 sum(a == b for a, b in both),
                 len(judged),
-                tuple(line for old, new in judged for line in changes(old, new)),
+                sum(not lines for lines in otherwise),
+                tuple(line for lines in otherwise for line in lines),
                 *(frozenset(s.provenance.hardware for s in side if s.provenance)
                   for side in zip(*pairs, strict=True)),
             )

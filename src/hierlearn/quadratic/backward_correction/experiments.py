@@ -38,7 +38,7 @@ def _config(n_levels: int, profile: str, **changes: Any) -> QuadraticConfig:
 
 
 def joint_arms(profile: str) -> Arms:
-    """Two to five levels, all open from the start; the third never opened; dimensions."""
+    """Two to four levels, all open from the start; the third never opened; dimensions."""
     found: dict[str, Any] = {}
     for n_levels, (rate, steps) in JOINT.items():
         if profile not in steps:
