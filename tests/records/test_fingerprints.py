@@ -17,7 +17,7 @@ from toy import WALK
 import hierlearn
 from hierlearn.experiment import Group, digest
 from hierlearn.records import fingerprint, fingerprints
-from hierlearn.records.fingerprints import Definition, edited, reached
+from hierlearn.records.fingerprints import Definition, edited, is_door, reached
 from hierlearn.registry import EXPERIMENTS
 from hierlearn.sweeps.executors import measure_unit
 
@@ -63,7 +63,7 @@ def code_of(root):
 
 def forget():
     importlib.invalidate_caches()
-    for cached in ("fingerprint", "_text", "_module", "_source"):
+    for cached in ("fingerprint", "is_door", "_text", "_module", "_source"):
         getattr(fingerprints, cached).cache_clear()
 
 
@@ -231,6 +231,16 @@ def test_a_package_whose_files_are_moved_and_renamed_has_the_same_fingerprints(
     forget()
 
 
+def every_definition():
+    """Give all definitions of the package."""
+    root = Path(hierlearn.__file__).parents[1]
+    for path in sorted(root.glob("hierlearn/**/*.py")):
+        parts = path.relative_to(root).with_suffix("").parts
+        module = ".".join(part for part in parts if part != "__init__")
+        for name in fingerprints._module(module, "hierlearn").statements:
+            yield Definition(module, name)
+
+
 def _lightest(experiment):
     """Return the lightest group of the smallest profile, cut to its first run and few steps."""
     groups = experiment.groups("smoke") or experiment.groups("laptop")
@@ -243,9 +253,14 @@ def _lightest(experiment):
     return Group((replace(first, config=config),))
 
 
+CHECKS = fingerprints._module("hierlearn.engine.doors", "hierlearn")
+DOORS = [Definition("hierlearn.engine.doors", name) for name in CHECKS.statements]
+DOORS += [one for one in every_definition() if is_door(one)]
+
+
 @pytest.mark.parametrize("name", sorted(EXPERIMENTS))
 @pytest.mark.slow
-def test_all_that_runs_while_a_group_is_measured_lies_in_the_fingerprint(name):
+def test_all_that_runs_while_a_group_is_measured_is_a_door_or_lies_in_the_fingerprint(name):
     experiment = EXPERIMENTS[name]
     group = _lightest(experiment)
     package = str(Path(hierlearn.__file__).parent)
@@ -262,7 +277,7 @@ def test_all_that_runs_while_a_group_is_measured_lies_in_the_fingerprint(name):
     finally:
         sys.setprofile(None)
         threading.setprofile(None)
-    covered = reached(experiment.measure)
+    covered = [*reached(experiment.measure), *DOORS]
     lines = {
         (str(fingerprints._source(d.module)), line)
         for d in covered

@@ -3,12 +3,16 @@
 It covers the definitions that `measure` reaches by name, wherever they stand: functions, classes
 and module variables, of hierlearn and of the package of `measure`. Names of modules and of the
 definitions themselves, the form of imports, annotations of functions, comments, docstrings and
-layout do not count, so that code may be moved, split and renamed; any other change of what is
-reached does count. What comes from other packages counts by its full name, whatever it is called.
+layout do not count, so that code may be moved, split and renamed. Nor do guards and doors, which
+refuse or do nothing (`guards`), so that they may be added and tightened: nothing that is measured
+may catch what they raise. Any other change of what is reached does count. What comes from other
+packages counts by its full name, whatever it is called.
+
 It is the same for every Python version that reads the code as the same syntax tree.
 """
 
 import ast
+import builtins
 import symtable
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -20,6 +24,7 @@ from typing import Any, NamedTuple
 
 from hierlearn import forget_old_bytecode
 from hierlearn.experiment import digest
+from hierlearn.records.guards import Guards
 
 PACKAGE = __name__.partition(".")[0]
 LOADED = time.time()  #: what changes on the disk later is not what this process runs
@@ -31,6 +36,10 @@ class Definition(NamedTuple):
 
     module: str
     name: str = ""
+
+
+#: A decorator that is a door: it holds arguments to annotations, and returns what comes out.
+CHECKED = Definition(f"{PACKAGE}.engine.doors", "checked")
 
 
 @cache
@@ -177,8 +186,14 @@ class _Statement:
     Empty fields are left out, too: newer Pythons add some.
     """
 
-    def __init__(self, module: _Module, node: ast.stmt, name: str = "") -> None:
-        self.module, self.node, self.name = module, node, name
+    def __init__(
+        self,
+        module: _Module,
+        node: ast.stmt,
+        name: str = "",
+        asked: frozenset[Definition] = frozenset(),
+    ) -> None:
+        self.module, self.node, self.name, self.asked = module, node, name, asked
         own = module.bound_by_imports([node])
         self.imports = module.imports | own
         start = min([node.lineno, *(d.lineno for d in getattr(node, "decorator_list", []))])
@@ -186,6 +201,11 @@ class _Statement:
         table = symtable.symtable(lines, module.name, "exec")
         looked_up = {s.get_name() for s in table.get_symbols() if s.is_referenced()}
         self.names = looked_up | _global(table) | set(own)  # at the top of the module
+        self.guards = Guards(self._full_name, self._is_door)
+
+    @cached_property
+    def left_out(self) -> set[ast.AST]:
+        return set(self.guards.among(self.node))
 
     def parts(self, node: object) -> list[Part]:
         if isinstance(node, ast.Name | ast.Attribute) and (named := self._named(node)):
@@ -193,11 +213,13 @@ class _Statement:
         if isinstance(node, ast.AST):
             parts: list[Part] = [f"{type(node).__name__}("]
             for field, value in ast.iter_fields(node):
+                if field == "decorator_list":
+                    value = [one for one in value if not self.is_check(one)]
                 if value not in (None, []) and not self._is_left_out(node, field):
                     parts += [f"{field}=", *self.parts(value), ","]
             return [*parts, ")"]
         if isinstance(node, list):
-            said = (item for item in node if not _is_silent(item))
+            said = (one for one in node if not _is_silent(one) and one not in self.left_out)
             return ["[", *(part for item in said for part in (*self.parts(item), ",")), "]"]
         return [ascii(node)]
 
@@ -235,6 +257,41 @@ class _Statement:
             rest.pop(0)
         what = Definition(found) if isinstance(found, str) else found
         return [what, *(f".{name}" for name in rest)]
+
+    def _full_name(self, node: ast.expr) -> str:
+        """Return the full name of a builtin or of what another package defines, or nothing."""
+        if isinstance(node, ast.Name | ast.Attribute) and (named := self._named(node)):
+            return named[0] if isinstance(named[0], str) else ""
+        known = isinstance(node, ast.Name) and node.id in self.names and hasattr(builtins, node.id)
+        return node.id if known and isinstance(node, ast.Name) else ""
+
+    def _definition(self, node: ast.expr) -> Definition | None:
+        named = self._named(node) if isinstance(node, ast.Name | ast.Attribute) else []
+        return named[0] if len(named) == 1 and isinstance(named[0], Definition) else None
+
+    def is_check(self, decorator: ast.expr) -> bool:
+        """Say whether a decorator does nothing but hold arguments to their annotations."""
+        return self._definition(decorator) == CHECKED
+
+    def _is_door(self, node: ast.expr) -> bool:
+        found = self._definition(node)
+        return found is not None and is_door(found, self.module.home, self.asked)
+
+
+@cache
+def is_door(
+    definition: Definition, home: str = PACKAGE, asked: frozenset[Definition] = frozenset()
+) -> bool:
+    """Say whether a definition is a door: a function with nothing but guards in it."""
+    if definition in asked or not definition.name:
+        return False
+    module = _module(definition.module, home)
+    match module.statements.get(definition.name, []):
+        case [ast.FunctionDef() as function]:
+            one = _Statement(module, function, definition.name, asked | {definition})
+            plain = all(one.is_check(decorator) for decorator in function.decorator_list)
+            return plain and one.guards.only_guards(function)
+    return False
 
 
 @cache
