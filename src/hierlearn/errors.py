@@ -12,6 +12,10 @@ class RunError(RuntimeError):
     """Something that was attempted did not work out; the message says what and what to do."""
 
 
+class DataMissing(RunError):
+    """A data set is not at hand, or its bytes are not the official ones; the message says which."""
+
+
 def check_choice(what: str, value: Any, valid: Sequence[str]) -> Any:
     """Return `value`; UsageError that lists the `valid` ones when it is none of them."""
     if value not in valid:
