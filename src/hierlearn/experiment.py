@@ -239,6 +239,21 @@ class Runs(Sequence[Any]):
         return f"<table><caption>{self.name}</caption>{''.join(lines)}</table>"
 
 
+class Data(Protocol):
+    """A data set, as far as an experiment is concerned."""
+
+    @property
+    def name(self) -> str:
+        """What it is called in configurations, and on the command line."""
+
+    @property
+    def sha256(self) -> str:
+        """The hash of its bytes, for provenance."""
+
+    def missing(self) -> str:
+        """Return why it cannot be used on this machine; nothing where it can."""
+
+
 Statistic = Callable[[Runs], dict[int, float]]  #: from the runs of a profile to a value a seed
 
 
@@ -250,7 +265,7 @@ class Experiment:
     `measure(group, device)` computes one JSON-able measurement a run, in their order; claims refer
     to `statistics` by name; `arms(profile)` has the configurations of that profile by name.
     `budget` names the fields of a configuration that say how long it is trained, or is the reason
-    why nothing does.
+    why nothing does. `data` are the data sets without which nothing is measured.
     """
 
     name: str
@@ -260,6 +275,11 @@ class Experiment:
     statistics: Mapping[str, Statistic] = field(default_factory=dict)
     arms: Callable[[str], Arms] = lambda profile: {}
     budget: tuple[str, ...] | str = ()
+    data: tuple[Data, ...] = ()
+
+    def lacks(self) -> tuple[str, ...]:
+        """Return the names of the data sets that are not at hand here."""
+        return tuple(one.name for one in self.data if one.missing())
 
     def runs(self, profile: str, records: Iterable[Measured]) -> Runs:
         """Return the records of `profile`, with the names of its arms."""

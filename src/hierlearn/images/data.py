@@ -15,7 +15,7 @@ import hashlib
 import os
 import zlib
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,6 +31,9 @@ class File(NamedTuple):
     name: str
     n_bytes: int
     sha256: str
+
+
+AGAIN = "remove it, and fetch or import the data set again"
 
 
 @dataclass(frozen=True)
@@ -88,19 +91,31 @@ class DataSet:
             lacking.append(
                 f"{place} lacks {absent[0]}" + (f" and {len(absent) - 1} more" * (len(absent) > 1))
             )
-        raise DataMissing(
-            f"the data set {self.name} is not at hand: {'; '.join(lacking)}; valid: {self.valid}; "
-            f"to get it: python -m hierlearn data fetch {self.name}; "
+        todo = (
+            "it comes with this package: install that again"
+            if self.shipped
+            else f"valid: {self.valid}; to get it: python -m hierlearn data fetch {self.name}; "
             "what is on this machine already is taken by: python -m hierlearn data import PATH"
         )
+        raise DataMissing(f"the data set {self.name} is not at hand: {'; '.join(lacking)}; {todo}")
 
     def missing(self) -> str:
-        """Return why it cannot be used here, in one sentence; nothing where it can."""
-        try:
-            self.contents()
-        except DataMissing as error:
-            return str(error)
-        return ""
+        """Return why it cannot be used here, in one sentence; nothing where it can.
+
+        The bytes are read once a process, unless files change.
+        """
+        there = [_path(place, one.name) for place in self.places() for one in self.files]
+        stats = [(str(path), path.stat()) for path in there if path.exists()]
+        return _missing(self, tuple((name, s.st_size, s.st_mtime_ns) for name, s in stats))
+
+
+@cache
+def _missing(one: DataSet, seen: tuple[tuple[str, int, int], ...]) -> str:
+    try:
+        one.contents()
+    except DataMissing as error:
+        return str(error)
+    return ""
 
 
 CIFAR10 = DataSet(
@@ -167,7 +182,6 @@ FASHION_SMALL = DataSet(
         ),
     ),
     shipped=True,
-    valid="the files that come with this package: install it again",
 )
 SETS = {one.name: one for one in (CIFAR10, FASHION, FASHION_SMALL)}
 
@@ -198,25 +212,22 @@ def _path(folder: Path, name: str) -> Path:
     return zipped if zipped.exists() and not path.exists() else path
 
 
-def verified(path: Path, file: File, content: bytes | None = None) -> bytes:
-    """Return the bytes of `path`, uncompressed, or of `content` that stood there.
-
-    Raises DataMissing that says how they differ from those of `file`.
-    """
+def verified(path: Path, file: File) -> bytes:
+    """Return the bytes of a file that may be gzipped; DataMissing where they are not those."""
     try:
-        content = path.read_bytes() if content is None else content
-        if path.suffix == ".gz":
-            content = gzip.decompress(content)
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
+            return checked(stream.read(file.n_bytes + 1), file, str(path))
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise _unlike(path, f"is no whole gzip file ({error})") from error
+        raise DataMissing(f"{path} is no whole gzip file ({error}); {AGAIN}") from error
     except OSError as error:
-        raise _unlike(path, f"cannot be read ({error.strerror})") from error
-    if len(content) != file.n_bytes:
-        raise _unlike(path, f"holds {len(content)} bytes; valid: exactly {file.n_bytes}")
+        raise DataMissing(f"{path} cannot be read ({error.strerror}); {AGAIN}") from error
+
+
+def checked(content: bytes, file: File, where: str) -> bytes:
+    """Return the uncompressed content of `file`; DataMissing that says how it is not."""
+    if (n := len(content)) != file.n_bytes:
+        held = f"more than {file.n_bytes}" if n > file.n_bytes else str(n)
+        raise DataMissing(f"{where} holds {held} bytes; valid: {file.n_bytes}; {AGAIN}")
     if (found := hashlib.sha256(content).hexdigest()) != file.sha256:
-        raise _unlike(path, f"has the SHA-256 {found}; valid: {file.sha256}")
+        raise DataMissing(f"{where} has the SHA-256 {found}; valid: {file.sha256}; {AGAIN}")
     return content
-
-
-def _unlike(path: Path, what: str) -> DataMissing:
-    return DataMissing(f"{path} {what}; remove it, and fetch or import the data set again")
