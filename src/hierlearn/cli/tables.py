@@ -11,15 +11,16 @@ from hierlearn.book.project import Project
 from hierlearn.claims import verdicts
 from hierlearn.errors import UsageError
 from hierlearn.formatting import format_interval, percent
+from hierlearn.images.data import DataSet
 from hierlearn.records import RecordStore
 from hierlearn.registry import EXPERIMENTS
-from hierlearn.sweeps import costs
+from hierlearn.sweeps import costs, sweep
 from hierlearn.sweeps.agreement import Agreement
 from hierlearn.sweeps.pushing import Pushed
 from hierlearn.sweeps.replay import Replayed
 
 ROWS = TypeAdapter(list[verdicts.Row])
-STATUSES = ("present", "missing", "stale", "damaged")
+STATUSES = ("present", "missing", "stale", "damaged", "no data")
 
 
 def claims_table(rows: Iterable[verdicts.Row]) -> str:
@@ -69,6 +70,7 @@ def agreement_table(found: Sequence[Agreement]) -> str:
         both = ["; ".join(sorted(m)) for m in (one.machines, one.published)]
         where = both[0] if both[0] == both[1] else f"{both[0]} (published: {both[1]})"
         groups, claims = f"{one.n_same} of {one.n_groups}", f"{one.n_agree} of {one.n_claims}"
+        groups += f"; {one.n_lacking} not rerun: data missing" * bool(one.n_lacking)
         lines.append([one.chapter, groups, claims, where])
     return columns(lines)
 
@@ -127,12 +129,22 @@ def status_table(project: Project, store: RecordStore, profiles: Mapping[str, st
     for one in EXPERIMENTS.values():
         profile = profiles[one.chapter]
         states = store.states(one, profile)
-        counts = [str(sum(state.status == status for state in states)) for status in STATUSES]
+        found = Counter[str]("no data" if state.lacks else state.status for state in states)
+        counts = [str(found[status]) for status in STATUSES]
         cost = costs.cost([one], profile, store, committed)
         lines.append([one.chapter, one.name, profile, *counts, str(cost)])
         total += cost
-    lines.append(["total", "", "", "", "", "", "", str(total)])
-    return f"{columns(lines)}\n\n{total.sentences()}"
+    lines.append(["total", *[""] * (len(STATUSES) + 2), str(total)])
+    why = [f"no data: {reason}" for reason in sweep.missing_data(EXPERIMENTS.values())]
+    return "\n".join([columns(lines), "", total.sentences(), *why])
+
+
+def data_table(sets: Sequence[DataSet]) -> str:
+    """Return one line a data set: whether it is at hand, its hash, and what is wrong otherwise."""
+    lines = [["data set", "at hand", "SHA-256"]]
+    missing = [reason for one in sets if (reason := one.missing())]
+    lines += [[one.name, "no" if one.missing() else "yes", one.sha256] for one in sets]
+    return "\n".join([columns(lines), *missing])
 
 
 def columns(lines: Sequence[Sequence[str]]) -> str:

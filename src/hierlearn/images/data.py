@@ -74,7 +74,7 @@ class DataSet:
             return [Path(__file__).parent / self.name]
         cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
         own = os.environ.get("HIERLEARN_DATA")
-        found = [Path(own) / self.name] if own else []
+        found = [Path(os.path.expanduser(own)) / self.name] if own else []
         return [*found, Path(cache) / "hierlearn" / self.name, *map(Path, self.elsewhere)]
 
     def contents(self, folder: str | os.PathLike[str] | None = None) -> list[bytes]:
@@ -85,8 +85,8 @@ class DataSet:
         places = self.places() if folder is None else [Path(folder)]
         lacking = []
         for place in places:
-            paths = [_path(place, one.name) for one in self.files]
-            if not (absent := [path.name for path in paths if not path.exists()]):
+            paths = [stored(place, one.name) for one in self.files]
+            if not (absent := [path.name for path in paths if not os.path.exists(path)]):
                 return [verified(path, one) for path, one in zip(paths, self.files, strict=True)]
             lacking.append(
                 f"{place} lacks {absent[0]}" + (f" and {len(absent) - 1} more" * (len(absent) > 1))
@@ -104,8 +104,8 @@ class DataSet:
 
         The bytes are read once a process, unless files change.
         """
-        there = [_path(place, one.name) for place in self.places() for one in self.files]
-        stats = [(str(path), path.stat()) for path in there if path.exists()]
+        there = [stored(place, one.name) for place in self.places() for one in self.files]
+        stats = [(str(path), path.stat()) for path in there if os.path.exists(path)]
         return _missing(self, tuple((name, s.st_size, s.st_mtime_ns) for name, s in stats))
 
 
@@ -206,10 +206,10 @@ def load(name: str, folder: str | os.PathLike[str] | None = None) -> Images:
     return Images(shaped(train_x), train_y.copy(), shaped(test_x), test_y.copy(), one.sha256)
 
 
-def _path(folder: Path, name: str) -> Path:
+def stored(folder: Path, name: str) -> Path:
     """Return the file of this name, or the gzipped one where only that is there."""
     path, zipped = folder / name, folder / f"{name}.gz"
-    return zipped if zipped.exists() and not path.exists() else path
+    return zipped if os.path.exists(zipped) and not os.path.exists(path) else path
 
 
 def verified(path: Path, file: File) -> bytes:

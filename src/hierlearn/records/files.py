@@ -12,7 +12,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 from filelock import FileLock, Timeout
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    SerializerFunctionWrapHandler,
+    TypeAdapter,
+    ValidationError,
+    model_serializer,
+)
 
 from hierlearn.experiment import Group, Run, canonical, digest
 
@@ -29,7 +36,7 @@ class Provenance(_Model):
     """What computed a group of records; times and memory are those of the whole group.
 
     `fingerprints`, newest last: more than one says that later code was seen to measure the same.
-    `peak_mb` is resident memory, or memory allocated on CUDA.
+    `peak_mb` is resident memory, or memory allocated on CUDA. `data` has the hash of each data set.
     """
 
     commit: str
@@ -45,6 +52,12 @@ class Provenance(_Model):
     cpu_s: float
     peak_mb: float
     finished: str
+    data: dict[str, str] = {}
+
+    @model_serializer(mode="wrap")
+    def _without_nothing(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave `data` out where there is none: the bytes of older records stay."""
+        return {key: value for key, value in handler(self).items() if key != "data" or value}
 
     @property
     def hardware(self) -> str:

@@ -3,7 +3,7 @@
 import logging
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from hashlib import sha256
 from pathlib import Path
@@ -17,20 +17,28 @@ from hierlearn.records.fingerprints import fingerprint
 
 log = logging.getLogger(__name__)
 
-Status = Literal["present", "missing", "stale", "damaged"]
+Status = Literal["present", "missing", "stale", "damaged", "no data"]
 
 
 @dataclass(frozen=True)
 class GroupState:
     """What a store holds of a group: records in the order of its runs, none if missing or damaged.
 
-    `problem` says what is wrong when it is not present.
+    `problem` says what is wrong when it is not present. What `lacks` data sets cannot be computed
+    here: it is then as it was `published`, if it was, or there is "no data" for it.
     """
 
     group: Group
     status: Status
     records: tuple[Record, ...] = ()
     problem: str | None = None
+    lacks: tuple[str, ...] = ()
+    published: bool = False
+
+    @property
+    def to_compute(self) -> bool:
+        """Whether it is not there as it should be, and can be computed here."""
+        return self.status != "present" and not self.lacks
 
     @property
     def provenance(self) -> Provenance | None:
@@ -41,11 +49,15 @@ class GroupState:
 class RecordStore:
     """A folder of records; in a frozen one nothing is ever computed or written.
 
-    Unless `frozen` says so, it is one when it holds a `manifest.json`.
+    Unless `frozen` says so, it is one when it holds a `manifest.json`. Groups for which the data
+    are missing on this machine are read from the frozen folder `published`, where it has them.
     """
 
-    def __init__(self, folder: Path | str, *, frozen: bool | None = None) -> None:
+    def __init__(
+        self, folder: Path | str, *, frozen: bool | None = None, published: Path | None = None
+    ) -> None:
         self.folder = Path(folder)
+        self._published = RecordStore(published, frozen=True) if published else None
         self.frozen = (self.folder / "manifest.json").is_file() if frozen is None else frozen
         self._frozen_files: dict[tuple[str, str], tuple[Path, dict[str, Numbered], list[str]]] = {}
 
@@ -70,6 +82,20 @@ class RecordStore:
 
     def find(self, group: Group, experiment: Experiment, profile: str) -> GroupState:
         """Return what is there of `group`, a group of `experiment` at `profile`."""
+        state = self._find(group, experiment, profile)
+        if self.frozen or state.status == "present" or not (lacks := experiment.lacks()):
+            return state
+        if not state.records and self._published:
+            there = self._published._find(group, experiment, profile)
+            if there.records:
+                return replace(there, lacks=lacks, published=True)
+        if state.status == "missing":
+            wanted = " and ".join(lacks)
+            problem = f"data missing: {wanted}; python -m hierlearn data fetch {' '.join(lacks)}"
+            return GroupState(group, "no data", problem=problem, lacks=lacks)
+        return replace(state, lacks=lacks)
+
+    def _find(self, group: Group, experiment: Experiment, profile: str) -> GroupState:
         if self.frozen:
             path, by_group, problems = self._load_frozen(experiment, profile)
             entries = by_group.get(group.key, [])

@@ -15,7 +15,8 @@ class Agreement:
 
     Of the `n_groups` groups that both have, `n_same` are the same bit for bit; of the `n_claims`
     claims that both judge, `n_agree` have the same verdict and an estimate inside the published
-    interval, and `changed` says what is otherwise. `machines` and `published` computed both.
+    interval, and `changed` says what is otherwise. `machines` and `published` computed both. What
+    could not be rerun, `n_lacking` groups whose data are missing, is in neither.
     """
 
     chapter: str
@@ -26,6 +27,7 @@ class Agreement:
     changed: tuple[str, ...]
     machines: frozenset[str]
     published: frozenset[str]
+    n_lacking: int = 0
 
 
 def agreements(
@@ -41,15 +43,22 @@ def agreements(
         {row.id: row for row in verdicts.evaluate_all(claims, store, profile, experiments)}
         for store in (published, mine)
     ]
+    reads = {claim.id: claim.reads for claim in claims}
+    paired = {n: _pairs(one, profile, mine, published) for n, one in experiments.items()}
+    not_rerun = {name for name, both in paired.items() if any(a.lacks for a, _ in both)}
     for chapter in dict.fromkeys(one.chapter for one in experiments.values()):
-        own = [one for one in experiments.values() if one.chapter == chapter]
-        pairs = [pair for one in own for pair in _pairs(one, profile, mine, published)]
-        if not pairs:
+        own = [name for name, one in experiments.items() if one.chapter == chapter]
+        every = [pair for name in own for pair in paired[name]]
+        pairs = [(a, b) for a, b in every if not a.lacks]
+        if not every:
             continue
         judged = [
             (old, rows[1][old.id])
             for old in rows[0].values()
-            if old.chapter == chapter and old.n_seeds and rows[1][old.id].n_seeds
+            if old.chapter == chapter
+            and old.n_seeds
+            and rows[1][old.id].n_seeds
+            and not reads[old.id] & not_rerun
         ]
         both = [(_numbers(a), _numbers(b)) for a, b in pairs]
         otherwise = [[*changes(old, new)] for old, new in judged]
@@ -61,18 +70,19 @@ def agreements(
                 len(judged),
                 sum(not lines for lines in otherwise),
                 tuple(line for lines in otherwise for line in lines),
-                *(frozenset(s.provenance.hardware for s in side if s.provenance)
-                  for side in zip(*pairs, strict=True)),
+                frozenset(a.provenance.hardware for a, _ in pairs if a.provenance),
+                frozenset(b.provenance.hardware for _, b in pairs if b.provenance),
+                len(every) - len(pairs),
             )
-        )  # fmt: skip
+        )
     return found
 
 
 def _pairs(
     one: Experiment, profile: str, *stores: RecordStore
 ) -> list[tuple[GroupState, GroupState]]:
-    mine, theirs = (store.states(one, profile) for store in stores)
-    return [(a, b) for a, b in zip(mine, theirs, strict=True) if a.records and b.records]
+    pairs = zip(*(store.states(one, profile) for store in stores), strict=True)
+    return [(a, b) for a, b in pairs if b.records and (a.records or a.lacks)]
 
 
 def _numbers(state: GroupState) -> str:

@@ -71,7 +71,7 @@ def cost(
     """
     total = Cost()
     for one in experiments:
-        needed = [s.group.key for s in store.states(one, profile) if s.status != "present"]
+        needed = [s.group.key for s in store.states(one, profile) if s.to_compute]
         found = estimates(one, profile, (store, others)) if needed else {}
         total = sum((found[key] for key in needed), total)
     return total

@@ -18,7 +18,14 @@ from tqdm import tqdm
 
 from hierlearn.engine.git import git
 from hierlearn.experiment import Experiment
-from hierlearn.records import Provenance, RecordError, RecordStore, fingerprint, sole_writer
+from hierlearn.records import (
+    GroupState,
+    Provenance,
+    RecordError,
+    RecordStore,
+    fingerprint,
+    sole_writer,
+)
 from hierlearn.sweeps import costs
 from hierlearn.sweeps.executors import Executor, LocalPool, Result, Unit
 
@@ -53,7 +60,8 @@ def compute(
     `executor`, if given, measures instead of them. The groups that take longest start first, as far
     as the records in `store` and in `measured_before` tell. With `progress`, a bar of expected
     seconds and a closing line appear on stderr. Of two processes that compute the same folder the
-    second waits, and then finds the records there.
+    second waits, and then finds the records there. Experiments whose data are missing here are left
+    out, and told.
 
     Raises SweepError that names the groups whose measurement failed, after all others are recorded;
     RecordError when the store is frozen and lacks something, or cannot be written; DeviceError when
@@ -64,14 +72,20 @@ def compute(
     executor = executor or LocalPool.on(device, workers)
     experiments = list(experiments)
     stores = [store, measured_before] if measured_before else [store]
-    missing, n_groups = _missing(experiments, profile, stores)
+    missing, states = _missing(experiments, profile, stores)
     n_computed = 0
     if missing:
         with sole_writer(store.folder, tell=progress):
             store.tidy()
-            missing, n_groups = _missing(experiments, profile, stores, tell=True)
+            missing, states = _missing(experiments, profile, stores, tell=True)
             n_computed = _compute(missing, store, executor, label=profile, progress=progress)
-    n_present, seconds = n_groups - len(missing), time.perf_counter() - start
+    lacking = [state.group.experiment for state in states if state.lacks]
+    n_present = len(states) - len(missing) - len(lacking)
+    seconds = time.perf_counter() - start
+    if progress and lacking:
+        names = ", ".join(dict.fromkeys(lacking))
+        why = "; ".join(missing_data(one for one in experiments if one.name in lacking))
+        print(f"{profile}: not run, {len(lacking)} groups ({names}): {why}", file=sys.stderr)
     if progress:
         said = f"{n_computed} groups computed, {n_present} already there, {seconds:.1f} s"
         if n_left := len(missing) - n_computed:
@@ -83,14 +97,14 @@ def compute(
 
 def _missing(
     experiments: list[Experiment], profile: str, stores: Sequence[RecordStore], tell: bool = False
-) -> tuple[list[Unit], int]:
-    """Return the units that the first store lacks, longest first, and the number of all groups.
+) -> tuple[list[Unit], list[GroupState]]:
+    """Return the units that the first store lacks, longest first, and the states of all groups.
 
     With `tell`, damage is reported on stderr. Raises RecordError where a frozen store lacks a unit.
     """
     store = stores[0]
     states = [(one, state) for one in experiments for state in store.states(one, profile)]
-    lacking = [(one, state) for one, state in states if state.status != "present"]
+    lacking = [(one, state) for one, state in states if state.to_compute]
     expected: dict[str, costs.Cost] = {}
     for one in {one.name: one for one, _ in lacking}.values():
         expected |= costs.estimates(one, profile, stores)
@@ -105,7 +119,13 @@ def _missing(
     for _, state in lacking:
         if tell and state.status == "damaged":
             print(f"computed again: {state.problem}", file=sys.stderr)
-    return sorted(units, key=lambda unit: -unit.seconds), len(states)
+    return sorted(units, key=lambda unit: -unit.seconds), [state for _, state in states]
+
+
+def missing_data(experiments: Iterable[Experiment]) -> list[str]:
+    """Return why data sets that the experiments need are missing here, each reason once."""
+    reasons = (data.missing() for one in experiments for data in one.data)
+    return [reason for reason in dict.fromkeys(reasons) if reason]
 
 
 def _compute(
@@ -121,7 +141,8 @@ def _compute(
                 failures.append(f"{unit}: {result.error.strip().splitlines()[-1]}")
                 continue
             by = {"commit": commit, "dirty": dirty, "fingerprints": [result.code]}
-            own = {**by, "n_runs": len(unit.group.runs), **result.circumstances}
+            data = {"data": {one.name: one.sha256 for one in unit.experiment.data}}
+            own = {**by, "n_runs": len(unit.group.runs), **data, **result.circumstances}
             store.write(unit.group, result.measurements, Provenance.model_validate(own))
             n_done += 1
     except KeyboardInterrupt:
