@@ -239,6 +239,7 @@ class Runs(Sequence[Any]):
         return f"<table><caption>{self.name}</caption>{''.join(lines)}</table>"
 
 
+@runtime_checkable
 class Data(Protocol):
     """A data set, as far as an experiment is concerned."""
 

@@ -60,11 +60,11 @@ def fetch(one: DataSet) -> Path:
         return folder
     problems = ["HIERLEARN_OFFLINE is set"] if os.environ.get("HIERLEARN_OFFLINE") else []
     with sole_writer(folder, tell=True), writing(folder):
+        if not one.missing():  # another process was faster
+            return folder
         loading = folder / "download"
         loading.mkdir(exist_ok=True)
         for way in () if problems else (_official, _npm):
-            if not one.missing():  # another process was faster
-                return folder
             try:
                 _store(one, way(one, loading))
                 shutil.rmtree(loading)
@@ -121,7 +121,7 @@ def read(path: Path) -> tuple[DataSet, list[bytes]]:
     else:
         labels = [label for name in LABELS.values() for label in _labels(found[name], path, name)]
         contents = [
-            _records(unpacked(found[name], f"{path}: {name}"), labels[10_000 * i :])
+            _records(unpacked(found[name], f"{path}: {name}"), labels, i)
             for i, name in enumerate(images)
         ]
     pairs = zip(contents, CIFAR10.files, strict=True)
@@ -145,18 +145,19 @@ def _members(path: Path, names: set[str]) -> dict[str, bytes]:
 def _labels(content: bytes, path: Path, name: str) -> list[int]:
     try:
         labels = json.loads(content)
-        if isinstance(labels, list) and set(labels) <= set(range(10)) and len(labels) % 10_000 == 0:
+        if isinstance(labels, list) and set(labels) <= set(range(10)):
             return labels
     except (ValueError, TypeError, RecursionError):
         pass
     raise DataMissing(f"{path}: {name} is no list of labels; get the package again")
 
 
-def _records(rows: UInt8[np.ndarray, "n pixels 3"], labels: list[int]) -> bytes:
-    """Return rows of 1024 pixels, an image each, as records of CIFAR-10's binary version."""
+def _records(rows: UInt8[np.ndarray, "n pixels 3"], labels: list[int], batch: int) -> bytes:
+    """Return rows of pixels, an image each, as the records of a batch of the binary version."""
     n = len(rows)
-    planes = rows.transpose(0, 2, 1).reshape(n, -1)
-    return np.concatenate([np.array(labels[:n], np.uint8)[:, None], planes], 1).tobytes()
+    own = np.array(labels[batch * n : (batch + 1) * n], np.uint8)
+    planes = rows.transpose(0, 2, 1).reshape(n, -1)[: len(own)]  # too few labels: checked later
+    return np.concatenate([own[:, None], planes], 1).tobytes()
 
 
 def unpacked(content: bytes, where: str) -> UInt8[np.ndarray, "h w 3"]:
@@ -196,7 +197,7 @@ def unpacked(content: bytes, where: str) -> UInt8[np.ndarray, "h w 3"]:
     rows[kinds == 1] = np.cumsum(rows[kinds == 1], axis=1, dtype=np.uint8)
     nothing = np.zeros((width, 3), np.uint8)
     for i in np.flatnonzero(kinds > 1):
-        rows[i] = _line(kinds[i], rows[i], rows[i - 1] if i else nothing)
+        rows[i] = _line(int(kinds[i]), rows[i], rows[i - 1] if i else nothing)
     return rows
 
 

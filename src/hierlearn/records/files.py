@@ -6,7 +6,7 @@ import math
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -15,7 +15,6 @@ from filelock import FileLock, Timeout
 from pydantic import (
     BaseModel,
     ConfigDict,
-    SerializerFunctionWrapHandler,
     TypeAdapter,
     ValidationError,
     model_serializer,
@@ -55,7 +54,7 @@ class Provenance(_Model):
     data: dict[str, str] = {}
 
     @model_serializer(mode="wrap")
-    def _without_nothing(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    def _without_nothing(self, handler: Callable[[Any], Any]) -> dict[str, Any]:
         """Leave `data` out where there is none: the bytes of older records stay."""
         return {key: value for key, value in handler(self).items() if key != "data" or value}
 
