@@ -56,6 +56,15 @@ def measure_mean(group, device):
     return means
 
 
+class Pictures:
+    """A data set that is at hand where the variable TOY_PICTURES is set."""
+
+    name, sha256 = "pictures", "ab12"
+
+    def missing(self):
+        return "" if os.environ.get("TOY_PICTURES") else "the data set pictures is not at hand"
+
+
 WALK = Experiment("toy_walk", "00_toy", walk_groups, measure_walk, {"mean_end": mean_end})
 MEAN = Experiment("toy_mean", "00_toy", mean_groups, measure_mean)
 TOYS = (WALK, MEAN)

@@ -46,6 +46,9 @@ def slope(records: Sequence[Measured]) -> dict[int, float]:
 
 TOY = Experiment("toy", CHAPTER, groups, measure, {"slope": slope})
 
+SEEING = replace(TOY, data=(toy.Pictures(),))
+"""The toy, as if it were measured on a data set."""
+
 TWIN = replace(TOY, name="twin", chapter="02_toy_twin", groups=lambda profile: twins(profile))
 """The same experiment in a chapter of its own."""
 

@@ -1,0 +1,183 @@
+"""A toy whose data are missing, beside one that needs none: nothing fails, all is said."""
+
+import json
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import toy
+import toy_book
+from click.testing import CliRunner
+
+from hierlearn.book import pages
+from hierlearn.cli import commands
+from hierlearn.registry import EXPERIMENTS
+from hierlearn.sweeps import pushing
+
+pytestmark = pytest.mark.slow
+
+WHY = "the data set pictures is not at hand"
+
+
+def call(*arguments):
+    return CliRunner().invoke(commands.cli, arguments)
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory):
+    """A toy book of two chapters with frozen records, computed where the data were at hand."""
+    root = toy_book.make_project(tmp_path_factory.mktemp("published") / "project")
+    with pytest.MonkeyPatch.context() as patch:
+        toy_book.isolate(patch)
+        patch.setitem(EXPERIMENTS, "toy", toy_book.SEEING)
+        toy_book.add_twin(root, patch)
+        patch.setenv("TOY_PICTURES", "here")
+        patch.chdir(root)
+        toy_book.fill(root, "smoke")
+        assert call("freeze", "--profile", "smoke").exit_code == 0
+    shutil.rmtree(root / "_build")
+    return root
+
+
+@pytest.fixture
+def project(published, tmp_path, monkeypatch):
+    """A copy of it, on a machine without the data."""
+    toy_book.isolate(monkeypatch)
+    monkeypatch.setitem(EXPERIMENTS, "toy", toy_book.SEEING)
+    monkeypatch.setitem(EXPERIMENTS, "twin", toy_book.TWIN)
+    monkeypatch.delenv("TOY_PICTURES", raising=False)
+    monkeypatch.setattr(commands, "LocalPool", SimpleNamespace(on=lambda *_: toy.Inline()))
+    shutil.copytree(published, tmp_path / "project")
+    monkeypatch.chdir(tmp_path / "project")
+    return tmp_path / "project"
+
+
+def compute():
+    done = call("compute", "--profile", "smoke")
+    assert done.exit_code == 0, done.output
+    return done
+
+
+def verdicts():
+    done = call("claims", "--profile", "smoke", "--json")
+    rows = json.loads(done.stdout)
+    return done, {row["id"]: row for row in rows}
+
+
+def test_all_else_is_computed_and_one_line_says_what_is_not(project):
+    done = compute()
+    told = [line for line in done.stderr.splitlines() if "not run" in line]
+    assert told == [f"smoke: not run, 2 groups (toy): {WHY}"]
+    assert "to compute: 2 groups" in done.stderr and "2 groups computed, 0 already" in done.stderr
+    again = compute()
+    assert "to compute: nothing" in again.stderr and told[0] in again.stderr
+    assert [path.name for path in (project / "_build/records").glob("*/")] == ["twin"]
+
+
+def test_without_published_records_claims_are_not_run_as_expected_and_hide_no_others(project):
+    shutil.rmtree(project / "book/records")
+    compute()
+    done, rows = verdicts()
+    assert done.exit_code == 0
+    lacking = rows["bfc.T1"]
+    assert (lacking["verdict"], lacking["expected"]) == ("not run", "not run")
+    assert lacking["reason"].startswith("data missing: pictures, which toy needs")
+    assert rows["bfc.T2"]["verdict"] == "supported"
+    assert "not run: data missing: pictures" in done.stderr
+    refused = call("freeze", "--profile", "smoke")
+    assert refused.exit_code == 1 and "no data: data missing: pictures" in refused.stderr
+
+
+def test_a_surprise_in_another_claim_stays_one(project):
+    shutil.rmtree(project / "book/records")
+    claims = project / "book/claims/02.yml"
+    claims.write_text(claims.read_text().replace("[1.9, 2.1]", "[3, 4]"))
+    compute()
+    done, _ = verdicts()
+    assert done.exit_code == 1 and "not as declared: bfc.T2 at smoke" in done.stderr
+
+
+def test_published_records_take_their_place_and_are_not_called_rerun(project):
+    compute()
+    done, rows = verdicts()
+    assert done.exit_code == 0 and rows["bfc.T1"]["verdict"] == "supported"
+    compared = call("compare", "--profile", "smoke")
+    assert compared.exit_code == 0
+    lines = {line.split()[0]: line for line in compared.stderr.splitlines() if line}
+    assert "0 of 0; 2 not rerun: data missing" in lines["01_toy_chapter"]
+    assert "2 of 2" in lines["02_toy_twin"] and "1 of 1" in lines["02_toy_twin"]
+    status = call("status", "--profile", "smoke")
+    assert status.exit_code == 0 and f"no data: {WHY}" in status.stdout
+    head, own, *_ = [line for line in status.stdout.splitlines() if line]
+    assert own.split()[2:8] == ["smoke", "0", "0", "0", "0", "2"] and "no data" in head
+    assert call("freeze", "--profile", "smoke").exit_code == 0, "what was published stays so"
+
+
+@pytest.mark.parametrize("command", ["replay", "push"])
+def test_replay_and_push_leave_it_out_and_say_so(project, command, monkeypatch):
+    compute()
+    pushed = []
+    monkeypatch.setattr(pushing, "push", lambda chosen, *_, **__: pushed.extend(chosen) or [])
+    done = call(command, "--profile", "smoke")
+    assert done.exit_code == 0, done.output
+    assert f"left out: toy: {WHY}" in done.stderr
+    assert "toy " not in done.stdout
+    assert [one.claim.id for one in pushed] == ["bfc.T2"] * (command == "push")
+
+
+def page(name, profile="smoke"):
+    return pages.open_chapter(name, profile=profile, device="cpu", records="_build/records")
+
+
+def test_the_page_shows_published_numbers_and_says_that_they_are(project, capsys):
+    compute()
+    chapter = page("01")
+    assert len(chapter.compute()["toy"]) == 6
+    html = pages.provenance_html(chapter.states(), profile="smoke", command="")
+    assert "Data missing here: pictures. Of the 2 groups that need them, 2 are the publ" in html
+    assert "<dt>Data</dt><dd>pictures, SHA-256 ab12</dd>" in html
+    other = page("02")
+    assert "Data" not in pages.provenance_html(other.states(), profile="smoke", command="")
+
+
+def test_a_figure_without_data_says_so_in_its_place(project, monkeypatch):
+    shutil.rmtree(project / "book/records")
+    shown = []
+    monkeypatch.setattr(pages, "_show", shown.append)
+
+    def a_picture(toy):
+        raise AssertionError("there is nothing to draw")
+
+    chapter = page("01")
+    assert len(chapter.compute()["toy"]) == 0
+    chapter.show(a_picture)
+    chapter.verdicts()
+    chapter.provenance()
+    assert "Data missing (pictures): the figure a-picture, which needs toy." in shown[0]
+    assert "data missing: pictures" in shown[1] and "not run" in shown[1]
+    assert "0 are the published ones" in shown[2]
+
+
+def test_with_the_data_at_hand_it_is_computed_and_carries_their_hash(project, monkeypatch):
+    compute()
+    monkeypatch.setenv("TOY_PICTURES", "here")
+    assert "2 groups computed, 2 already there" in compute().stderr
+    for name in ("toy", "twin"):
+        lines = [p.read_text() for p in Path(f"_build/records/{name}").glob("*.jsonl")]
+        stated = [json.loads(text.splitlines()[0])["provenance"].get("data") for text in lines]
+        assert stated == [{"pictures": "ab12"} if name == "toy" else None] * 2
+    monkeypatch.delenv("TOY_PICTURES")
+    assert "no data" not in call("claims", "--profile", "smoke").stderr, "own records need no data"
+    assert "2 of 2" in call("compare", "--profile", "smoke").stderr
+    assert "not run" not in compute().stderr
+
+
+def test_the_chapter_is_executed_on_published_records(project):
+    path = project / "book/01_toy_chapter.ipynb"
+    others = "register(toy_book.TWIN, toy_book.SEEING)"
+    path.write_text(path.read_text().replace("register(toy_book.TWIN)", others))
+    done = call("run", "1", "--profile", "smoke")
+    assert done.exit_code == 0, done.stderr
+    executed = (project / "_build/stage/book/01_toy_chapter.ipynb").read_text()
+    assert "Data missing here: pictures" in executed and "hl-verdict-supported" in executed
