@@ -15,7 +15,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
+from hierlearn.cli import commands
 from hierlearn.errors import DataMissing, UsageError
 from hierlearn.images import data, fetching
 from hierlearn.images.data import CIFAR10, FASHION, SETS, File, load, verified
@@ -554,3 +556,31 @@ def test_of_two_fetches_at_once_the_second_finds_what_the_first_got(tiny, serve)
     for one in both:
         one.join()
     assert server.asked == [None] and not SETS["cifar10"].missing()
+
+
+def test_what_is_shipped_is_not_fetched_and_said_where_it_is_damaged(monkeypatch, tmp_path):
+    shipped = SETS["fashion_small"]
+    assert fetching.fetch(shipped) == shipped.places()[0]
+    monkeypatch.setattr(data, "__file__", str(tmp_path / "data.py"))
+    with pytest.raises(DataMissing, match="lacks train.bin and 1 more; it comes with this package"):
+        fetching.fetch(shipped)
+
+
+def test_the_command_line_says_what_is_there_takes_what_is_given_and_fails_in_a_sentence(
+    tiny, monkeypatch
+):
+    def call(*arguments):
+        return CliRunner().invoke(commands.cli, ["data", *arguments])
+
+    monkeypatch.setenv("HIERLEARN_OFFLINE", "1")
+    before = call("status")
+    assert before.exit_code == 0 and "data fetch cifar10" in before.stdout
+    failed = call("fetch", "cifar10", "fashion_mnist", "fashion_small")
+    assert failed.exit_code == 1 and failed.stderr.count("was not fetched: HIERLEARN_OFFLINE") == 2
+    assert "fashion_small" in failed.stdout, "the others are fetched all the same"
+    assert "valid: CIFAR-10's binary version" in call("import", str(tiny.root / "no")).stderr
+    assert call("import", str(tiny.archive(tiny.official()))).exit_code == 0
+    row = next(line for line in call("status", "cifar10").stdout.splitlines() if "cifar10" in line)
+    assert row.split() == ["cifar10", "yes", SETS["cifar10"].sha256]
+    unknown = call("fetch", "cifar")
+    assert unknown.exit_code == 2 and "valid: cifar10, fashion_mnist" in unknown.stderr

@@ -62,7 +62,8 @@ def fetch(one: DataSet) -> Path:
     where the folder cannot be written.
     """
     folder = one.places()[0]
-    if not one.missing():
+    if one.shipped or not one.missing():
+        one.contents()
         return folder
     problems = ["HIERLEARN_OFFLINE is set"] if os.environ.get("HIERLEARN_OFFLINE") else []
     with sole_writer(folder, tell=True), writing(folder):
