@@ -266,7 +266,7 @@ class Experiment:
     `measure(group, device)` computes one JSON-able measurement a run, in their order; claims refer
     to `statistics` by name; `arms(profile)` has the configurations of that profile by name.
     `budget` names the fields of a configuration that say how long it is trained, or is the reason
-    why nothing does. `data` are the data sets without which nothing is measured.
+    why nothing does. `data` are the data sets on which it is measured.
     """
 
     name: str
@@ -278,9 +278,14 @@ class Experiment:
     budget: tuple[str, ...] | str = ()
     data: tuple[Data, ...] = ()
 
-    def lacks(self) -> tuple[str, ...]:
-        """Return the names of the data sets that are not at hand here."""
-        return tuple(one.name for one in self.data if one.missing())
+    def needs(self, groups: Iterable[Group]) -> list[Data]:
+        """Return the data sets that the runs of groups name as their `data`; all if they do not."""
+        named = {run.config.get("data") for group in groups for run in group.runs}
+        return [one for one in self.data if named & {one.name, None}]
+
+    def lacks(self, groups: Iterable[Group]) -> dict[str, str]:
+        """Return which of these data sets are not at hand here, by name, and why."""
+        return {one.name: why for one in self.needs(groups) if (why := one.missing())}
 
     def runs(self, profile: str, records: Iterable[Measured]) -> Runs:
         """Return the records of `profile`, with the names of its arms."""

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,6 +13,7 @@ from click.testing import CliRunner
 
 from hierlearn.book import pages
 from hierlearn.cli import commands
+from hierlearn.experiment import Group, Run
 from hierlearn.registry import EXPERIMENTS
 from hierlearn.sweeps import pushing
 
@@ -171,6 +173,21 @@ def test_with_the_data_at_hand_it_is_computed_and_carries_their_hash(project, mo
     assert "no data" not in call("claims", "--profile", "smoke").stderr, "own records need no data"
     assert "2 of 2" in call("compare", "--profile", "smoke").stderr
     assert "not run" not in compute().stderr
+
+
+def test_only_the_data_that_a_run_names_are_needed_and_in_its_provenance(project, monkeypatch):
+    def groups(profile):
+        names = ("pictures", "drawings")
+        return [
+            Group((Run("toy", {"gap": 1.0, "data": name}, seed),))
+            for name, seed in zip(names, range(toy_book.SEEDS[profile]), strict=False)
+        ]
+
+    monkeypatch.setitem(EXPERIMENTS, "toy", replace(toy_book.SEEING, groups=groups))
+    assert "not run, 1 groups (toy)" in compute().stderr
+    lines = [path.read_text() for path in Path("_build/records/toy").glob("*.jsonl")]
+    assert [json.loads(line)["config"]["data"] for line in lines] == ["drawings"]
+    assert "data" not in json.loads(lines[0])["provenance"]
 
 
 def test_the_chapter_is_executed_on_published_records(project):

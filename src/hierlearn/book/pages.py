@@ -144,7 +144,10 @@ class Page:
         except AbsentArm as what:
             for key in getattr(figure, "numbers", ()):
                 self.glue(key, "—")
-            data = [key for one in lacking for key in self._experiment(one).lacks()]
+            states = [
+                s for k in lacking for s in self.store.states(self.experiments[k], self.profile)
+            ]
+            data = [name for state in states for name in state.lacks]
             why = f"Data missing ({data[0]})" if data else f"Not in profile {self.profile}"
             text = f"{why}: the figure {name}, which needs {what}."
             _show(f'<p class="hl-absent" id="fig-{name}">{escape(text)}</p>')

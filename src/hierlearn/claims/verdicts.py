@@ -162,10 +162,11 @@ class Evidence:
         """The records of an experiment; none where it has no groups at this profile."""
         if name not in self._records:
             experiment = self.experiments[name]
-            keys = {run.key for group in groups_of(experiment, self.profile) for run in group.runs}
+            groups = groups_of(experiment, self.profile)
+            keys = {run.key for group in groups for run in group.runs}
             found = list(self.store.read(experiment, self.profile)) if keys else []
             missing = keys - {record.key for record in found}
-            if missing and (lacks := experiment.lacks()):
+            if missing and (lacks := experiment.lacks(groups)):
                 raise MissingData(
                     f"data missing: {' and '.join(lacks)}, which {name} needs; "
                     f"`python -m hierlearn data fetch {' '.join(lacks)}` gets it"

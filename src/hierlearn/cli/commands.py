@@ -32,7 +32,7 @@ from hierlearn.errors import DataMissing, RunError, UsageError, check_choice
 from hierlearn.experiment import PROFILES, Experiment, pilot
 from hierlearn.formatting import say
 from hierlearn.images.data import SETS
-from hierlearn.records import RecordError, RecordStore, finish, freeze
+from hierlearn.records import RecordError, RecordStore, finish, freeze, groups_of
 from hierlearn.registry import EXPERIMENTS
 from hierlearn.sweeps import agreement, costs, pushing, replay, sweep
 from hierlearn.sweeps.executors import Executor, ExecutorError, LocalPool
@@ -341,10 +341,11 @@ def replay_records(
     """Measure a sample of the stored groups again and compare; exit 1 when one differs."""
     project = find_project()
     store = readable_store(project, records)
-    chosen = with_data(find_experiments(names))
+    chosen = find_experiments(names)
     named = list(dict.fromkeys(one.chapter for one in chosen.values()))
     shown = shown_profiles(project, named, store, profile).values()
     profile = min(shown, key=PROFILES.index)  # one that all of them have
+    chosen = with_data(chosen, profile)
     if restamp and store.frozen:
         finish(store.folder)
     n = sample or (None if restamp else 10)
@@ -410,12 +411,12 @@ def push_claims(
     store = readable_store(project, records)
     claims = wanted_claims(project, names, load_claims(project))
     claims = [claim for claim in claims if claim.headline or not headline]
-    needed = {name: EXPERIMENTS[name] for claim in claims for name in claim.reads}
-    at_hand = with_data(needed)
-    claims = [claim for claim in claims if claim.reads <= at_hand.keys()]
     if publish:
         pushing.read(project.pushed)  # a damaged file is told before hours of training
     profile = profile or DEFAULT_PROFILE
+    needed = {name: EXPERIMENTS[name] for claim in claims for name in claim.reads}
+    at_hand = with_data(needed, profile)
+    claims = [claim for claim in claims if claim.reads <= at_hand.keys()]
     evidence = verdicts.Evidence(store, profile, EXPERIMENTS)
     chosen = pushing.choose(claims, evidence, times=times, n=sample, seed=seed)
     if not chosen:
@@ -448,7 +449,9 @@ def fetch(names: Names, profile: Given) -> None:
     from hierlearn.images import fetching
 
     profile = profile or DEFAULT_PROFILE
-    needed = [d.name for one in EXPERIMENTS.values() if one.groups(profile) for d in one.data]
+    needed = [
+        data.name for one in EXPERIMENTS.values() for data in one.needs(groups_of(one, profile))
+    ]
     problems = []
     for name in dict.fromkeys(names or needed):
         try:
@@ -569,12 +572,13 @@ def store_at(project: Project, folder: str | None, *, pilots: bool = False) -> R
     return project.store(default if folder is None else project.records_folder(folder))
 
 
-def with_data(experiments: Mapping[str, Experiment]) -> dict[str, Experiment]:
+def with_data(experiments: Mapping[str, Experiment], profile: str) -> dict[str, Experiment]:
     """Return the experiments whose data are at hand, and say which others are left out, and why."""
-    lacking = [one for one in experiments.values() if one.lacks()]
-    for reason in sweep.missing_data(lacking):
-        say(f"left out: {', '.join(one.name for one in lacking)}: {reason}")
-    return {name: one for name, one in experiments.items() if one not in lacking}
+    lacks = {name: one.lacks(groups_of(one, profile)) for name, one in experiments.items()}
+    for why in dict.fromkeys(why for lacking in lacks.values() for why in lacking.values()):
+        names = [name for name, lacking in lacks.items() if why in lacking.values()]
+        say(f"left out: {', '.join(names)}: {why}")
+    return {name: one for name, one in experiments.items() if not lacks[name]}
 
 
 def at_seeds(experiments: Mapping[str, Experiment], seeds: range | None) -> dict[str, Experiment]:

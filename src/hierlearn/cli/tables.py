@@ -14,7 +14,7 @@ from hierlearn.formatting import format_interval, percent
 from hierlearn.images.data import DataSet
 from hierlearn.records import RecordStore
 from hierlearn.registry import EXPERIMENTS
-from hierlearn.sweeps import costs, sweep
+from hierlearn.sweeps import costs
 from hierlearn.sweeps.agreement import Agreement
 from hierlearn.sweeps.pushing import Pushed
 from hierlearn.sweeps.replay import Replayed
@@ -126,16 +126,18 @@ def status_table(project: Project, store: RecordStore, profiles: Mapping[str, st
     """
     lines = [["chapter", "experiment", "profile", *STATUSES, "CPU seconds to compute"]]
     committed, total = RecordStore(project.frozen_records), costs.Cost()
+    lacking: dict[str, str] = {}
     for one in EXPERIMENTS.values():
         profile = profiles[one.chapter]
         states = store.states(one, profile)
         found = Counter[str]("no data" if state.lacks else state.status for state in states)
         counts = [str(found[status]) for status in STATUSES]
+        lacking |= {name: why for state in states for name, why in state.lacks.items()}
         cost = costs.cost([one], profile, store, committed)
         lines.append([one.chapter, one.name, profile, *counts, str(cost)])
         total += cost
     lines.append(["total", *[""] * (len(STATUSES) + 2), str(total)])
-    why = [f"no data: {reason}" for reason in sweep.missing_data(EXPERIMENTS.values())]
+    why = [f"no data: {reason}" for reason in lacking.values()]
     return "\n".join([columns(lines), "", total.sentences(), *why])
 
 

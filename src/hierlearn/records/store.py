@@ -3,7 +3,7 @@
 import logging
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from hashlib import sha256
 from pathlib import Path
@@ -24,15 +24,15 @@ Status = Literal["present", "missing", "stale", "damaged", "no data"]
 class GroupState:
     """What a store holds of a group: records in the order of its runs, none if missing or damaged.
 
-    `problem` says what is wrong when it is not present. What `lacks` data sets cannot be computed
-    here: it is then as it was `published`, if it was, or there is "no data" for it.
+    `problem` says what is wrong when it is not present. What `lacks` data sets, by name with the reason,
+    cannot be computed here: it is then as it was `published`, if it was, or there is "no data".
     """
 
     group: Group
     status: Status
     records: tuple[Record, ...] = ()
     problem: str | None = None
-    lacks: tuple[str, ...] = ()
+    lacks: dict[str, str] = field(default_factory=dict)
     published: bool = False
 
     @property
@@ -83,7 +83,7 @@ class RecordStore:
     def find(self, group: Group, experiment: Experiment, profile: str) -> GroupState:
         """Return what is there of `group`, a group of `experiment` at `profile`."""
         state = self._find(group, experiment, profile)
-        if self.frozen or state.status == "present" or not (lacks := experiment.lacks()):
+        if self.frozen or state.status == "present" or not (lacks := experiment.lacks([group])):
             return state
         if not state.records and self._published:
             there = self._published._find(group, experiment, profile)

@@ -79,12 +79,12 @@ def compute(
             store.tidy()
             missing, states = _missing(experiments, profile, stores, tell=True)
             n_computed = _compute(missing, store, executor, label=profile, progress=progress)
-    lacking = [state.group.experiment for state in states if state.lacks]
+    lacking = [state for state in states if state.lacks]
     n_present = len(states) - len(missing) - len(lacking)
     seconds = time.perf_counter() - start
     if progress and lacking:
-        names = ", ".join(dict.fromkeys(lacking))
-        why = "; ".join(missing_data(one for one in experiments if one.name in lacking))
+        names = ", ".join(dict.fromkeys(state.group.experiment for state in lacking))
+        why = "; ".join({why: None for state in lacking for why in state.lacks.values()})
         print(f"{profile}: not run, {len(lacking)} groups ({names}): {why}", file=sys.stderr)
     if progress:
         said = f"{n_computed} groups computed, {n_present} already there, {seconds:.1f} s"
@@ -122,12 +122,6 @@ def _missing(
     return sorted(units, key=lambda unit: -unit.seconds), [state for _, state in states]
 
 
-def missing_data(experiments: Iterable[Experiment]) -> list[str]:
-    """Return why data sets that the experiments need are missing here, each reason once."""
-    reasons = (data.missing() for one in experiments for data in one.data)
-    return [reason for reason in dict.fromkeys(reasons) if reason]
-
-
 def _compute(
     units: list[Unit], store: RecordStore, executor: Executor, *, label: str, progress: bool
 ) -> int:
@@ -141,7 +135,8 @@ def _compute(
                 failures.append(f"{unit}: {result.error.strip().splitlines()[-1]}")
                 continue
             by = {"commit": commit, "dirty": dirty, "fingerprints": [result.code]}
-            data = {"data": {one.name: one.sha256 for one in unit.experiment.data}}
+            used = unit.experiment.needs([unit.group])
+            data = {"data": {one.name: one.sha256 for one in used}}
             own = {**by, "n_runs": len(unit.group.runs), **data, **result.circumstances}
             store.write(unit.group, result.measurements, Provenance.model_validate(own))
             n_done += 1
