@@ -144,9 +144,8 @@ class Page:
         except AbsentArm as what:
             for key in getattr(figure, "numbers", ()):
                 self.glue(key, "—")
-            states = [
-                s for k in lacking for s in self.store.states(self.experiments[k], self.profile)
-            ]
+            unread = [self._experiment(key) for key in lacking]
+            states = [s for one in unread for s in self.store.states(one, self.profile)]
             data = [name for state in states for name in state.lacks]
             why = f"Data missing ({data[0]})" if data else f"Not in profile {self.profile}"
             text = f"{why}: the figure {name}, which needs {what}."

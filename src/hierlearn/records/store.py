@@ -24,8 +24,8 @@ Status = Literal["present", "missing", "stale", "damaged", "no data"]
 class GroupState:
     """What a store holds of a group: records in the order of its runs, none if missing or damaged.
 
-    `problem` says what is wrong when it is not present. What `lacks` data sets, by name with the reason,
-    cannot be computed here: it is then as it was `published`, if it was, or there is "no data".
+    `problem` says what is wrong when it is not present. What `lacks` data sets, by
+    name and why, cannot be computed here: it is then as it was `published`, or has "no data".
     """
 
     group: Group
