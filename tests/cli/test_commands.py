@@ -80,7 +80,7 @@ def record_files(root: Path) -> dict[str, tuple[bytes, int]]:
         (["run", "--records", "README.md"], "valid: a folder"),
         (["run", "--records", ""], "valid: a folder"),
         (["run", "--records", "a\0b"], "valid: a folder"),
-        (["fly"], "compare, compute, freeze, page, push, replay, run, status"),
+        (["fly"], "compare, compute, data, freeze, page, push, replay, run, status"),
         (["freeze"], "--profile"),
         (["compute", "toys"], "valid experiments: toy"),
         (["compute", "9" * 5000], "valid experiments: toy"),
@@ -231,10 +231,10 @@ def test_status_counts_the_groups_and_adds_up_what_computing_will_cost(ran):
     assert call("freeze", "--profile", "smoke").exit_code == 0
     next((ran / "_build" / "records" / "toy").glob("*.jsonl")).unlink()
     line = call("status", "--profile", "smoke").stdout.splitlines()[1].split()
-    assert line[:7] == [toy_book.CHAPTER, "toy", "smoke", "1", "1", "0", "0"]
-    assert float(line[7]) >= 0
+    assert line[:8] == [toy_book.CHAPTER, "toy", "smoke", "1", "1", "0", "0", "0"]
+    assert float(line[8]) >= 0
     laptop = call("status", "--profile", "laptop").stdout
-    assert laptop.splitlines()[1].split()[7] == "about" and "an estimate" in laptop
+    assert laptop.splitlines()[1].split()[8] == "about" and "an estimate" in laptop
 
 
 def test_freezing_writes_the_records_and_the_table_of_the_readme(ran):

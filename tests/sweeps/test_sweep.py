@@ -335,8 +335,8 @@ def test_the_commit_is_a_hash_or_unknown():
 
 def test_the_groups_that_take_longest_come_first(tmp_path):
     store, before = RecordStore(tmp_path / "new"), RecordStore(tmp_path / "before")
-    units, n_groups = sweep._missing(list(TOYS), "smoke", [store])
-    assert [unit.seconds for unit in units] == [5, 2, 1.0] and n_groups == 3
+    units, states = sweep._missing(list(TOYS), "smoke", [store])
+    assert [unit.seconds for unit in units] == [5, 2, 1.0] and len(states) == 3
     light, heavy = WALK.groups("smoke")
     for group, cpu_s in ((light, 30.0), (heavy, 0.5)):
         made = provenance("0ld", len(group.runs), cpu_s=cpu_s)
