@@ -126,7 +126,7 @@ def stage_bounds(
     return {
         "rate": float((far * (times[:, 0] / n_tuples).exp()).max()),
         "factor": float((4 * (share + ridge) * a).min()),
-        "cross": float(rest.norm(dim=1).max()) / (6 * n_tuples**2 * overlap),
+        "cross": float(rest.norm(dim=1).max()) / (6 * n_tuples**2 * max(overlap, 1e-300)),
         "overlap": overlap,
         "spread": math.sqrt(max(float((2 - 2 * own).max()), 0.0)),
     }

@@ -73,26 +73,24 @@ def _one(config: BaseConfig, seed: int) -> dict[str, Any]:
     # The largest curvature that the loss has at the truth, from above.
     rate = 0.1 / (moments["fourth"] + config.dim * moments["second"] ** 2)
     found: list[tuple[float, ...]] = []
-    difference = k.T @ k - w.T @ w
     for step in range(config.n_steps + 1):
-        if step % 10 == 0:
-            squares = difference.square()
-            top = 2 * squares.sum() - squares.diagonal().sum()
-            top = top / (math.factorial(4) * loss(difference, **moments))
-            limit = claim_bound(k, w)
-            found.append((float(top), *(float(one) / limit for one in _distances(k, w))))
-        trace = moments["second"] ** 2 * (
-            difference.trace() * torch.eye(config.dim).double() + 2 * difference
-        )
-        kurtosis = moments["fourth"] - 3 * moments["second"] ** 2
-        k = k - rate * 4 * k @ (trace + kurtosis * torch.diag(difference.diagonal()))
+        k.requires_grad_()
         difference = k.T @ k - w.T @ w
+        value = loss(difference, **moments)
+        (gradient,) = torch.autograd.grad(value, k)
+        k, squares = k.detach(), difference.detach().square()
+        if step % 10 == 0:
+            top = float(2 * squares.sum() - squares.diagonal().sum()) / float(24 * value.detach())
+            limit = claim_bound(k, w)
+            apart = (k.T @ turned(k.T, w.T) - w.T, k - w)
+            found.append((top, *(float(one.norm()) / limit for one in apart)))
+        k = k - rate * gradient
     held = [one for one in found if not math.isnan(one[1])]
     return {
         "top": max(one[0] for one in found),
         "features": max(one[1] for one in held) if held else None,
         "unturned": max(one[2] for one in held) if held else None,
-        "converged": float(difference.norm()) < 1e-3,
+        "converged": float(squares.sum()) < 1e-6,
     }
 
 
@@ -110,7 +108,3 @@ def claim_bound(found: Float64[Tensor, "k dim"], true: Float64[Tensor, "k dim"])
         return math.nan
     largest = float(torch.linalg.matrix_norm(found, 2)) + top
     return 7 * difference * largest**2 * top**3 / low**6
-
-
-def _distances(found: Tensor, true: Tensor) -> tuple[Tensor, Tensor]:
-    return (found.T @ turned(found.T, true.T) - true.T).norm(), (found - true).norm()
