@@ -195,6 +195,7 @@ chapter.show(shapes)
 # ### Appendix C's learner
 #
 # On uniform bits the learner of {prf:ref}`rem-boolean` finds products up to the degree $d$. It is told how many there are in each level.
+# In the population each stage's minimizer is the one that the appendix names, up to {glue:text}`decide.C`; with bits of mean ½ it is off by {glue:text}`decide.C.control`.
 
 # %%
 chapter.show(figures.chain)
