@@ -111,7 +111,6 @@ ROUND_STATISTICS = {
         each(relative(), "joint", geometric_mean), each(relative(), "frozen", geometric_mean)
     ),
     "plateau_ratio": each(_plateau_ratio, "level 2 alone"),
-    "error_without_level_3": each(error(2, 0), "no level 3"),
     "rotation_without_skip": ratio(
         each(_rotation, "level 2 alone, no skip"), each(_rotation, "level 2 alone")
     ),
