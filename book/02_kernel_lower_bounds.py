@@ -326,7 +326,8 @@ chapter.show(network)
 
 # %% [markdown]
 # At the largest dimension and sample, the error is {glue:text}`kernel.K5` of what the certificate allows any
-# kernel.
+# kernel. Noise in the labels leaves the certificate as it is, and the network below it: with variance ¼ the error is
+# {glue:text}`kernel.K5n` of the bound (on the sum of all parities, {glue:text}`kernel.K5n.control`).
 #
 # ## Hierarchy, or sparsity?
 #
