@@ -364,9 +364,9 @@ chapter.verdicts()
 # - **A floor for the weak class at $\lambda=\sqrt2$.** The theorems say that *some* $\lambda_d$ is hard, and speak of
 #   errors far below those here: at most $1/784$ in Theorem 5, as printed. In dimension 20 the certificate proves part of the
 #   plateau, for the networks that were trained and no others. In dimension 10 there is none.
-# - **Theorem 4.** Not tested here, because its constants are not given and its error, $c_2d^{-4}$, is below what the
+# - **Theorem 4**, and Theorem 2, which joins it to Theorem 8. Not tested here, because its constants are not given and its error, $c_2d^{-4}$, is below what the
 #   test points can tell.
-# - **Theorem 3.** Not tested here, because it excludes errors below $\frac1{400}$ only, which no weak network of this chapter
+# - **Theorem 3.** (Its second part is Theorem 8 for $D'_d$.) Not tested here, because it excludes errors below $\frac1{400}$ only, which no weak network of this chapter
 #   comes near, and an exponential time cannot be waited for. Our weak networks are relu, which is not $C^2$, and trained by Adam.
 # - **The parts of the proofs.** Not tested here, because each has a condition or a constant out of reach: Theorem 9 ($r\ge12000^4$); Propositions 11 and 12
 #   (they start from Theorem 9's weights, and take $n$ of the order $r^3$); Theorem 13, whose $4\sqrt{r/n}+4\sqrt{2\ln(4/\delta)/n}$ is
