@@ -10,7 +10,7 @@ RUN := $(BIN)/python -m hierlearn
 # Tests start a hundred processes, each of which would compile the package anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: book check test faults site run paper gpu claims status freeze links lint clean help
+.PHONY: book check test faults site pdf run paper gpu claims status freeze links lint clean help
 
 help:  ## show the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -49,6 +49,9 @@ faults: $(STAMP)  ## kill, fill and damage what can be; minutes, prints its coun
 
 site: $(STAMP)  ## build the site from the committed records, computing nothing
 	$(RUN) book --frozen
+
+pdf: $(STAMP)  ## print the finished site as one PDF, with Chromium
+	$(RUN) pdf
 
 run: $(STAMP)  ## execute all chapters
 	$(RUN) run --profile $(PROFILE)

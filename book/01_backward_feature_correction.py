@@ -465,7 +465,7 @@ chapter.show(figures.joint)
 # four levels it ends at {glue:text}`bfc.J4` (a dash means that a seed diverged).
 
 # %%
-chapter.show(figures.depth)
+chapter.show(figures.when_learned)
 
 # %% [markdown]
 # Every level is learned, here to less than 0.3 of its own part of $y$, in {glue:text}`learned` levels;

@@ -492,7 +492,8 @@ chapter.verdicts()
 #
 # ```{exercise}
 # :label: kernel-ex-search
-# How many samples does the search need for *two* parities in dimension 12? Guess first.
+# Rerun an experiment with a change: how many samples does the search need for *two* parities in dimension
+# 12, instead of one? Guess first.
 # ```
 #
 # ```{solution} kernel-ex-search

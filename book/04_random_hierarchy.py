@@ -508,3 +508,30 @@ chapter.verdicts()
 # assert torch.equal(counts[:, 0], counts[:, 1])
 # ~~~
 # ```
+#
+# ```{exercise}
+# :label: rhm-ex-rerun
+# Rerun an experiment with a change: cluster with three synonyms of each symbol instead of four. From which multiple
+# of *its own* $P_0$ is the error below a tenth of that of guessing? Guess first.
+# ```
+#
+# ```{solution} rhm-ex-rerun
+# :class: dropdown
+# From the same one: $P_0$ counts what changes with the synonyms.
+#
+# ~~~python
+# import torch
+# from dataclasses import replace
+# from hierlearn.experiment import Group
+# from hierlearn.grammar.config import HierarchyConfig
+# from hierlearn.grammar.runs import measure_closed_form
+#
+# for n_synonyms in (4, 3):
+#     base = HierarchyConfig(8, 8, n_synonyms, 3, 0, learner="clustered", n_test=1000)
+#     arms = [replace(base, n_samples=k * base.scale) for k in (1, 2, 4)]
+#     found = measure_closed_form(Group.of("exercise", arms, [1000]), torch.device("cpu"))
+#     errors = [one["error"] for one in found]
+#     print(base.scale, errors)
+#     assert errors[1] < 0.1 < errors[0]
+# ~~~
+# ```

@@ -455,3 +455,37 @@ chapter.verdicts()
 # assert all(0.02 < share < 0.5 for share in shares.values())
 # ~~~
 # ```
+#
+# ```{exercise}
+# :label: ball-ex-rerun
+# Rerun an experiment with a change: train the output weights on the uniform radius without momentum, as the theorem
+# does, for the same number of steps. What do three times as many units bring now, and why?
+# ```
+#
+# ```{solution} ball-ex-rerun
+# :class: dropdown
+# Little: 300 plain steps reach only the directions of the largest eigenvalues, which few units have as well.
+#
+# ~~~python
+# import torch
+# from dataclasses import replace
+# from hierlearn.ball.config import BallConfig
+# from hierlearn.ball.runs import measure
+# from hierlearn.experiment import Group
+#
+# base = BallConfig(
+#     learner="frozen", distribution="uniform", dim=10, radius=1.0, width=100, n_samples=2000,
+#     n_steps=300, clip="unit", rate=1.0, n_test=5000,
+# )
+# left = {}
+# for momentum in (0.0, 0.99):
+#     errors = []
+#     for width in (100, 300):
+#         config = replace(base, momentum=momentum, width=width)
+#         found = measure(Group.of("exercise", [config], [1000, 1001, 1002]), torch.device("cpu"))
+#         errors.append(sum(one["mse"] for one in found) / 3)
+#     left[momentum] = errors[1] / errors[0]
+# print(left)
+# assert left[0.99] < 0.75 < left[0.0] < 1
+# ~~~
+# ```

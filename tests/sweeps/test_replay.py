@@ -23,7 +23,7 @@ def computed(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         toy_book.isolate(patch)
         patch.chdir(root)
-        patch.setattr("hierlearn.cli.commands.LocalPool.on", lambda *_: Inline())
+        patch.setattr("hierlearn.cli.work.LocalPool.on", lambda *_: Inline())
         assert call("compute", "--profile", "smoke").exit_code == 0
         assert call("freeze", "--profile", "smoke").exit_code == 0
     return root
@@ -33,7 +33,7 @@ def computed(tmp_path_factory):
 def records(request, computed, tmp_path, monkeypatch):
     """A copy of the toy book as the current folder, and a working or a frozen folder of it."""
     toy_book.isolate(monkeypatch)
-    monkeypatch.setattr("hierlearn.cli.commands.LocalPool.on", lambda *_: Inline())
+    monkeypatch.setattr("hierlearn.cli.work.LocalPool.on", lambda *_: Inline())
     shutil.copytree(computed, tmp_path / "project")
     monkeypatch.chdir(tmp_path / "project")
     return Path(request.param)
