@@ -180,7 +180,10 @@ def pdf(project: Project) -> Path:
             tab = chromium.new_page(color_scheme="light")
             tab.set_default_timeout(600_000)
             tab.goto(source.as_uri(), wait_until="load")
-            tab.evaluate("for (const one of document.querySelectorAll('details')) one.open = true")
+            opened = (
+                "details:not(.hl-claim), .hl-ledger details"  # claims in full once, in the ledger
+            )
+            tab.evaluate(f"document.querySelectorAll('{opened}').forEach((d) => (d.open = true))")
             tab.evaluate("MathJax.startup.promise.then(() => true)")
             centred = "font-size:8px;width:100%;text-align:center"
             tab.pdf(
