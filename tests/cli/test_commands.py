@@ -82,7 +82,7 @@ def record_files(root: Path) -> dict[str, tuple[bytes, int]]:
         (["run", "--records", "README.md"], "valid: a folder"),
         (["run", "--records", ""], "valid: a folder"),
         (["run", "--records", "a\0b"], "valid: a folder"),
-        (["fly"], "compare, compute, data, freeze, page, push, replay, run, status"),
+        (["fly"], "compare, compute, data, figure, freeze, page, pdf, push, replay, run, status"),
         (["freeze"], "--profile"),
         (["compute", "toys"], "valid experiments: toy"),
         (["compute", "9" * 5000], "valid experiments: toy"),
