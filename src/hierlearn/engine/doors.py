@@ -31,7 +31,8 @@ def checked(function: F) -> F:
 
     - Tensors: type, number of axes, and sizes. Objects of this package know sizes too: those of
       their annotated fields, or what their `_axes()` returns.
-    - Numbers: an int is a float and numpy's numbers are numbers, but not a number is none.
+    - Numbers: an int is a float and numpy's numbers are numbers; not a number is none, and so are
+      True and False.
     - Sequences: every entry. Unions: one of the members. Other classes: `isinstance`.
 
     Raises:
@@ -160,16 +161,20 @@ def _rule(annotation: Any) -> Rule | None:
         )
     kind = type(None) if annotation is None else origin or annotation
     if kind is int:
-        return lambda value, axes, name: isinstance(value, Integral)
+        return lambda value, axes, name: _is_a(Integral, value)
     if kind is float:
-        return lambda value, axes, name: isinstance(value, Real) and not math.isnan(value)
+        return lambda value, axes, name: _is_a(Real, value) and not math.isnan(value)
     if not isinstance(kind, type) or kind in (object, inspect.Parameter.empty):
         return None
     return lambda value, axes, name: isinstance(value, kind)
 
 
+def _is_a(kind: Any, value: Any) -> bool:
+    return isinstance(value, kind) and not isinstance(value, bool)
+
+
 def _is_real(value: Any, axes: Axes, name: str) -> bool:
-    return isinstance(value, Real)
+    return _is_a(Real, value)
 
 
 def _entries_rule(kind: type, rules: list[Rule | None], length: int | None) -> Rule:
