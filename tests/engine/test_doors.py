@@ -223,6 +223,10 @@ RANGES: dict[str, tuple[Any, str]] = {
     "a seed that is 1.0": (lambda: stream("rules", 1.0), "an integer; got 1.0"),
     "a number that is False": (
         lambda: kernels.rbf_kernel(X, X, bandwidth=False), "a number, not nan; got False"),
+    "degrees that nodes do not resolve": (
+        lambda: radial.polynomial_floor(4, 1.0, 450), "degree <= 150.*degree = 450"),
+    "dimensions that nodes do not resolve": (
+        lambda: radial.polynomial_floor(10**6, 1.0, 2), "smaller dim.*dim = 1000000"),
     "a negative norm": (
         lambda: radial.certificate(COLUMN, -COLUMN, floor=0.1, dim=4), "norms.*at least 0.*-8"),
     "a weight that is not a number": (

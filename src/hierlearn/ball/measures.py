@@ -82,8 +82,22 @@ def _nodes(dim: int, radius: float) -> tuple[NDArray[np.float64], NDArray[np.flo
 
 @checked
 def ball_coefficients(dim: int, radius: float, degree: int) -> list[float]:
-    r"""Compute $a_k=E[1\{\lVert x\rVert\le\lambda\}\,p_k(t)]$ for k = 0..m, by quadrature."""
+    r"""Compute $a_k=E[1\{\lVert x\rVert\le\lambda\}\,p_k(t)]$ for k = 0..m, by quadrature.
+
+    Raises:
+        ValueError: beyond the degrees and dimensions that its nodes resolve to nine digits.
+    """
     _check(dim, degree, radius)
+    if (
+        (degree > 150 or dim * degree > 15_000)
+        or dim > 1000
+        and radius**2 > 2 - 2 * math.cos(min(math.pi, 100 / math.sqrt(dim)))
+    ):
+        raise ValueError(
+            f"{N_NODES} nodes need degree <= 150, dim * degree <= 15000 and, where the law of t is "
+            f"narrow, a smaller dim or radius; got dim = {dim}, degree = {degree}, radius = "
+            f"{radius:g}"
+        )
     t, weight = _nodes(dim, float(radius))
     values = polynomials(torch.from_numpy(t), dim=dim, degree=degree)
     return [float(one) for one in values @ torch.from_numpy(weight)]
