@@ -379,9 +379,9 @@ def spoilt(given_value: Any) -> list[Any]:
     if isinstance(given_value, bool) or given_value is None:
         return ["yes"]
     if isinstance(given_value, int):
-        return [-1, -2, 17, 2.5, math.nan, "2", torch.ones(2, 2)]
+        return [-1, -2, 17, 2.5, math.nan, "2", True, torch.ones(2, 2)]
     if isinstance(given_value, float):
-        return [-1.0, math.nan, math.inf, -math.inf, "2", torch.ones(2, 2)]
+        return [-1.0, math.nan, math.inf, -math.inf, "2", True, torch.ones(2, 2)]
     if isinstance(given_value, str):
         return ["nowhere", 3]
     if isinstance(given_value, (list, tuple)):

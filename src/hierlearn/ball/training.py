@@ -143,6 +143,11 @@ def descend(
     positive(rate=rate)
     if not 0 <= momentum <= 1:
         raise ValueError(f"momentum must lie in [0, 1]; got {momentum}")
+    if not (low <= high).all():
+        raise ValueError(
+            f"low must be at most high, and both numbers; got {low[:5, 0].tolist()} and "
+            f"{high[:5, 0].tolist()}"
+        )
     scale = rate / smoothness(features)
     weights = start.expand(len(labels), -1).clone()
     before = weights.clone()
