@@ -6,6 +6,7 @@ SECONDS ?= 300
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+LOCK := $(VENV).lock
 RUN := $(BIN)/python -m hierlearn
 # Tests start a hundred processes, each of which would compile the package anew.
 unexport PYTHONDONTWRITEBYTECODE
@@ -27,12 +28,17 @@ endif
 $(STAMP):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "$(PYTHON) is older than Python 3.11; say which one to use: make PYTHON=python3.12"; exit 2; }
-	@echo "Installing what requirements.lock lists into $(VENV) (once)"
-	@case "$(THERE)" in "" | "$(CURDIR) "*) ;; *) rm -rf $(VENV) ;; esac
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --disable-pip-version-check -r requirements.lock
-	$(BIN)/python -m pip install --disable-pip-version-check --no-deps --no-build-isolation -e .
-	@echo "$(HERE)" > $@
+	@told=; until ln -s $$$$ $(LOCK) 2>/dev/null; do \
+	  kill -0 "$$(readlink $(LOCK))" 2>/dev/null || { rm -f $(LOCK); continue; }; \
+	  [ -n "$$told" ] || echo "another make installs here ($(LOCK)): waiting"; told=1; sleep 1; done; \
+	trap 'rm -f $(LOCK)' EXIT; trap 'exit 130' INT TERM; \
+	[ "$$(cat $@ 2>/dev/null)" != "$(HERE)" ] || exit 0; \
+	echo "Installing what requirements.lock lists into $(VENV) (once)"; set -ex; \
+	case "$(THERE)" in "" | "$(CURDIR) "*) ;; *) rm -rf $(VENV) ;; esac; \
+	$(PYTHON) -m venv $(VENV); \
+	$(BIN)/python -m pip install --disable-pip-version-check -r requirements.lock; \
+	$(BIN)/python -m pip install --disable-pip-version-check --no-deps --no-build-isolation -e .; \
+	echo "$(HERE)" > $@
 
 book: $(STAMP)  ## compute what is missing on this machine, execute all chapters, build the site
 	-@$(RUN) data fetch --profile $(PROFILE)

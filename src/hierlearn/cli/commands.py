@@ -4,7 +4,9 @@ import errno
 import logging
 import math
 import re
+import signal
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -82,9 +84,11 @@ class Commands(Command, click.Group):
                 "in a clone `python -m pip install -e '.[book]'` brings it. "
                 "`compute` does without"
             ) from error
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as stop:
+            if threading.current_thread() is threading.main_thread():
+                signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second one has nothing to stop
             say("Interrupted. What is finished is kept; the same command goes on from there.")
-            raise click.exceptions.Exit(130) from None
+            raise click.exceptions.Exit(128 + (stop.args or (signal.SIGINT,))[0]) from None
 
 
 WHERE = ("workers", "scheduler", "local-workers")
