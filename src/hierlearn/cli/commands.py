@@ -437,7 +437,13 @@ def compare(profile: Given, records: Given) -> None:
 
     project = find_project()
     profile = profile or work.DEFAULT_PROFILE
-    if changed := work.tell_agreement(project, work.store_at(project, records), profile):
+    store = work.store_at(project, records)
+    if store.folder.resolve() == project.frozen_records.resolve():
+        raise UsageError(
+            f"records is {records!r}, which are the published ones, and agree with themselves; "
+            "valid: a folder of your own, such as _build/records"
+        )
+    if changed := work.tell_agreement(project, store, profile):
         raise RunError("not as published:\n  " + "\n  ".join(changed))
 
 

@@ -141,7 +141,7 @@ def read_manifest(folder: Path) -> Manifest:
         said = str(getattr(error, "strerror", None) or error)
         if isinstance(error, ValidationError):
             one = error.errors()[0]
-            said = f"{one['msg']} at {'.'.join(map(str, one['loc'])) or 'its beginning'}"
+            said = f"{'.'.join(map(str, ('', *one['loc'])))} {one['msg']}".strip(". ")
         raise RecordError(
             f"{path} is not a manifest of frozen records: {said}; `freeze` writes it, nobody else: "
             "restore it (git checkout), or freeze into another folder"
