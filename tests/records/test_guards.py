@@ -261,6 +261,7 @@ def catching(node: ast.AST) -> bool:
     return any(one.type is None or CATCHES.search(ast.unparse(one.type)) for one in handlers)
 
 
+@pytest.mark.slow
 def test_nothing_that_is_measured_catches_what_doors_raise():
     """A refusal that is caught would steer what is measured, and a guard would matter."""
     for one in {d for each in EXPERIMENTS.values() for d in reached(each.measure)}:

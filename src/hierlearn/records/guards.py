@@ -30,9 +30,9 @@ ONCE = re.compile(r"Iter|Generator|Any|object")
 PURE = (
     ast.Name, ast.Constant, ast.Attribute, ast.Subscript, ast.Slice, ast.Compare, ast.BinOp,
     ast.BoolOp, ast.UnaryOp, ast.IfExp, ast.Tuple, ast.List, ast.Set, ast.Dict, ast.ListComp,
-    ast.SetComp, ast.DictComp,
-    ast.GeneratorExp, ast.JoinedStr, ast.FormattedValue, ast.Starred, ast.keyword, ast.Call,
-    ast.comprehension, ast.expr_context, ast.operator, ast.boolop, ast.unaryop, ast.cmpop,
+    ast.SetComp, ast.DictComp, ast.GeneratorExp, ast.JoinedStr, ast.FormattedValue, ast.Starred,
+    ast.keyword, ast.Call, ast.comprehension,
+    ast.expr_context, ast.operator, ast.boolop, ast.unaryop, ast.cmpop,
 )  # fmt: skip
 FRESH = (
     ast.Constant, ast.Tuple, ast.List, ast.Set, ast.Dict, ast.ListComp, ast.SetComp, ast.DictComp,
