@@ -124,6 +124,8 @@ def test_a_guard_that_is_added_leaves_the_fingerprint(code, statement):
         "positive(n=max(group, key=what))",
         "positive(n=torch.all(x, out=x))",
         "positive(n=torch.rand(1))",
+        "positive(n=what.get())",
+        "positive(n=what.double())",
         "positive(n=all(map(what, group)))",
         "positive(n=sum(map(abs, steps)))",
         "positive(*steps)",

@@ -21,8 +21,8 @@ TORCH = frozenset(
     f"torch.{name}" for name in "all any equal finfo iinfo isfinite isnan is_floating_point".split()
 )
 METHODS = frozenset(
-    "abs all amax amin aminmax any bit_length count diff dim double element_size endswith flatten "
-    "float get is_complex is_floating_point is_integer isfinite isnan items keys long max mean min "
+    "abs all amax amin aminmax any bit_length count diff dim element_size endswith flatten "
+    "is_complex is_floating_point is_integer isfinite isnan items keys long max mean min "
     "norm numel prod size square startswith sum tolist unique values".split()
 )
 COLLECTION = re.compile(r"\b(Sequence|Collection|Mapping|Tensor|dict|list|range|set|str|tuple)\b")
