@@ -238,9 +238,9 @@ RANGES: dict[str, tuple[Any, str]] = {
     "a number that is False": (
         lambda: kernels.rbf_kernel(X, X, bandwidth=False), "a number, not nan; got False"),
     "degrees that nodes do not resolve": (
-        lambda: radial.polynomial_floor(4, 1.0, 450), "degree <= 150.*degree = 450"),
+        lambda: radial.polynomial_floor(4, 1.9, 450), "degrees to 178.*degree = 450"),
     "dimensions that nodes do not resolve": (
-        lambda: radial.polynomial_floor(10**6, 1.0, 2), "smaller dim.*dim = 1000000"),
+        lambda: radial.polynomial_floor(10**6, 1.0, 2), "smaller degree, dim.*dim = 1000000"),
     "a negative norm": (
         lambda: radial.certificate(COLUMN, -COLUMN, floor=0.1, dim=4), "norms.*at least 0.*-8"),
     "a weight that is not a number": (
@@ -291,7 +291,7 @@ def test_what_no_number_can_come_of_is_refused(case):
         call()
 
 
-def test_what_is_just_inside_the_range_is_taken():
+def test_what_is_just_inside_the_range_is_taken(monkeypatch):
     hierarchy([[[0, 1]], [[1, 0]]])
     assert derivations.tuples_of(torch.tensor([65535]), 256, 2).tolist() == [[255, 255]]
     codes = derivations.codes_of(torch.ones(1, 31, dtype=torch.int64), 4)
@@ -303,6 +303,11 @@ def test_what_is_just_inside_the_range_is_taken():
     exact = kernels.rbf_kernel(X.double(), X.double(), bandwidth=1.0)
     assert float((near - exact).abs().max()) < 2e-3
     assert descent.smoothness(X + 1) > 2
+    exact = radial.polynomial_floor(9, 2**0.5, 300)  # against finer nodes
+    radial._nodes.cache_clear()
+    monkeypatch.setattr(radial, "N_NODES", 1000)
+    assert abs(radial.polynomial_floor(9, 2**0.5, 300) - exact) < 1e-12
+    radial._nodes.cache_clear()
 
 
 # --- dtypes -----------------------------------------------------------------------------------

@@ -85,18 +85,17 @@ def ball_coefficients(dim: int, radius: float, degree: int) -> list[float]:
     r"""Compute $a_k=E[1\{\lVert x\rVert\le\lambda\}\,p_k(t)]$ for k = 0..m, by quadrature.
 
     Raises:
-        ValueError: beyond the degrees and dimensions that its nodes resolve to nine digits.
+        ValueError: beyond the degrees and dimensions that its nodes resolve.
     """
     _check(dim, degree, radius)
     if (
-        (degree > 150 or dim * degree > 15_000)
-        or dim > 1000
-        and radius**2 > 2 - 2 * math.cos(min(math.pi, 100 / math.sqrt(dim)))
+        math.acos(1 - min(radius, 2.0) ** 2 / 2) * max(degree / 5.6, math.sqrt(dim)) > 100
+        or dim * degree > 15_000
     ):
         raise ValueError(
-            f"{N_NODES} nodes need degree <= 150, dim * degree <= 15000 and, where the law of t is "
-            f"narrow, a smaller dim or radius; got dim = {dim}, degree = {degree}, radius = "
-            f"{radius:g}"
+            f"{N_NODES} nodes resolve degrees to {560 / math.pi:.0f}, of small balls more, while "
+            "dim * degree <= 15000, and dim to 1013; need a smaller degree, dim or radius; got "
+            f"dim = {dim}, degree = {degree}, radius = {radius:g}"
         )
     t, weight = _nodes(dim, float(radius))
     values = polynomials(torch.from_numpy(t), dim=dim, degree=degree)
