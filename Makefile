@@ -28,8 +28,11 @@ endif
 $(STAMP):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "$(PYTHON) is older than Python 3.11; say which one to use: make PYTHON=python3.12"; exit 2; }
+	@[ -w . ] || { echo "$(CURDIR) cannot be written: make needs a checkout of your own"; exit 2; }
 	@told=; until ln -s $$$$ $(LOCK) 2>/dev/null; do \
-	  kill -0 "$$(readlink $(LOCK))" 2>/dev/null || { rm -f $(LOCK); continue; }; \
+	  if ln -s $$$$ $(LOCK).stale 2>/dev/null; then : "one at a time: whose owner is dead"; \
+	    held=$$(readlink $(LOCK)) && ! kill -0 "$$held" 2>/dev/null && rm -f $(LOCK); \
+	    rm -f $(LOCK).stale; [ -L $(LOCK) ] || continue; fi; \
 	  [ -n "$$told" ] || echo "another make installs here ($(LOCK)): waiting"; told=1; sleep 1; done; \
 	trap 'rm -f $(LOCK)' EXIT; trap 'exit 130' INT TERM; \
 	[ "$$(cat $@ 2>/dev/null)" != "$(HERE)" ] || exit 0; \
