@@ -5,10 +5,10 @@ All see the same arrays. What a learner tunes it tunes on a fifth of its own tra
 widths and gaps or vocabulary and depth, but none of its weights; they exist on their family only.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from itertools import product
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,6 +24,8 @@ from hierlearn.engine.kernels import (
 )
 from hierlearn.engine.seeds import stream
 from hierlearn.grammar.networks import PatchNetworks, Shape, TrainingSets
+from hierlearn.place.tasks import GRAMMAR, WIDTHS, Task
+from hierlearn.place.walk import Learner
 from hierlearn.quadratic import protocols
 from hierlearn.quadratic.layerwise.turns import TurnConfig, take_turns
 from hierlearn.quadratic.networks import QuadraticNetworks
@@ -99,7 +101,7 @@ KERNELS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "laplace": laplace_kernel,
     "ntk1": partial(neural_tangent_kernel, hidden=1),
 }
-RIDGES = (1e-6, 1e-3, 1e-1)
+RIDGES = (1e-6, 1e-2)
 
 
 class KernelRidge:
@@ -139,7 +141,7 @@ class FeatureMachine:
     added up. Degree, ridge and round are those that do best held out.
     """
 
-    degrees, n_updates = (2, 4), 4
+    degrees, n_updates = (2, 4), 3
     n_fits_ = len(degrees) * len(RIDGES) * (n_updates + 1) + 1
 
     def __init__(self, seed: int) -> None:
@@ -220,7 +222,7 @@ class Neighbors:
         return self.model.predict(X)
 
 
-def forest(seed: int, real: bool) -> Learner:
+def forest(seed: int, real: bool) -> Any:
     """Return a random forest of 100 trees, which try a third of the inputs at each split."""
     from sklearn import ensemble
 
@@ -228,27 +230,44 @@ def forest(seed: int, real: bool) -> Learner:
     return kind(100, max_features=1 / 3, min_samples_leaf=2, random_state=seed, n_jobs=1)
 
 
-def boosting(seed: int, real: bool) -> Learner:
-    """Return histogram gradient boosting, as scikit-learn sets it."""
+def boosting(seed: int, real: bool) -> Any:
+    """Return histogram gradient boosting of 50 rounds."""
     from sklearn import ensemble
 
     kind = (
         ensemble.HistGradientBoostingRegressor if real else ensemble.HistGradientBoostingClassifier
     )
-    return kind(random_state=seed, max_iter=100)
+    return kind(random_state=seed, max_iter=50, learning_rate=0.2)
 
 
-EPOCHS = 60
+class Perceptron:
+    """A ReLU network of three hidden layers of 64 units, trained by Adam for at most n_steps."""
 
+    n_fits_ = 1
 
-def perceptron(seed: int, real: bool) -> Learner:
-    """Return a ReLU network of three hidden layers of 64 units, trained by Adam."""
-    from sklearn import neural_network, pipeline, preprocessing
+    def __init__(self, seed: int, *, n_steps: int) -> None:
+        self.seed, self.n_steps = seed, n_steps
 
-    kind = neural_network.MLPRegressor if real else neural_network.MLPClassifier
-    network = kind(hidden_layer_sizes=(64, 64, 64), random_state=seed, batch_size=128, max_iter=EPOCHS, tol=1e-5)
-    return pipeline.make_pipeline(preprocessing.StandardScaler(), network)
+    def fit(self, X: Array, y: Array) -> "Perceptron":
+        """Train on standardized inputs, in whole epochs of batches of 128."""
+        from sklearn import exceptions, neural_network, pipeline, preprocessing
 
+        real = y.dtype.kind == "f"
+        kind = neural_network.MLPRegressor if real else neural_network.MLPClassifier
+        size = min(128, len(X))
+        network = kind(
+            hidden_layer_sizes=(64, 64, 64), random_state=self.seed, batch_size=size,
+            max_iter=max(1, self.n_steps * size // len(X)),
+        )  # fmt: skip
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", exceptions.ConvergenceWarning)
+            scaled = pipeline.make_pipeline(preprocessing.StandardScaler(), network)
+            self.model = scaled.fit(X, y)
+        return self
+
+    def predict(self, X: Array) -> Array:
+        """Predict labels."""
+        return self.model.predict(X)
 
 
 # --- networks of the book -----------------------------------------------------------------------
@@ -260,11 +279,13 @@ class TwoLayer:
     Real labels, or two classes.
     """
 
-    training = TwoLayerTraining(width=128, powers=(), rate=0.03, n_steps=2000, batch=128)
     n_fits_ = 1
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, *, n_steps: int) -> None:
         self.seed = seed
+        self.training = TwoLayerTraining(
+            width=128, powers=(), rate=0.03, n_steps=n_steps, batch=128
+        )
 
     def fit(self, X: Array, y: Array) -> "TwoLayer":
         """Train on four fifths of the data; keep the best of eight checkpoints on the rest."""
@@ -289,8 +310,6 @@ class TwoLayer:
 
 
 ORDERS = ("greedy", "cyclic", "thawed", "staged", "joint")
-STEPS = {1: 1000, 2: 3000, 3: 5000}
-"""Steps of a quadratic network, by its number of levels from level 2 on."""
 TURN, BATCH = 250, 256
 
 
@@ -370,10 +389,10 @@ class Patches:
     string is a dense network, which is told only where one symbol ends.
     """
 
-    n_fits, lower, steps = 1, 800, 3000
+    n_fits_ = 1
 
-    def __init__(self, seed: int, *, order: str, shape: Shape) -> None:
-        self.seed, self.order, self.shape = seed, order, shape
+    def __init__(self, seed: int, *, order: str, shape: Shape, n_steps: int) -> None:
+        self.seed, self.order, self.shape, self.n_steps = seed, order, shape, n_steps
 
     def _strings(self, X: Array) -> Tensor:
         symbols = np.asarray(X).reshape(len(X), -1, self.shape.vocab_size).argmax(2)
@@ -392,10 +411,10 @@ class Patches:
             self.head = self.net.new_head(stage)
             lowest = 1 if self.order == "joint" else stage
             self.net.fit(
-                sets, self.head, lowest=lowest, n_steps=self.steps if last else self.lower
+                sets, self.head, lowest=lowest, n_steps=self.n_steps // (1 if last else 4)
             )
         if self.order == "thawed":
-            self.net.fit(sets, self.head, lowest=1, n_steps=self.steps)
+            self.net.fit(sets, self.head, lowest=1, n_steps=self.n_steps)
         return self
 
     def predict(self, X: Array) -> Array:
@@ -403,3 +422,69 @@ class Patches:
         parts = self._strings(X).split(500)
         found = [self.net.logits(part[None], self.head)[0].argmax(1) for part in parts]
         return torch.cat(found).numpy()
+
+
+# --- the table ----------------------------------------------------------------------------------
+
+STEPS = {1: 500, 2: 2000, 3: 3000}
+"""Steps of a quadratic network, by its number of levels from level 2 on."""
+PATCH_STEPS, GENERIC_STEPS = 2000, 1000
+
+
+def references(effort: int = 1) -> dict[str, Learner]:
+    """Return the reference learners by name; `effort` multiplies the steps of those trained."""
+
+    def real(task: Task) -> bool:
+        return task.kind == "regression"
+
+    def told(order: str) -> Callable[[Task, int], Any]:
+        def make(task: Task, seed: int) -> Any:
+            if task.family == "grammar":
+                return _patches(task, seed, order, (2,) * GRAMMAR["n_levels"], effort)
+            gaps = task.law(seed).amplitudes
+            n_steps = STEPS[len(gaps)] * effort
+            widths = WIDTHS[len(gaps) + 1]
+            return Hierarchical(seed, order=order, widths=widths, gaps=gaps, n_steps=n_steps)
+
+        return make
+
+    def dense(task: Task, seed: int) -> Any:
+        return _patches(task, seed, "joint", (2 ** GRAMMAR["n_levels"], 1, 1), effort)
+
+    generic = GENERIC_STEPS * effort
+    found = [
+        Learner("kernel ridge", lambda task, seed: KernelRidge(seed)),
+        Learner("feature machine", lambda task, seed: FeatureMachine(seed)),
+        Learner("neighbors", lambda task, seed: Neighbors(seed)),
+        Learner("forest", lambda task, seed: forest(seed, real(task))),
+        Learner("boosting", lambda task, seed: boosting(seed, real(task))),
+        Learner("perceptron", lambda task, seed: Perceptron(seed, n_steps=generic)),
+        Learner(
+            "two layers", lambda task, seed: TwoLayer(seed, n_steps=generic),
+            families=("quadratic", "original", "cube", "ball"),
+        ),
+        Learner("dense network", dense, families=("grammar",)),
+        *(
+            Learner(order, told(order), told=True, families=families)
+            for order, families in TOLD.items()
+        ),
+    ]  # fmt: skip
+    return {learner.name: learner for learner in found}
+
+
+TOLD = {
+    "greedy": ("quadratic", "grammar"),
+    "cyclic": ("quadratic",),
+    "thawed": ("quadratic", "grammar"),
+    "staged": ("quadratic",),
+    "joint": ("quadratic", "grammar"),
+}
+"""Who is told the architecture, and of which families."""
+
+
+def _patches(task: Task, seed: int, order: str, patches: tuple[int, ...], effort: int) -> Patches:
+    v, n_classes = GRAMMAR["vocab_size"], GRAMMAR["n_classes"]
+    matched = len(set(patches)) == 1
+    fan_in = v if matched else patches[0]
+    shape = Shape(v, n_classes, 64 if matched else 128, patches, fan_in)
+    return Patches(seed, order=order, shape=shape, n_steps=PATCH_STEPS * effort)
