@@ -1,13 +1,29 @@
-"""Chapter 9: the map, learners by tasks, and its statistics."""
+"""Chapter 9: the map, learners by tasks, its statistics, and the conditions of every task."""
 
+import math
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
-from hierlearn.experiment import Arms, Experiment, apart
+from hierlearn.experiment import Arms, Experiment, Runs, apart
+from hierlearn.place.references import TOLD as TOLD  # for the figures
 from hierlearn.place.references import references
-from hierlearn.place.runs import PLANTED, MapConfig, measure
-from hierlearn.place.tasks import SEEDS, tasks
+from hierlearn.place.runs import (
+    PLANTED,
+    ConditionsConfig,
+    MapConfig,
+    measure,
+    measure_conditions,
+)
+from hierlearn.place.tasks import SEEDS, Task, tasks
+from hierlearn.place.walk import passed, rank
+from hierlearn.statistics import Statistic, at_least, crossing
 
 CHAPTER = "09_who_learns_what"
+LEARNERS = tuple(references())
+TASKS: Mapping[str, Task] = tasks("paper")
+LEAST = 10
+"""Errors are raised to the threshold over this, before sizes are interpolated."""
 
 
 def arms(profile: str) -> Arms:
@@ -23,6 +39,60 @@ def arms(profile: str) -> Arms:
     return found
 
 
-EXPERIMENTS = (
-    Experiment("map", CHAPTER, apart("map", arms, SEEDS), measure, {}, arms, ("effort",)),
-)
+def interpolated(found: Mapping[str, Any]) -> float:
+    """Return the size at which the error crosses the threshold, log-log between rungs.
+
+    A bound where no rung was passed, or already the first; a failure counts as not passed.
+    """
+    level = found["threshold"]
+    if not passed(found):  # the next rung was refused, or there was none
+        return at_least(float(found["sizes"][-1])) if found["sizes"] else math.nan
+    points = zip(found["sizes"], found["errors"], strict=True)
+    return crossing([(n, max(error, level / LEAST)) for n, error in points], level)
+
+
+def _walks(runs: Runs, *names: str) -> dict[int, list[dict[str, Any]]]:
+    return {seed: [m for _, m in own] for seed, own in runs.of(*names).items()}
+
+
+def fewest(task: str, *learners: str) -> Statistic:
+    """Make the statistic of what the best of some learners needs on a task, see `interpolated`."""
+
+    def statistic(runs: Runs) -> dict[int, float]:
+        arms = [f"{learner}, {task}" for learner in learners]
+        return {seed: min(map(interpolated, own)) for seed, own in _walks(runs, *arms).items()}
+
+    return statistic
+
+
+def others(task: str, *absent: str) -> list[str]:
+    """List the learners that are not told the architecture and are for a task, but for some."""
+    every = references()
+    free = [one for one in every.values() if not one.told and one.takes(TASKS[task])]
+    return [one.name for one in free if one.name not in absent]
+
+
+def behind(learner: str) -> Statistic:
+    """Make the statistic that counts learners that rank behind another, over all tasks."""
+
+    def statistic(runs: Runs) -> dict[int, float]:
+        counts: dict[int, float] = {}
+        for task in TASKS:
+            own = _walks(runs, f"{learner}, {task}") if f"{learner}, {task}" in runs.arms else {}
+            arms = [arm for one in LEARNERS if (arm := f"{one}, {task}") in runs.arms]
+            for seed, walks in _walks(runs, *arms).items():
+                place = rank(None, own[seed][0])
+                counts[seed] = counts.get(seed, 0) + sum(rank(None, m) > place for m in walks)
+        return counts
+
+    return statistic
+
+
+def _first_errors(planted: str, combine: Any) -> Statistic:
+    def statistic(runs: Runs) -> dict[int, float]:
+        arms = [arm for task in TASKS if (arm := f"{planted}, {task}") in runs.arms]
+        return {
+            seed: combine(m["errors"][0] for m in own) for seed, own in _walks(runs, *arms).items()
+        }
+
+    return statistic

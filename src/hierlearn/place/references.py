@@ -24,7 +24,7 @@ from hierlearn.engine.kernels import (
 )
 from hierlearn.engine.seeds import stream
 from hierlearn.grammar.networks import PatchNetworks, Shape, TrainingSets
-from hierlearn.place.tasks import GRAMMAR, WIDTHS, Task
+from hierlearn.place.tasks import Task
 from hierlearn.place.walk import Learner
 from hierlearn.quadratic import protocols
 from hierlearn.quadratic.layerwise.turns import TurnConfig, take_turns
@@ -440,16 +440,15 @@ def references(effort: int = 1) -> dict[str, Learner]:
     def told(order: str) -> Callable[[Task, int], Any]:
         def make(task: Task, seed: int) -> Any:
             if task.family == "grammar":
-                return _patches(task, seed, order, (2,) * GRAMMAR["n_levels"], effort)
-            gaps = task.law(seed).amplitudes
-            n_steps = STEPS[len(gaps)] * effort
-            widths = WIDTHS[len(gaps) + 1]
+                return _patches(task, seed, order, (2,) * task.shape["n_levels"], effort)
+            widths, gaps = task.shape["widths"], task.law(seed).amplitudes
+            n_steps = STEPS[len(widths)] * effort
             return Hierarchical(seed, order=order, widths=widths, gaps=gaps, n_steps=n_steps)
 
         return make
 
     def dense(task: Task, seed: int) -> Any:
-        return _patches(task, seed, "joint", (2 ** GRAMMAR["n_levels"], 1, 1), effort)
+        return _patches(task, seed, "joint", (2 ** task.shape["n_levels"], 1, 1), effort)
 
     generic = GENERIC_STEPS * effort
     found = [
@@ -483,8 +482,7 @@ TOLD = {
 
 
 def _patches(task: Task, seed: int, order: str, patches: tuple[int, ...], effort: int) -> Patches:
-    v, n_classes = GRAMMAR["vocab_size"], GRAMMAR["n_classes"]
     matched = len(set(patches)) == 1
-    fan_in = v if matched else patches[0]
-    shape = Shape(v, n_classes, 64 if matched else 128, patches, fan_in)
+    v, n_classes = task.shape["vocab_size"], task.shape["n_classes"]
+    shape = Shape(v, n_classes, 64 if matched else 128, patches, v if matched else patches[0])
     return Patches(seed, order=order, shape=shape, n_steps=PATCH_STEPS * effort)

@@ -1,0 +1,215 @@
+"""The map as one picture, steered by sample size, and the table of conditions; chapter 9."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.patches import Rectangle
+
+from hierlearn.drawing.figures import COLORS, INK, WIDTH, Drawing, Series, over_seeds
+from hierlearn.drawing.steered import Axis, State, Steered
+from hierlearn.experiment import Runs
+from hierlearn.formatting import format_number
+from hierlearn.intervals import Bound, interval
+from hierlearn.place.experiments import LEARNERS, TOLD, TASKS
+from hierlearn.place.walk import needed
+
+SHORT = {
+    "quadratic-2": "quadratic\n2 levels", "quadratic-3": "quadratic\n3 levels",
+    "quadratic-4": "quadratic\n4 levels", "original-3": "original\n3 levels",
+    "parity-4": "parity\nof 4 bits", "staircase-3": "staircase\n2, 4, 8 bits",
+    "grammar": "grammar", "grammar-flat": "grammar\nno (i)", "grammar-xor": "grammar\nXOR",
+    "ball": "ball", "images": "images",
+}  # fmt: skip
+CODES = {
+    "quadratic-2": "q2", "quadratic-3": "q3", "quadratic-4": "q4", "original-3": "o3",
+    "parity-4": "par", "staircase-3": "stair", "grammar": "G", "grammar-flat": "G(i)",
+    "grammar-xor": "Gx", "ball": "ball", "images": "im",
+}  # fmt: skip
+DARKEST, FLOOR = 0.55, 1e-3
+
+
+def _columns(runs: Runs) -> list[str]:
+    """Return the tasks that the profile has, in the table's order."""
+    return [name for name in TASKS if runs.of(f"constant, {name}")]
+
+
+def _cell(runs: Runs, learner: str, task: str) -> list[dict[str, Any]]:
+    """Return the walks of a cell, one a seed; none where the learner is not for the task."""
+    arm = f"{learner}, {task}"
+    if arm not in runs.arms:
+        return []
+    return [m for own in runs.of(arm).values() for _, m in own]
+
+
+def _median(found: list[dict[str, Any]], unit: float) -> float:
+    """Return the median over seeds of what is needed, over the unit; a bound where it is one."""
+    sizes = [needed(None, one) for one in found]
+    middle = interval([s if s == s else Bound(0.0, "≥") for s in sizes], "range").estimate
+    scaled = float(middle) / unit
+    return Bound(scaled, middle.side) if isinstance(middle, Bound) else scaled
+
+
+def _text(value: float) -> str:
+    """Write a median in few letters: 0.13, 2, 41; bounds as ≤ and >."""
+    text = f"{float(f'{value:.2g}'):g}"
+    if not isinstance(value, Bound):
+        return text
+    return {"≥": ">", "≤": "≤"}[value.side] + text.removeprefix("0" if value < 1 else "")
+
+
+def who_learns_what(learner_map: Runs) -> Drawing:
+    """Draw the map: rows learners, columns tasks, in each cell what is needed, by its median."""
+    columns = _columns(learner_map)
+    every = {
+        (learner, task): (_median(found, TASKS[task].unit), found)
+        for learner in LEARNERS
+        for task in columns
+        if (found := _cell(learner_map, learner, task))
+    }
+    rows = [[n for n in LEARNERS if (n in TOLD) == told] for told in (False, True)]
+    fig, axes = plt.subplots(
+        2, 1, figsize=(WIDTH, 4.9), gridspec_kw={"height_ratios": [len(one) for one in rows]}
+    )
+    titles = ("not told the architecture", "told the architecture")
+    for ax, names, title in zip(axes, rows, titles, strict=True):
+        _draw(ax, names, columns, every)
+        ax.set_title(title, fontsize=9)
+    axes[0].xaxis.tick_top()
+    axes[0].set_xticks(range(len(columns)), [SHORT[one] for one in columns], fontsize=6.5)
+    return Drawing(
+        fig,
+        alt=" ".join(_said(columns, every)),
+        caption="Samples needed, median over seeds, in units of the task's own law (see the "
+        "table): the fuller the color, the lower on the task's ladder of sizes. Frames: the fewest "
+        "of a column, among those told and among the others. Pale: more than the most that was "
+        "tried. Empty: not for this task.",
+    )
+
+
+def _draw(ax: Axes, names: list[str], columns: list[str], every: dict[Any, Any]) -> None:
+    for i, name in enumerate(names):
+        for j, task in enumerate(columns):
+            if (name, task) not in every:
+                continue
+            value, found = every[name, task]
+            lost = isinstance(value, Bound) and value.side == "≥"
+            least = min(v for (n, t), (v, _) in every.items() if t == task and n in names)
+            if not lost:
+                rung = float(np.median([len(one["sizes"]) - 1 for one in found]))
+                alpha = DARKEST * (1 - 0.8 * rung / max(found[0]["rungs"] - 1, 1))
+                ax.add_patch(Rectangle((j - 0.5, i - 0.5), 1, 1, color=COLORS[0], alpha=alpha, lw=0))
+                if value == least:
+                    frame = {"fill": False, "edgecolor": INK, "lw": 1.2}
+                    ax.add_patch(Rectangle((j - 0.46, i - 0.43), 0.92, 0.86, **frame))
+            ax.text(
+                j, i, _text(value), ha="center", va="center", fontsize=7.5,
+                alpha=0.55 if lost else 1, color=INK,
+            )  # fmt: skip
+    ax.set_yticks(range(len(names)), names, fontsize=8)
+    ax.set_xticks([])
+    ax.set(xlim=(-0.5, len(columns) - 0.5), ylim=(len(names) - 0.5, -0.5))
+    ax.tick_params(length=0)
+    ax.grid(False)
+    ax.spines[:].set_visible(False)
+
+
+def _said(columns: list[str], every: dict[Any, Any]) -> Iterable[str]:
+    """Say who needs fewest on each task, among those told and among the others."""
+    for task in columns:
+        parts = []
+        for told in (False, True):
+            own = {n: v for (n, t), (v, _) in every.items() if t == task and (n in TOLD) == told}
+            passed = {n: v for n, v in own.items() if getattr(v, "side", "") != "≥"}
+            if own:
+                best = min(passed, key=passed.__getitem__, default="nobody")
+                number = f" at {_text(passed[best])}" if passed else ""
+                parts.append(f"{best}{number} ({len(passed)} of {len(own)})")
+        yield f"{task}: {', told: '.join(parts)}."
+
+
+SHOWN = {
+    "not told": ("kernel ridge", "feature machine", "forest", "boosting", "perceptron",
+                 "two layers"),
+    "told": tuple(TOLD),
+}  # fmt: skip
+
+
+def steer_samples(learner_map: Runs) -> Steered:
+    """Let the reader choose a rung of all ladders: who has learned by then?"""
+    columns = _columns(learner_map)
+    n_rungs = max(m["rungs"] for own in learner_map.of(f"constant, {columns[0]}").values()
+                  for _, m in own)  # fmt: skip
+    states = {}
+    for rung in range(n_rungs):
+        for group, names in SHOWN.items():
+            series = [
+                Series("threshold", (0.0, len(columns) - 1.0), (1.0, 1.0), index=2, kind="bound")
+            ]
+            said = []
+            for index, name in enumerate(names):
+                points = {
+                    j: [_at(one, rung) for one in found]
+                    for j, task in enumerate(columns)
+                    if (found := _cell(learner_map, name, task))
+                }
+                one = over_seeds(name, points, index=index, kind="points", floor=FLOOR)
+                series.append(one)
+                n = sum(y < 1 for y in one.y)
+                said.append(f"{name} has learned {n} of {len(points)}")
+            states[rung, group] = State(series, f"Rung {rung + 1}: {'; '.join(said)}.")
+    return Steered(
+        controls={
+            "rung of the ladders": {k: f"{k + 1} of {n_rungs}" for k in range(n_rungs)},
+            "learners": {group: group for group in SHOWN},
+        },
+        states=states,
+        start=(n_rungs - 1, "not told"),
+        axes=(
+            Axis("task", ticks=range(len(columns)), names=[CODES[one] for one in columns]),
+            Axis("error over threshold", log=True),
+        ),
+        caption="Test error over the task's threshold, geometric means over seeds; whoever passed "
+        "on a lower rung keeps that error. "
+        + ", ".join(f"{CODES[one]} {SHORT[one]}".replace("\n", " ") for one in columns)
+        + ".",
+    )
+
+
+def _at(found: dict[str, Any], rung: int) -> float:
+    """Return the error over the threshold on a rung, or on the last one that was tried."""
+    errors = found["errors"]
+    return float(errors[min(rung, len(errors) - 1)] / found["threshold"])
+
+
+def conditions_table(map_conditions: Runs, learner_map: Runs) -> str:
+    """Write the conditions of each task, and who learned it with fewest samples, as HTML."""
+    columns = _columns(learner_map)
+    head = ["task", "signal", "inner δ", "outer <i>D</i>", "margin", "unit", "greedy", "joint",
+            "best of those not told"]  # fmt: skip
+    lines = ["".join(f"<th>{word}</th>" for word in head)]
+    for task in columns:
+        found = [m for own in map_conditions.of(task).values() for _, m in own]
+        words = [SHORT[task].replace("\n", ", ")]
+        for key in ("signal", "inner", "outer", "margin"):
+            known = [one[key] for one in found if one[key] is not None]
+            value = float(np.median(known)) if known else None
+            words.append(format_number(value if value is None or abs(value) > 1e-12 else 0.0))
+        one = TASKS[task]
+        words.append(f"{one.unit:g} {one.unit_name}")
+        for name in ("greedy", "joint"):
+            own = _cell(learner_map, name, task)
+            words.append(_text(_median(own, one.unit)) if own else "—")
+        free = [n for n in LEARNERS if n not in TOLD and _cell(learner_map, n, task)]
+        medians = {n: _median(_cell(learner_map, n, task), one.unit) for n in free}
+        passed = {n: v for n, v in medians.items() if getattr(v, "side", "") != "≥"}
+        best = min(passed, key=passed.__getitem__, default="")
+        words.append(f"{best}, {_text(passed[best])}" if best else "nobody")
+        lines.append("".join(f"<td>{word}</td>" for word in words))
+    body = "".join(f"<tr>{line}</tr>" for line in lines)
+    return (
+        '<div class="hl-scroll" style="overflow-x:auto" tabindex="0" role="group" '
+        f'aria-label="The conditions of each task">\n<table class="table">{body}</table></div>'
+    )
