@@ -9,6 +9,7 @@ from hierlearn.experiment import Arms, Experiment, Runs, apart
 from hierlearn.place.references import TOLD as TOLD  # for the figures
 from hierlearn.place.references import references
 from hierlearn.place.runs import (
+    MEASURED,
     PLANTED,
     ConditionsConfig,
     MapConfig,
@@ -26,11 +27,25 @@ LEAST = 10
 """Errors are raised to the threshold over this, before sizes are interpolated."""
 
 
+ABSENT: Mapping[str, tuple[str, ...]] = {
+    "smoke": ("quadratic-4", "original-3", "staircase-3", "grammar-flat", "grammar-xor", "images"),
+    "laptop": ("original-3",),
+    "paper": (),
+}
+"""Tasks that a profile has no time for."""
+FEW = ("kernel ridge", "feature machine", "forest", "boosting", "greedy", "staged", "joint")
+"""Learners of the smoke profile."""
+
+
 def arms(profile: str) -> Arms:
     """Every learner on every task that it is for; the cheater also on fresh test points."""
     found = {}
+    every = references()
+    chosen = [every[name] for name in (FEW if profile == "smoke" else every)]
     for task in tasks(profile).values():
-        for learner in (references() | PLANTED).values():
+        if task.name in ABSENT[profile]:
+            continue
+        for learner in (*chosen, *PLANTED.values()):
             if learner.takes(task):
                 one = MapConfig(task.name, learner.name, task.ladder, task.n_test)
                 found[f"{learner.name}, {task.name}"] = one
@@ -39,7 +54,15 @@ def arms(profile: str) -> Arms:
     return found
 
 
-def interpolated(found: Mapping[str, Any]) -> float:
+def condition_arms(profile: str) -> Arms:
+    """One an arm: every task that has hidden features to speak of."""
+    known = [task for task in TASKS.values() if task.family in MEASURED]
+    return {
+        one.name: ConditionsConfig(one.name) for one in known if one.name not in ABSENT[profile]
+    }
+
+
+def interpolated(found: dict[str, Any]) -> float:
     """Return the size at which the error crosses the threshold, log-log between rungs.
 
     A bound where no rung was passed, or already the first; a failure counts as not passed.
@@ -96,3 +119,17 @@ def _first_errors(planted: str, combine: Any) -> Statistic:
         }
 
     return statistic
+
+
+STATISTICS: dict[str, Statistic] = {}
+
+EXPERIMENTS = (
+    Experiment(
+        "learner_map", CHAPTER, apart("learner_map", arms, SEEDS), measure, STATISTICS, arms,
+        ("effort",),
+    ),
+    Experiment(
+        "map_conditions", CHAPTER, apart("map_conditions", condition_arms, SEEDS),
+        measure_conditions, {}, condition_arms, budget="computed, nothing is trained",
+    ),
+)  # fmt: skip

@@ -13,7 +13,7 @@ from hierlearn.drawing.steered import Axis, State, Steered
 from hierlearn.experiment import Runs
 from hierlearn.formatting import format_number
 from hierlearn.intervals import Bound, interval
-from hierlearn.place.experiments import LEARNERS, TOLD, TASKS
+from hierlearn.place.experiments import LEARNERS, TASKS, TOLD
 from hierlearn.place.walk import needed
 
 SHORT = {
@@ -100,10 +100,13 @@ def _draw(ax: Axes, names: list[str], columns: list[str], every: dict[Any, Any])
             if not lost:
                 rung = float(np.median([len(one["sizes"]) - 1 for one in found]))
                 alpha = DARKEST * (1 - 0.8 * rung / max(found[0]["rungs"] - 1, 1))
-                ax.add_patch(Rectangle((j - 0.5, i - 0.5), 1, 1, color=COLORS[0], alpha=alpha, lw=0))
+                ax.add_patch(
+                    Rectangle((j - 0.5, i - 0.5), 1, 1, color=COLORS[0], alpha=alpha, lw=0)
+                )
                 if value == least:
-                    frame = {"fill": False, "edgecolor": INK, "lw": 1.2}
-                    ax.add_patch(Rectangle((j - 0.46, i - 0.43), 0.92, 0.86, **frame))
+                    ax.add_patch(
+                        Rectangle((j - 0.46, i - 0.43), 0.92, 0.86, fill=False, ec=INK, lw=1.2)
+                    )
             ax.text(
                 j, i, _text(value), ha="center", va="center", fontsize=7.5,
                 alpha=0.55 if lost else 1, color=INK,

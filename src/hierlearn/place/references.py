@@ -1,4 +1,4 @@
-r"""The reference learners of the map: classes with `fit(X, y)` and `predict(X)`, as a stranger's are.
+r"""The reference learners of the map: classes with `fit(X, y)` and `predict(X)`, as yours is.
 
 All see the same arrays. What a learner tunes it tunes on a fifth of its own training data, and
 `n_fits_` counts the fits. Those *told* the architecture know the shape of the target's own network,
@@ -135,7 +135,7 @@ class KernelRidge:
 
 
 class FeatureMachine:
-    r"""Recursive feature machine: ridge regression with $(1+x^\top Mz)^p$, M learned from gradients.
+    r"""Recursive feature machine: ridge regression with $(1+x^\top Mz)^p$, M from gradients.
 
     As `quadratic.simpler.feature_machine`, for several outputs, whose gradient outer products are
     added up. Degree, ridge and round are those that do best held out.
@@ -152,9 +152,7 @@ class FeatureMachine:
         self.scaled, self.x = _standard(X)
         self.targets = _Targets(y)
         own, other = _held_out(min(len(X), METRIC_FROM), self.seed)
-        tried = [
-            found for degree in self.degrees for found in self._rounds(degree, own, other)
-        ]
+        tried = [found for degree in self.degrees for found in self._rounds(degree, own, other)]
         _, self.degree, ridge, self.metric = min(tried, key=lambda one: one[0])
         gram = self._kernel(self.x, self.x, self.metric, self.degree)
         (self.weights,) = ridge_weights(gram, self.targets.columns, ridges=(ridge,))
@@ -175,8 +173,7 @@ class FeatureMachine:
             yield errors[best], degree, RIDGES[best], metric
             inner = x @ metric @ x.T
             parts = [
-                gradient_outer_product(inner, x, metric, column, degree)
-                for column in found[best].T
+                gradient_outer_product(inner, x, metric, column, degree) for column in found[best].T
             ]
             metric = sum(parts[1:], parts[0])
             metric = metric / metric.trace()
@@ -335,9 +332,7 @@ class Hierarchical:
         opens = (0,) * n if self.order == "joint" else tuple(last * i // n for i in range(n))
         back = 1 if self.order in ("greedy", "thawed", "cyclic") else None
         thaw = last if self.order == "thawed" else None
-        plan = protocols.compile_plan(
-            [protocols.Protocol(opens, back, thaw)], [self.gaps], steps
-        )
+        plan = protocols.compile_plan([protocols.Protocol(opens, back, thaw)], [self.gaps], steps)
         if self.order != "cyclic":
             return plan
         turns = TurnConfig(
@@ -410,9 +405,7 @@ class Patches:
             last = stage == top
             self.head = self.net.new_head(stage)
             lowest = 1 if self.order == "joint" else stage
-            self.net.fit(
-                sets, self.head, lowest=lowest, n_steps=self.n_steps // (1 if last else 4)
-            )
+            self.net.fit(sets, self.head, lowest=lowest, n_steps=self.n_steps // (1 if last else 4))
         if self.order == "thawed":
             self.net.fit(sets, self.head, lowest=1, n_steps=self.n_steps)
         return self
@@ -456,7 +449,10 @@ def references(effort: int = 1) -> dict[str, Learner]:
         Learner("feature machine", lambda task, seed: FeatureMachine(seed)),
         Learner("neighbors", lambda task, seed: Neighbors(seed)),
         Learner("forest", lambda task, seed: forest(seed, real(task))),
-        Learner("boosting", lambda task, seed: boosting(seed, real(task))),
+        Learner(
+            "boosting", lambda task, seed: boosting(seed, real(task)),
+            families=("quadratic", "original", "cube", "grammar", "ball"),
+        ),
         Learner("perceptron", lambda task, seed: Perceptron(seed, n_steps=generic)),
         Learner(
             "two layers", lambda task, seed: TwoLayer(seed, n_steps=generic),

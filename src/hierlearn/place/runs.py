@@ -128,7 +128,7 @@ def measure_conditions(work: Group, device: torch.device) -> list[dict[str, Any]
     found = []
     for run in work.runs:
         task = every[run.config["task"]]
-        found.append(_CONDITIONS[task.family](task, run.seed))
+        found.append(MEASURED[task.family](task, run.seed))
     return found
 
 
@@ -189,6 +189,6 @@ def _of_ball(task: Task, seed: int) -> dict[str, float | None]:
     return {"signal": explained, "inner": None, "outer": 0.0, "margin": None}
 
 
-_CONDITIONS = {
+MEASURED = {
     "quadratic": _of_quadratic, "cube": _of_cube, "grammar": _of_grammar, "ball": _of_ball,
 }  # fmt: skip

@@ -320,8 +320,9 @@ def tasks(profile: str) -> dict[str, Task]:
         found.append(
             make(
                 name, "grammar", "classification", f"{about}, {(v, n_classes, m, n_levels)}",
-                ladder(256 if dial == "corr" else 128, fewer=1), share=0.3, unit=n_classes * top * m ** (n_levels - 1),
-                unit_name="P_0", law=partial(_grammar, dial=dial),
+                ladder(256 if dial == "corr" else 128, fewer=1), share=0.3,
+                unit=n_classes * top * m ** (n_levels - 1), unit_name="P_0",
+                law=partial(_grammar, dial=dial),
                 shape={key: n for key, n in GRAMMAR.items() if key != "n_synonyms"},
             )
         )  # fmt: skip
