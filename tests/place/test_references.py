@@ -1,4 +1,4 @@
-"""Every reference learner learns what it must, the same from the same seed, and takes both kinds."""
+"""Every reference learner learns what it must, and the same from the same seed."""
 
 from dataclasses import replace
 
