@@ -125,7 +125,7 @@ STATISTICS: dict[str, Statistic] = {}
 
 EXPERIMENTS = (
     Experiment(
-        "learner_map", CHAPTER, apart("learner_map", arms, SEEDS), measure, STATISTICS, arms,
+        "map", CHAPTER, apart("map", arms, SEEDS), measure, STATISTICS, arms,
         ("effort",),
     ),
     Experiment(

@@ -60,14 +60,14 @@ def _text(value: float) -> str:
     return {"≥": ">", "≤": "≤"}[value.side] + text.removeprefix("0" if value < 1 else "")
 
 
-def who_learns_what(learner_map: Runs) -> Drawing:
+def who_learns_what(map: Runs) -> Drawing:
     """Draw the map: rows learners, columns tasks, in each cell what is needed, by its median."""
-    columns = _columns(learner_map)
+    columns = _columns(map)
     every = {
         (learner, task): (_median(found, TASKS[task].unit), found)
         for learner in LEARNERS
         for task in columns
-        if (found := _cell(learner_map, learner, task))
+        if (found := _cell(map, learner, task))
     }
     rows = [[n for n in LEARNERS if (n in TOLD) == told] for told in (False, True)]
     fig, axes = plt.subplots(
@@ -140,10 +140,10 @@ SHOWN = {
 }  # fmt: skip
 
 
-def steer_samples(learner_map: Runs) -> Steered:
+def steer_samples(map: Runs) -> Steered:
     """Let the reader choose a rung of all ladders: who has learned by then?"""
-    columns = _columns(learner_map)
-    n_rungs = max(m["rungs"] for own in learner_map.of(f"constant, {columns[0]}").values()
+    columns = _columns(map)
+    n_rungs = max(m["rungs"] for own in map.of(f"constant, {columns[0]}").values()
                   for _, m in own)  # fmt: skip
     states = {}
     for rung in range(n_rungs):
@@ -156,7 +156,7 @@ def steer_samples(learner_map: Runs) -> Steered:
                 points = {
                     j: [_at(one, rung) for one in found]
                     for j, task in enumerate(columns)
-                    if (found := _cell(learner_map, name, task))
+                    if (found := _cell(map, name, task))
                 }
                 one = over_seeds(name, points, index=index, kind="points", floor=FLOOR)
                 series.append(one)
@@ -187,9 +187,9 @@ def _at(found: dict[str, Any], rung: int) -> float:
     return float(errors[min(rung, len(errors) - 1)] / found["threshold"])
 
 
-def conditions_table(map_conditions: Runs, learner_map: Runs) -> str:
+def conditions_table(map_conditions: Runs, map: Runs) -> str:
     """Write the conditions of each task, and who learned it with fewest samples, as HTML."""
-    columns = _columns(learner_map)
+    columns = _columns(map)
     head = ["task", "signal", "inner δ", "outer <i>D</i>", "margin", "unit", "greedy", "joint",
             "best of those not told"]  # fmt: skip
     lines = ["".join(f"<th>{word}</th>" for word in head)]
@@ -203,10 +203,10 @@ def conditions_table(map_conditions: Runs, learner_map: Runs) -> str:
         one = TASKS[task]
         words.append(f"{one.unit:g} {one.unit_name}")
         for name in ("greedy", "joint"):
-            own = _cell(learner_map, name, task)
+            own = _cell(map, name, task)
             words.append(_text(_median(own, one.unit)) if own else "—")
-        free = [n for n in LEARNERS if n not in TOLD and _cell(learner_map, n, task)]
-        medians = {n: _median(_cell(learner_map, n, task), one.unit) for n in free}
+        free = [n for n in LEARNERS if n not in TOLD and _cell(map, n, task)]
+        medians = {n: _median(_cell(map, n, task), one.unit) for n in free}
         passed = {n: v for n, v in medians.items() if getattr(v, "side", "") != "≥"}
         best = min(passed, key=passed.__getitem__, default="")
         words.append(f"{best}, {_text(passed[best])}" if best else "nobody")

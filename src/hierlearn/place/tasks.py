@@ -257,7 +257,7 @@ DIM, SKIP, GAPS = 10, 0.8, (1.0, 0.5, 0.25)
 WIDTHS = {2: (4,), 3: (4, 3), 4: (4, 3, 2)}
 ORIGINAL: dict[str, Any] = {"dim": 6, "widths": (2, 2), "gaps": (1.0, 0.4)}
 CUBE_DIM, PARITY, STAIRCASE = 16, (0.0, 1.0), (1.0, 0.8, 0.64)
-GRAMMAR = {"vocab_size": 8, "n_classes": 8, "n_synonyms": 2, "n_levels": 4}
+GRAMMAR = {"vocab_size": 6, "n_classes": 6, "n_synonyms": 4, "n_levels": 3}
 GRAMMARS = {
     "none": ("grammar", "Random Hierarchy Model"),
     "corr": ("grammar-flat", "the same, label independent of either half"),
@@ -320,7 +320,7 @@ def tasks(profile: str) -> dict[str, Task]:
         found.append(
             make(
                 name, "grammar", "classification", f"{about}, {(v, n_classes, m, n_levels)}",
-                ladder(256 if dial == "corr" else 128, fewer=1), share=0.3,
+                ladder(192, fewer=1), share=0.3,
                 unit=n_classes * top * m ** (n_levels - 1), unit_name="P_0",
                 law=partial(_grammar, dial=dial),
                 shape={key: n for key, n in GRAMMAR.items() if key != "n_synonyms"},
