@@ -30,12 +30,14 @@ class Public:
         self.model = xRFM(random_state=seed, device=torch.device("cpu"), verbose=False)
 
     def fit(self, x: Any, y: Any) -> None:
+        """Fit."""
         self.real, n = y.dtype.kind == "f", len(x) // 5
         x, y = torch.from_numpy(x).float(), torch.from_numpy(y)
         y = y.float()[:, None] if self.real else y
         self.model.fit(x[n:], y[n:], x[:n], y[:n])
 
     def predict(self, x: Any) -> Any:
+        """Predict labels."""
         found = self.model.predict(torch.from_numpy(x).float())
         return found.reshape(len(x)) if self.real else found
 

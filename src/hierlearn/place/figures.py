@@ -8,13 +8,16 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
+from hierlearn.claims.verdicts import holm
 from hierlearn.drawing.figures import COLORS, INK, WIDTH, Drawing, Series, over_seeds
 from hierlearn.drawing.steered import Axis, State, Steered
 from hierlearn.experiment import Runs
-from hierlearn.formatting import format_number
+from hierlearn.formatting import format_interval, format_number
 from hierlearn.intervals import Bound, interval
 from hierlearn.place.experiments import LEARNERS, TASKS, TOLD
+from hierlearn.place.score import order, paired, size
 from hierlearn.place.walk import needed
+from hierlearn.place.walk import passed as walk_passed
 
 SHORT = {
     "quadratic-2": "quadratic\n2 levels", "quadratic-3": "quadratic\n3 levels",
@@ -28,7 +31,7 @@ CODES = {
     "parity-4": "par", "staircase-3": "stair", "grammar": "G", "grammar-flat": "G(i)",
     "grammar-xor": "Gx", "ball": "ball", "images": "im",
 }  # fmt: skip
-DARKEST, FLOOR = 0.55, 1e-3
+DARKEST, FLOOR, TINY = 0.55, 1e-3, 1e-12
 
 
 def _columns(runs: Runs) -> list[str]:
@@ -129,7 +132,12 @@ def _said(columns: list[str], every: dict[Any, Any]) -> Iterable[str]:
             if own:
                 best = min(passed, key=passed.__getitem__, default="nobody")
                 number = f" at {_text(passed[best])}" if passed else ""
-                parts.append(f"{best}{number} ({len(passed)} of {len(own)})")
+                lasts = [
+                    float(np.median([one["errors"][-1] for one in every[name, task][1]]))
+                    for name in own
+                ]
+                left = f"errors left {min(lasts):.2g} to {max(lasts):.2g}"
+                parts.append(f"{best}{number} ({len(passed)} of {len(own)} pass, {left})")
         yield f"{task}: {', told: '.join(parts)}."
 
 
@@ -160,8 +168,8 @@ def steer_samples(map: Runs) -> Steered:
                 }
                 one = over_seeds(name, points, index=index, kind="points", floor=FLOOR)
                 series.append(one)
-                n = sum(y < 1 for y in one.y)
-                said.append(f"{name} has learned {n} of {len(points)}")
+                n, mean = sum(y < 1 for y in one.y), float(np.exp(np.mean(np.log(one.y))))
+                said.append(f"{name} has learned {n} of {len(points)} (mean {mean:.3g})")
             states[rung, group] = State(series, f"Rung {rung + 1}: {'; '.join(said)}.")
     return Steered(
         controls={
@@ -187,32 +195,71 @@ def _at(found: dict[str, Any], rung: int) -> float:
     return float(errors[min(rung, len(errors) - 1)] / found["threshold"])
 
 
-def conditions_table(map_conditions: Runs, map: Runs) -> str:
-    """Write the conditions of each task, and who learned it with fewest samples, as HTML."""
-    columns = _columns(map)
-    head = ["task", "signal", "inner δ", "outer <i>D</i>", "margin", "unit", "greedy", "joint",
-            "best of those not told"]  # fmt: skip
-    lines = ["".join(f"<th>{word}</th>" for word in head)]
-    for task in columns:
+def _walks(map: Runs, learner: str, task: str) -> dict[int, dict[str, Any]]:
+    arm = f"{learner}, {task}"
+    found = map.of(arm) if arm in map.arms else {}
+    return {seed: m for seed, [(_, m)] in found.items()}
+
+
+def _html(label: str, head: list[str], rows: list[list[str]]) -> str:
+    cells = [[f"<th>{word}</th>" for word in head]]
+    cells += [[f"<td>{word}</td>" for word in row] for row in rows]
+    body = "".join(f"<tr>{''.join(row)}</tr>" for row in cells)
+    return (
+        '<div class="hl-scroll" style="overflow-x:auto" tabindex="0" role="group" '
+        f'aria-label="{label}">\n<table class="table">{body}</table></div>'
+    )
+
+
+def _need(found: dict[int, dict[str, Any]]) -> str:
+    """Write the median of what is needed with its range, or that no rung was enough."""
+    read = size(found)
+    if read is None:
+        return "failed"
+    side = read.estimate.side if isinstance(read.estimate, Bound) else None
+    return format_interval(read.estimate, (read.low, read.high), side).replace("≥", "&gt;")
+
+
+def winners(map: Runs) -> str:
+    """Write who needs fewest on each task of those not told, and by how much, as an HTML table.
+
+    The lead is over the second, in rungs; a star where it is left by Holm's correction over tasks.
+    """
+    rows, ps = {}, {}
+    for task in _columns(map):
+        found = {n: w for n in LEARNERS if n not in TOLD and (w := _walks(map, n, task))}
+        first, second, *_ = order({name: {task: w} for name, w in found.items()}, task)
+        lead = paired(found[first], found[second])
+        passes = any(walk_passed(one) for one in found[first].values())
+        ps[task] = lead.p if passes else 1.0
+        best = [first, _need(found[first]), second, f"{lead.rungs:.1f}"]
+        rows[task] = best if passes else ["nobody", _need(found[first]), "", ""]
+    stands = holm(ps)
+    return _html(
+        "Who needs fewest",
+        ["task", "fewest", "samples, median and range", "before", "rungs"],
+        [
+            [SHORT[task].replace("\n", ", "), *row[:-1], row[-1] + " *" * stands[task]]
+            for task, row in rows.items()
+        ],
+    )
+
+
+def conditions(map_conditions: Runs, map: Runs) -> str:
+    """Write the conditions of each task, medians over seeds, beside greedy and joint training."""
+    rows = []
+    for task in _columns(map):
         found = [m for own in map_conditions.of(task).values() for _, m in own]
-        words = [SHORT[task].replace("\n", ", ")]
+        if not found:
+            continue
+        words = [SHORT[task].replace("\n", ", "), f"{TASKS[task].unit:g} {TASKS[task].unit_name}"]
         for key in ("signal", "inner", "outer", "margin"):
             known = [one[key] for one in found if one[key] is not None]
             value = float(np.median(known)) if known else None
-            words.append(format_number(value if value is None or abs(value) > 1e-12 else 0.0))
-        one = TASKS[task]
-        words.append(f"{one.unit:g} {one.unit_name}")
+            words.append(format_number(value if value is None or abs(value) > TINY else 0.0))
         for name in ("greedy", "joint"):
-            own = _cell(map, name, task)
-            words.append(_text(_median(own, one.unit)) if own else "—")
-        free = [n for n in LEARNERS if n not in TOLD and _cell(map, n, task)]
-        medians = {n: _median(_cell(map, n, task), one.unit) for n in free}
-        passed = {n: v for n, v in medians.items() if getattr(v, "side", "") != "≥"}
-        best = min(passed, key=passed.__getitem__, default="")
-        words.append(f"{best}, {_text(passed[best])}" if best else "nobody")
-        lines.append("".join(f"<td>{word}</td>" for word in words))
-    body = "".join(f"<tr>{line}</tr>" for line in lines)
-    return (
-        '<div class="hl-scroll" style="overflow-x:auto" tabindex="0" role="group" '
-        f'aria-label="The conditions of each task">\n<table class="table">{body}</table></div>'
-    )
+            own = _walks(map, name, task)
+            words.append(_need(own) if own else "—")
+        rows.append(words)
+    head = ["task", "unit", "signal", "inner δ", "outer <i>D</i>", "margin", "greedy", "joint"]
+    return _html("The conditions of each task", head, rows)

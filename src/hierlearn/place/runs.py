@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 
 from hierlearn.conditions import labels
 from hierlearn.engine.seeds import stream
+from hierlearn.errors import RunError
 from hierlearn.experiment import Config, Group
 from hierlearn.grammar.dials import DialedHierarchy
 from hierlearn.grammar.target import RandomHierarchy
@@ -51,8 +53,13 @@ class MapConfig(Config):
 def measure(work: Group, device: torch.device) -> list[dict[str, Any]]:
     """Walk each run up its ladder, on the CPU whatever the device; see `walk` for what is recorded.
 
-    Trained learners stop after a number of steps: what they need is at that budget.
+    Trained learners stop after a number of steps: what they need is at that budget. On one thread,
+    so that sums have one order. RunError without scikit-learn.
     """
+    try:
+        from threadpoolctl import threadpool_limits
+    except ImportError as error:
+        raise RunError("the map needs scikit-learn: pip install 'hierlearn[book]'") from error
     found = []
     for run in work.runs:
         config = MapConfig(**run.config)
@@ -60,8 +67,10 @@ def measure(work: Group, device: torch.device) -> list[dict[str, Any]]:
             tasks("laptop")[config.task], ladder=tuple(config.ladder), n_test=config.n_test
         )
         learner = (references(config.effort) | PLANTED)[config.learner]
-        one = walk(task, run.seed, lambda: learner.make(task, run.seed), salt=config.salt)  # noqa: B023
-        found.append(one)
+        with threadpool_limits(1):
+            found.append(
+                walk(task, run.seed, partial(learner.make, task, run.seed), salt=config.salt)
+            )
     return found
 
 
