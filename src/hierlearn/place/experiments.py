@@ -18,7 +18,7 @@ from hierlearn.place.runs import (
 )
 from hierlearn.place.tasks import SEEDS, Task, tasks
 from hierlearn.place.walk import passed, rank
-from hierlearn.statistics import Statistic, at_least, crossing
+from hierlearn.statistics import Statistic, at_least, crossing, each, number, ratio
 
 CHAPTER = "09_who_learns_what"
 LEARNERS = tuple(references())
@@ -121,7 +121,22 @@ def _first_errors(planted: str, combine: Any) -> Statistic:
     return statistic
 
 
-STATISTICS: dict[str, Statistic] = {}
+def lead(task: str, learner: str) -> Statistic:
+    """Make the statistic of what the best of the others not told needs over what a learner does."""
+    return ratio(fewest(task, *others(task, learner)), fewest(task, learner))
+
+
+def last_error(learner: str, task: str) -> Statistic:
+    """Make the statistic of the error on the last rung that was tried."""
+    return each(number("errors", -1), f"{learner}, {task}")
+
+
+STATISTICS = {
+    "constant": behind("constant"),
+    "forest": behind("forest"),
+    "caught": _first_errors("cheater caught", min),
+    "uncaught": _first_errors("cheater", max),
+}
 
 EXPERIMENTS = (
     Experiment(

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hierlearn.engine.adam import Adam, step_sizes
+from hierlearn.engine.doors import plain
 from hierlearn.engine.kernels import (
     neural_tangent_kernel,
     polynomial_kernel,
@@ -344,8 +345,9 @@ class Hierarchical:
         """Train on batches of the data, on the variance of what is left."""
         x = torch.from_numpy(np.asarray(X, dtype=np.float32))
         truth = torch.from_numpy(np.asarray(y, dtype=np.float32))
-        self.net = net = QuadraticNetworks(1, 1, dim=x.shape[1], widths=self.widths)
+        net = QuadraticNetworks(1, 1, dim=x.shape[1], widths=self.widths)
         net.initialize([self.seed])
+        self.net = net = plain(net)
         plan, draws = self._plan(), stream("hierarchical batches", self.seed)
         adam = Adam(net.theta, net.grad, protocols.ADAM_BETAS, ADAM_EPSILON)
         sizes = step_sizes(plan.rates, protocols.ADAM_BETAS).flatten(1).to(x)
