@@ -20,11 +20,11 @@ from hierlearn.place.walk import needed
 from hierlearn.place.walk import passed as walk_passed
 
 SHORT = {
-    "quadratic-2": "quadratic\n2 levels", "quadratic-3": "quadratic\n3 levels",
-    "quadratic-4": "quadratic\n4 levels", "original-3": "original\n3 levels",
-    "parity-4": "parity\nof 4 bits", "staircase-3": "staircase\n2, 4, 8 bits",
-    "grammar": "grammar", "grammar-flat": "grammar\nno (i)", "grammar-xor": "grammar\nXOR",
-    "ball": "ball", "images": "images",
+    "quadratic-2": "quadratic, 2 levels", "quadratic-3": "quadratic, 3 levels",
+    "quadratic-4": "quadratic, 4 levels", "original-3": "original, 3 levels",
+    "parity-4": "parity of 4 bits", "staircase-3": "staircase of bits", "grammar": "grammar",
+    "grammar-flat": "grammar, no signal", "grammar-xor": "grammar, XOR", "ball": "ball",
+    "images": "images",
 }  # fmt: skip
 CODES = {
     "quadratic-2": "q2", "quadratic-3": "q3", "quadratic-4": "q4", "original-3": "o3",
@@ -56,11 +56,10 @@ def _median(found: list[dict[str, Any]], unit: float) -> float:
 
 
 def _text(value: float) -> str:
-    """Write a median in few letters: 0.13, 2, 41; bounds as ≤ and >."""
-    text = f"{float(f'{value:.2g}'):g}"
-    if not isinstance(value, Bound):
-        return text
-    return {"≥": ">", "≤": "≤"}[value.side] + text.removeprefix("0" if value < 1 else "")
+    """Write a median in few letters: 13, 2, .41; bounds as ≤ and >."""
+    digits = 2 if value >= 0.1 else 1
+    text = f"{float(f'{value:.{digits}g}'):g}".removeprefix("0" if value < 1 else "")
+    return ({"≥": ">", "≤": "≤"}[value.side] if isinstance(value, Bound) else "") + text
 
 
 def who_learns_what(map: Runs) -> Drawing:
@@ -74,14 +73,17 @@ def who_learns_what(map: Runs) -> Drawing:
     }
     rows = [[n for n in LEARNERS if (n in TOLD) == told] for told in (False, True)]
     fig, axes = plt.subplots(
-        2, 1, figsize=(WIDTH, 4.9), gridspec_kw={"height_ratios": [len(one) for one in rows]}
+        2, 1, figsize=(WIDTH, 5.0), gridspec_kw={"height_ratios": [len(one) for one in rows]}
     )
     titles = ("not told the architecture", "told the architecture")
     for ax, names, title in zip(axes, rows, titles, strict=True):
         _draw(ax, names, columns, every)
         ax.set_title(title, fontsize=9)
     axes[0].xaxis.tick_top()
-    axes[0].set_xticks(range(len(columns)), [SHORT[one] for one in columns], fontsize=6.5)
+    axes[0].set_xticks(
+        range(len(columns)), [SHORT[one] for one in columns], fontsize=7, rotation=35, ha="left",
+        rotation_mode="anchor",
+    )  # fmt: skip
     return Drawing(
         fig,
         alt=" ".join(_said(columns, every)),
@@ -104,14 +106,14 @@ def _draw(ax: Axes, names: list[str], columns: list[str], every: dict[Any, Any])
                 rung = float(np.median([len(one["sizes"]) - 1 for one in found]))
                 alpha = DARKEST * (1 - 0.8 * rung / max(found[0]["rungs"] - 1, 1))
                 ax.add_patch(
-                    Rectangle((j - 0.5, i - 0.5), 1, 1, color=COLORS[0], alpha=alpha, lw=0)
+                    Rectangle((j - 0.47, i - 0.46), 0.94, 0.92, color=COLORS[0], alpha=alpha, lw=0)
                 )
                 if value == least:
                     ax.add_patch(
-                        Rectangle((j - 0.46, i - 0.43), 0.92, 0.86, fill=False, ec=INK, lw=1.2)
+                        Rectangle((j - 0.47, i - 0.46), 0.94, 0.92, fill=False, ec=INK, lw=1.2)
                     )
             ax.text(
-                j, i, _text(value), ha="center", va="center", fontsize=7.5,
+                j, i, _text(value), ha="center", va="center", fontsize=6.8,
                 alpha=0.55 if lost else 1, color=INK,
             )  # fmt: skip
     ax.set_yticks(range(len(names)), names, fontsize=8)
@@ -184,7 +186,7 @@ def steer_samples(map: Runs) -> Steered:
         ),
         caption="Test error over the task's threshold, geometric means over seeds; whoever passed "
         "on a lower rung keeps that error. "
-        + ", ".join(f"{CODES[one]} {SHORT[one]}".replace("\n", " ") for one in columns)
+        + ", ".join(f"{CODES[one]} {SHORT[one]}" for one in columns)
         + ".",
     )
 
@@ -238,10 +240,7 @@ def winners(map: Runs) -> str:
     return _html(
         "Who needs fewest",
         ["task", "fewest", "samples, median and range", "before", "rungs"],
-        [
-            [SHORT[task].replace("\n", ", "), *row[:-1], row[-1] + " *" * stands[task]]
-            for task, row in rows.items()
-        ],
+        [[SHORT[task], *row[:-1], row[-1] + " *" * stands[task]] for task, row in rows.items()],
     )
 
 
@@ -252,7 +251,7 @@ def conditions(map_conditions: Runs, map: Runs) -> str:
         found = [m for own in map_conditions.of(task).values() for _, m in own]
         if not found:
             continue
-        words = [SHORT[task].replace("\n", ", "), f"{TASKS[task].unit:g} {TASKS[task].unit_name}"]
+        words = [SHORT[task], f"{TASKS[task].unit:g} {TASKS[task].unit_name}"]
         for key in ("signal", "inner", "outer", "margin"):
             known = [one[key] for one in found if one[key] is not None]
             value = float(np.median(known)) if known else None

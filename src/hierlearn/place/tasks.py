@@ -336,7 +336,7 @@ def tasks(profile: str) -> dict[str, Task]:
     found.append(
         make(
             "images", "images", "classification", "Fashion-MNIST halved to 16x16", ladder(128),
-            share=0.6, unit=1, unit_name="images", law=_images, n_test=1000,
+            share=0.6, unit=1000, unit_name="images", law=_images, n_test=1000,
         )
     )  # fmt: skip
     return {task.name: task for task in found}
