@@ -221,11 +221,11 @@ class Neighbors:
 
 
 def forest(seed: int, real: bool) -> Any:
-    """Return a random forest of 100 trees, which try a third of the inputs at each split."""
+    """Return a random forest of 50 trees, which try a third of the inputs at each split."""
     from sklearn import ensemble
 
     kind = ensemble.RandomForestRegressor if real else ensemble.RandomForestClassifier
-    return kind(100, max_features=1 / 3, min_samples_leaf=2, random_state=seed, n_jobs=1)
+    return kind(50, max_features=1 / 3, min_samples_leaf=2, random_state=seed, n_jobs=1)
 
 
 def boosting(seed: int, real: bool) -> Any:
@@ -421,7 +421,7 @@ class Patches:
 
 # --- the table ----------------------------------------------------------------------------------
 
-STEPS = {1: 500, 2: 2000, 3: 3000}
+STEPS = {1: 500, 2: 2000, 3: 2500}
 """Steps of a quadratic network, by its number of levels from level 2 on."""
 PATCH_STEPS, GENERIC_STEPS = 2000, 1000
 

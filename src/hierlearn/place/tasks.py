@@ -309,7 +309,7 @@ def tasks(profile: str) -> dict[str, Task]:
         ),
         make(
             "staircase-3", "cube", "regression",
-            f"parities of degrees 2, 4 and 8 on {CUBE_DIM} bits", ladder(128),
+            f"parities of degrees 2, 4 and 8 on {CUBE_DIM} bits", ladder(64),
             share=0.5, unit=comb(CUBE_DIM, 8),
             unit_name="parities of degree 8", law=partial(_cube, amplitudes=STAIRCASE),
         ),
