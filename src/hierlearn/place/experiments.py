@@ -133,11 +133,47 @@ def last_error(learner: str, task: str) -> Statistic:
     return each(number("errors", -1), f"{learner}, {task}")
 
 
+def least_error(task: str) -> Statistic:
+    """Make the statistic of the least error that those not told leave on their last rung."""
+    return each(number("errors", -1), tuple(f"{one}, {task}" for one in others(task)), min)
+
+
+def over(task: str, learner: str, other: str) -> Statistic:
+    """Make the statistic of what a learner needs over what another one does."""
+    return ratio(fewest(task, learner), fewest(task, other))
+
+
+def told_lead(task: str, learner: str) -> Statistic:
+    """Make the statistic of what the best of those not told needs over what one told does."""
+    return ratio(fewest(task, *others(task)), fewest(task, learner))
+
+
 STATISTICS = {
     "constant": behind("constant"),
     "forest": behind("forest"),
     "caught": _first_errors("cheater caught", min),
     "uncaught": _first_errors("cheater", max),
+    "greedy_three": over("quadratic-3", "greedy", "staged"),
+    "thawed_three": over("quadratic-3", "thawed", "staged"),
+    "machine_three": lead("quadratic-3", "feature machine"),
+    "kernel_three": lead("quadratic-3", "kernel ridge"),
+    "layers_parity": lead("parity-4", "two layers"),
+    "kernel_parity": lead("parity-4", "kernel ridge"),
+    "told_grammar": told_lead("grammar", "joint"),
+    "told_three": told_lead("quadratic-3", "thawed"),
+    "greedy_flat": last_error("greedy", "grammar-flat"),
+    "joint_flat": last_error("joint", "grammar-flat"),
+    "greedy_xor": over("grammar-xor", "greedy", "joint"),
+    "greedy_grammar": over("grammar", "greedy", "joint"),
+    "free_xor": least_error("grammar-xor"),
+    "joint_xor": last_error("joint", "grammar-xor"),
+    "kernel_ball": lead("ball", "kernel ridge"),
+    "layers_ball": lead("ball", "two layers"),
+}
+
+CONDITION_STATISTICS = {
+    "outer_three": each(number("outer"), "quadratic-3"),
+    "margin_grammar": each(number("margin"), "grammar"),
 }
 
 EXPERIMENTS = (
@@ -147,6 +183,7 @@ EXPERIMENTS = (
     ),
     Experiment(
         "map_conditions", CHAPTER, apart("map_conditions", condition_arms, SEEDS),
-        measure_conditions, {}, condition_arms, budget="computed, nothing is trained",
+        measure_conditions, CONDITION_STATISTICS, condition_arms,
+        budget="computed, nothing is trained",
     ),
 )  # fmt: skip
