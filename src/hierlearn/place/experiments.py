@@ -31,7 +31,17 @@ ABSENT: Mapping[str, tuple[str, ...]] = {
     "smoke": tuple(
         name for name in TASKS if name not in ("quadratic-2", "quadratic-3", "parity-4")
     ),
-    "laptop": ("original-3", "cyclic, quadratic-4", "thawed, grammar-xor"),
+    "laptop": (
+        "original-3",
+        "cyclic, quadratic-4",
+        "perceptron, grammar",
+        "boosting, grammar",
+        *(
+            f"{one}, {task}"
+            for one in ("feature machine", "boosting", "perceptron", "thawed")
+            for task in ("grammar-flat", "grammar-xor")
+        ),
+    ),
     "paper": (),
 }
 """Tasks, and cells, that a profile has no time for."""

@@ -90,7 +90,7 @@ def who_learns_what(map: Runs) -> Drawing:
         caption="Samples needed, median over seeds, in units of the task's own law (see the "
         "table): the fuller the color, the lower on the task's ladder of sizes. Frames: the fewest "
         "of a column, among those told and among the others. Pale: more than the most that was "
-        "tried. Empty: not for this task.",
+        "tried. Empty: not for this task, or not run at this profile.",
     )
 
 
@@ -168,6 +168,8 @@ def steer_samples(map: Runs) -> Steered:
                     for j, task in enumerate(columns)
                     if (found := _cell(map, name, task))
                 }
+                if not points:
+                    continue
                 one = over_seeds(name, points, index=index, kind="points", floor=FLOOR)
                 series.append(one)
                 n, mean = sum(y < 1 for y in one.y), float(np.exp(np.mean(np.log(one.y))))
