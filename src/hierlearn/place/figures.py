@@ -12,12 +12,12 @@ from hierlearn.claims.verdicts import holm
 from hierlearn.drawing.figures import COLORS, INK, WIDTH, Drawing, Series, log_axes, over_seeds
 from hierlearn.drawing.steered import Axis, State, Steered
 from hierlearn.experiment import Runs
-from hierlearn.formatting import format_interval, format_number
-from hierlearn.intervals import Bound, interval
+from hierlearn.formatting import format_number
+from hierlearn.intervals import Bound
 from hierlearn.place.experiments import LEARNERS, TASKS, TOLD
-from hierlearn.place.score import order, paired, size
-from hierlearn.place.walk import needed
+from hierlearn.place.score import order, paired
 from hierlearn.place.walk import passed as walk_passed
+from hierlearn.place.walk import rank
 
 SHORT = {
     "quadratic-2": "quadratic, 2 levels", "quadratic-3": "quadratic, 3 levels",
@@ -47,12 +47,27 @@ def _cell(runs: Runs, learner: str, task: str) -> list[dict[str, Any]]:
     return [m for own in runs.of(arm).values() for _, m in own]
 
 
-def _median(found: list[dict[str, Any]], unit: float) -> float:
-    """Return the median over seeds of what is needed, over the unit; a bound where it is one."""
-    sizes = [needed(None, one) for one in found]
-    middle = interval([s if s == s else Bound(0.0, "≥") for s in sizes], "range").estimate
-    scaled = float(middle) / unit
-    return Bound(scaled, middle.side) if isinstance(middle, Bound) else scaled
+def _needs(walks: Iterable[dict[str, Any]]) -> list[float]:
+    """Return least, median and most of the sizes that walks passed; bounds at the ladder's ends.
+
+    Of an even number of seeds the larger of the middle ones.
+    """
+    every = list(walks)
+    ranks = sorted(rank(None, one) for one in every)
+    first, rungs = every[0]["sizes"][0], every[0]["rungs"]
+
+    def size(place: int) -> float:
+        if place >= rungs:
+            return Bound(first * 2 ** (rungs - 1), "≥")
+        return float(first * 2**place) if place else Bound(first, "≤")
+
+    return [size(ranks[place]) for place in (0, len(ranks) // 2, -1)]
+
+
+def _median(walks: Iterable[dict[str, Any]], unit: float) -> float:
+    """Return the median of what is needed, over the unit."""
+    middle = _needs(walks)[1]
+    return Bound(middle / unit, middle.side) if isinstance(middle, Bound) else middle / unit
 
 
 def _text(value: float) -> str:
@@ -216,12 +231,12 @@ def _html(label: str, head: list[str], rows: list[list[str]]) -> str:
 
 
 def _need(found: dict[int, dict[str, Any]]) -> str:
-    """Write the median of what is needed with its range, or that no rung was enough."""
-    read = size(found)
-    if read is None:
-        return "failed"
-    side = read.estimate.side if isinstance(read.estimate, Bound) else None
-    return format_interval(read.estimate, (read.low, read.high), side).replace("≥", "&gt;")
+    """Write the median of what is needed with its range."""
+    sides = {"≥": "&gt;", "≤": "≤", "": ""}
+    low, middle, high = (
+        sides[getattr(one, "side", "")] + f"{one:.0f}" for one in _needs(found.values())
+    )
+    return middle if low == high else f"{middle} [{low}, {high}]"
 
 
 def winners(map: Runs) -> str:
