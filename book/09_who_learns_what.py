@@ -82,7 +82,9 @@ for n in task.ladder[1:5]:
     machine = Machine()
     machine.fit(*task.draw(0, n))
     x, y = task.draw(0, 1000, test="mine")
-    print(f"{n} samples: error {task.error(machine.predict(x), y):.3f}, {task.threshold(0)} is enough")
+    print(
+        f"{n} samples: error {task.error(machine.predict(x), y):.3f}, {task.threshold(0)} is enough"
+    )
     print("   bits that count:", np.flatnonzero(np.diag(machine.metric) > 0.1))
 
 # %%
@@ -103,7 +105,7 @@ chapter.show(figures.who_learns_what)
 # - **No learner that is told nothing wins everywhere.** On quadratic targets of three levels the recursive feature machine comes first, and the best of the others needs {glue:text}`map.M3` times as much: it finds the few directions that the target depends on (the best fixed kernel, held to the same: {glue:text}`map.M3.control`).
 #   On a parity of four bits, where no pair of bits is correlated with the target, it stands beside the two-layer network (quotient {glue:text}`map.P`), and the best fixed kernel at {glue:text}`map.P.control`. The ball needs neither: whoever is no kernel needs {glue:text}`map.B` times what the best kernel does.
 # - **To be told the architecture pays where there is a hierarchy of symbols.** On the grammar the best of those not told needs {glue:text}`map.T` times as many strings as the matched network trained end to end. On three quadratic levels the same quotient, beside the thawed network, is {glue:text}`map.T.control`.
-# - **Order matters where a condition fails.** On three levels greedy training leaves {glue:text}`map.G3` times the threshold with the most samples, staged training of the same network {glue:text}`map.G3.control` times with what it stopped at. On the grammar without a signal greedy training leaves an error of {glue:text}`map.F` with the most strings, end-to-end training {glue:text}`map.F.control`.
+# - **Order matters where a condition fails.** The column of four levels shows it best. On three levels greedy training leaves {glue:text}`map.G3` times the threshold with the most samples, staged training of the same network {glue:text}`map.G3.control` times with what it stopped at. On the grammar without a signal greedy training leaves an error of {glue:text}`map.F` with the most strings, end-to-end training {glue:text}`map.F.control`.
 #   On XOR it needs {glue:text}`map.X` times as many strings as end-to-end training, on the intact grammar {glue:text}`map.X.control` times. Of those not told the best leaves {glue:text}`map.X0` there.
 #
 # Two planted learners say whether the map can be trusted. One predicts a constant: {glue:text}`map.K` learners rank behind it, summed over all tasks (behind kernel ridge regression: {glue:text}`map.K.control`). One draws the test points in advance and looks their labels up: its largest error on them is {glue:text}`map.C.control`, on points of a stream with another name its smallest is {glue:text}`map.C`.
@@ -115,7 +117,7 @@ from IPython.display import HTML
 HTML(figures.winners(runs["map"]))
 
 # %% [markdown]
-# *Not told the architecture, median over seeds and range; the lead is over the second, in rungs (factors of two), with a star where a paired t test leaves it after Holm's correction over tasks. The first is chosen on the seeds that are shown; the claims below name theirs beforehand.*
+# *Not told the architecture, median over seeds and range; the lead is over the second, in rungs (factors of two), with a star where a paired t test stands after Holm's correction over the tasks that somebody passes. The first is chosen on the seeds that are shown; the claims below name theirs beforehand.*
 #
 # **Steer it.** Move up the ladders together, and notice who falls below the line first, and who never does.
 

@@ -242,7 +242,8 @@ def _need(found: dict[int, dict[str, Any]]) -> str:
 def winners(map: Runs) -> str:
     """Write who needs fewest on each task of those not told, and by how much, as an HTML table.
 
-    The lead is over the second, in rungs; a star where it is left by Holm's correction over tasks.
+    The lead is over the second, in rungs; a star where Holm's correction over the tasks that
+    somebody passes leaves it.
     """
     rows, ps = {}, {}
     for task in _columns(map):
@@ -250,14 +251,18 @@ def winners(map: Runs) -> str:
         first, second, *_ = order({name: {task: w} for name, w in found.items()}, task)
         lead = paired(found[first], found[second])
         passes = any(walk_passed(one) for one in found[first].values())
-        ps[task] = lead.p if passes else 1.0
+        if passes:
+            ps[task] = lead.p
         best = [first, _need(found[first]), second, f"{lead.rungs:.1f}"]
         rows[task] = best if passes else ["nobody", _need(found[first]), "", ""]
     stands = holm(ps)
     return _html(
         "Who needs fewest",
         ["task", "fewest", "samples, median and range", "before", "rungs"],
-        [[SHORT[task], *row[:-1], row[-1] + " *" * stands[task]] for task, row in rows.items()],
+        [
+            [SHORT[task], *row[:-1], row[-1] + " *" * stands.get(task, False)]
+            for task, row in rows.items()
+        ],
     )
 
 
