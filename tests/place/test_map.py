@@ -3,10 +3,13 @@
 import math
 from types import SimpleNamespace
 
+import matplotlib.pyplot as plt
 import pytest
 
+from hierlearn.drawing.figures import style
 from hierlearn.experiment import Group, every
 from hierlearn.intervals import Bound
+from hierlearn.place import figures
 from hierlearn.place.experiments import (
     EXPERIMENTS,
     STATISTICS,
@@ -105,3 +108,25 @@ def test_conditions_know_which_of_them_a_task_breaks():
     assert of("grammar")["margin"] == pytest.approx(1)
     assert of("grammar-flat")["signal"] == 0 < of("grammar-xor")["signal"]
     assert of("grammar-xor")["margin"] is None  # two parents cannot be told apart
+
+
+def test_the_picture_says_who_passes_where_and_the_table_who_leads():
+    runs = records(
+        kernel_ridge__ball=walked([1.0, 0.4, 0.05]), forest__ball=walked([1.0] * 5 + [0.05])
+    )
+    with style():
+        drawn = figures.who_learns_what(runs)
+    plt.close("all")
+    assert "ball: kernel ridge at 3.9 (2 of 7 pass" in drawn.alt
+    assert "parity-4: nobody (0 of 7 pass" in drawn.alt
+    table = figures.winners(runs)
+    assert "<td>ball</td><td>kernel ridge</td><td>256</td><td>forest</td><td>3.0 *</td>" in table
+    assert "<td>parity of 4 bits</td><td>nobody</td><td>&gt;2048</td>" in table
+
+
+def test_the_steered_map_counts_who_has_learned_by_a_rung():
+    runs = records(kernel_ridge__ball=walked([1.0, 0.4, 0.05]))
+    steered = figures.steer_samples(runs)
+    first, last = (steered.states[rung, "not told"].text for rung in (0, 5))
+    assert "kernel ridge has learned 0 of 10" in first
+    assert "kernel ridge has learned 1 of 10" in last
