@@ -269,10 +269,8 @@ def winners(map: Runs) -> str:
 def conditions(map_conditions: Runs, map: Runs) -> str:
     """Write the conditions of each task, medians over seeds, beside greedy and joint training."""
     rows = []
-    for task in _columns(map):
+    for task in (one for one in _columns(map) if one in map_conditions.arms):
         found = [m for own in map_conditions.of(task).values() for _, m in own]
-        if not found:
-            continue
         words = [SHORT[task], f"{TASKS[task].unit:g} {TASKS[task].unit_name}"]
         for key in ("signal", "inner", "outer", "margin"):
             known = [one[key] for one in found if one[key] is not None]
