@@ -271,13 +271,14 @@ def conditions(map_conditions: Runs, map: Runs) -> str:
     rows = []
     for task in (one for one in _columns(map) if one in map_conditions.arms):
         found = [m for own in map_conditions.of(task).values() for _, m in own]
-        words = [SHORT[task], f"{TASKS[task].unit:g} {TASKS[task].unit_name}"]
+        unit, name = f"{TASKS[task].unit:g}", TASKS[task].unit_name
+        words = [SHORT[task], f"P₀ = {unit}" if name == "P_0" else f"{unit} {name}"]
         for key in ("signal", "inner", "outer", "margin"):
             known = [one[key] for one in found if one[key] is not None]
             value = float(np.median(known)) if known else None
             words.append(format_number(value if value is None or abs(value) > TINY else 0.0))
-        for name in ("greedy", "joint"):
-            own = _walks(map, name, task)
+        for learner in ("greedy", "joint"):
+            own = _walks(map, learner, task)
             words.append(_need(own) if own else "—")
         rows.append(words)
     head = ["task", "unit", "signal", "inner δ", "outer <i>D</i>", "margin", "greedy", "joint"]
