@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import matplotlib.pyplot as plt
 import pytest
+import torch
 
 from hierlearn.drawing.figures import style
 from hierlearn.experiment import Group, every
@@ -97,7 +98,9 @@ def test_every_learner_meets_every_task_that_it_is_for_and_the_profiles_differ_i
 
 def test_conditions_know_which_of_them_a_task_breaks():
     def of(name):
-        (found,) = measure_conditions(Group.of("c", [ConditionsConfig(name)], [9800]), None)
+        (found,) = measure_conditions(
+            Group.of("c", [ConditionsConfig(name)], [9800]), torch.device("cpu")
+        )
         return found
 
     assert of("quadratic-2")["signal"] == pytest.approx(1, abs=0.1)
