@@ -28,7 +28,7 @@ SHORT = {
 }  # fmt: skip
 CODES = {
     "quadratic-2": "q2", "quadratic-3": "q3", "quadratic-4": "q4", "original-3": "o3",
-    "parity-4": "par", "staircase-3": "stair", "grammar": "G", "grammar-flat": "G(i)",
+    "parity-4": "p4", "staircase-3": "s3", "grammar": "G", "grammar-flat": "G(i)",
     "grammar-xor": "Gx", "ball": "ball", "images": "im",
 }  # fmt: skip
 DARKEST, FLOOR, LEAST, TINY = 0.55, 1e-3, 1e-8, 1e-12
@@ -203,7 +203,7 @@ def steer_samples(map: Runs) -> Steered:
         ),
         caption="Test error over the task's threshold, geometric means over seeds; whoever passed "
         "on a lower rung keeps that error. "
-        + ", ".join(f"{CODES[one]} {SHORT[one]}" for one in columns)
+        + "; ".join(f"{CODES[one]}: {SHORT[one]}" for one in columns)
         + ".",
     )
 
