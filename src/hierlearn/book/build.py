@@ -36,7 +36,7 @@ from hierlearn.sweeps import pushing
 LEFT_OUT = {"records", "generated", "__pycache__", ".ipynb_checkpoints"}
 
 MARKED = r"(?<=<!-- {0} -->\n).*?(?=<!-- /{0} -->)"  # what stands in a page between marks
-OPENING = ("01_backward_feature_correction", "depth")  # the picture of the first page
+OPENING = ("09_who_learns_what", "who-learns-what")  # the picture of the first page
 EXAMPLE = "kernel.K5"  # the claim on whose card the first page shows how to read a verdict
 _IN_THE_LEDGER = '<a class="hl-id" href="ledger.html#{id}">{id}</a>'
 _LINK = re.compile(r'<(?:a|link|script|img|iframe|source)\b[^>]*?\s(?:href|src)="([^"]*)"')
