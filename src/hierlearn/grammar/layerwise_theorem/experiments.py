@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from hierlearn.experiment import Arms, Experiment, Result, Runs, Statistic, apart
-from hierlearn.grammar.experiments import CHAPTER, grouped
+from hierlearn.grammar.experiments import CHAPTER, FEWER, grouped
 from hierlearn.grammar.layerwise_theorem.runs import (
     LEVEL,
     N_TEST,
@@ -112,7 +112,7 @@ PREDICTED = [(8, 4, 3), (16, 4, 3)]
 MOST = dict.fromkeys([*SMALL, *MORE], 8) | dict.fromkeys(PREDICTED, 16)
 GRAMMARS = {
     "smoke": dict.fromkeys(SMALL, 8),
-    "laptop": MOST | {LARGE[0]: 2},
+    "laptop": MOST | {LARGE[0]: 1},
     "paper": MOST | dict.fromkeys(LARGE, 2),
 }
 """Grammars, and how many draws of each a seed makes."""
@@ -292,7 +292,7 @@ EXPERIMENTS = (
     Experiment(
         "rhm_theorem_beside", CHAPTER,
         lambda profile: grouped(
-            "rhm_theorem_beside", beside_arms(profile), dict.fromkeys(BESIDE, SEEDS[profile])
+            "rhm_theorem_beside", beside_arms(profile), dict.fromkeys(BESIDE, FEWER[profile])
         ),
         measure_beside, BESIDE_STATISTICS, beside_arms, budget=("n_steps",),
     ),
