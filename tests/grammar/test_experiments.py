@@ -19,8 +19,8 @@ from hierlearn.grammar.experiments import (
 from hierlearn.grammar.layerwise_theorem.runs import TheoremConfig
 from hierlearn.grammar.networks import PatchNetworks, Shape
 from hierlearn.grammar.runs import measure_networks
-from hierlearn.grammar.trees import LocalNetworks, TreeConfig, draw_tree, measure_trees
 from hierlearn.grammar.target import RandomHierarchy
+from hierlearn.grammar.trees import LocalNetworks, TreeConfig, draw_tree, measure_trees
 from hierlearn.registry import EXPERIMENTS
 
 CPU = torch.device("cpu")

@@ -177,24 +177,22 @@ class LocalNetworks:
         """
         parameters = [*self.weights, *self.biases, self.head]
         descent = torch.optim.SGD(parameters, lr=RATE * self.shape.width, momentum=MOMENTUM)
-        smoothed, ends = torch.full((self.n_runs,), math.nan), [{} for _ in range(self.n_runs)]
-        errors = [math.nan] * self.n_runs
+        smoothed, errors = torch.full((self.n_runs,), math.nan), [math.nan] * self.n_runs
+        ends: list[dict[str, float]] = [{} for _ in range(self.n_runs)]
         for done in range(CHECK_EVERY, n_steps + 1, CHECK_EVERY):
             orders = torch.stack([sets.order(r, CHECK_EVERY) for r in range(self.n_runs)], 1)
             for order in orders.to(self.eye.device):
                 scores = self.logits(sets.inputs[order]).flatten(0, 1)
-                losses = (
-                    nn.functional.cross_entropy(
-                        scores, sets.labels[order].flatten(), reduction="none"
-                    )
-                    .view(self.n_runs, -1)
-                    .mean(1)
+                each = nn.functional.cross_entropy(
+                    scores, sets.labels[order].flatten(), reduction="none"
                 )
+                losses = each.view(self.n_runs, -1).mean(1)
                 descent.zero_grad()
                 losses.sum().backward()
                 descent.step()
-                new = SMOOTHING * smoothed + (1 - SMOOTHING) * losses.detach().cpu()
-                smoothed = torch.where(smoothed.isnan(), losses.detach().cpu(), new)
+                new = losses.detach().cpu()
+                kept = torch.where(smoothed.isnan(), new, smoothed)
+                smoothed = SMOOTHING * kept + (1 - SMOOTHING) * new
             over = [r for r in range(self.n_runs) if not ends[r]]
             over = [r for r in over if smoothed[r] < TOLERANCE or done + CHECK_EVERY > n_steps]
             if over:
