@@ -358,8 +358,8 @@ def tree_arms(profile: str) -> Arms:
 
 def tree_groups(profile: str) -> list[Group]:
     """A group for each branching, and one without shared weights."""
-    names = [*(f"s = {s}" for s in BRANCHINGS), "own weights"]
-    return grouped("rhm_trees", tree_arms(profile), dict.fromkeys(names, FEWER[profile]))
+    seeds = {f"s = {s}": SEEDS[profile] for s in BRANCHINGS} | {"own weights": FEWER[profile]}
+    return grouped("rhm_trees", tree_arms(profile), seeds)
 
 
 TREE_STATISTICS = {
@@ -432,7 +432,10 @@ def closed_arms(profile: str) -> Arms:
     if profile == "smoke":
         return {}
     arms: dict[str, Any] = {
-        f"clustered, {p}": sized(p, CLOSED_GRID, learner="clustered") for p in CLUSTERED
+        f"clustered, {p}": sized(
+            p, CLOSED_GRID if p in DEEP["laptop"] else (*CLOSED_GRID, 12), learner="clustered"
+        )
+        for p in CLUSTERED
     }
     arms |= {
         "clustered, n_c alone": [c for p in FACTORS["n_c"][0] for c in arms[f"clustered, {p}"]],
