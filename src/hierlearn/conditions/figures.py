@@ -46,7 +46,10 @@ def _means(runs: Runs, arm: str, *values: Value) -> np.ndarray:
 
 
 def what_decides(
-    decide_bits: Runs, decide_quadratic: Runs, decide_grammar: Runs, decide_theorem: Runs
+    decide_bits: Runs,
+    decide_quadratic: Runs,
+    decide_grammar: Runs,
+    decide_theorem: Runs | None = None,
 ) -> Drawing:
     """Draw what frozen outputs leave, what frozen features leave, and errors on grammars."""
     fig, axes = plt.subplots(1, 3, figsize=(WIDTH, 3.3))
@@ -108,9 +111,10 @@ def _features(ax: Axes, bits: Runs, quadratic: Runs) -> Iterator[str]:
     ax.set(xlabel="outer dirt $D$", title="frozen features leave")
 
 
-def _errors(ax: Axes, grammar: Runs, theorem: Runs) -> Iterator[str]:
+def _errors(ax: Axes, grammar: Runs, theorem: Runs | None) -> Iterator[str]:
     drawn = [(grammar, arm, label) for arm, label in LEARNED.items()]
-    drawn.append((theorem, f"hint, t = {OUTSIDE}", f"Theorem 7, $t={OUTSIDE}$"))
+    if theorem:
+        drawn.append((theorem, f"hint, t = {OUTSIDE}", f"Theorem 7, $t={OUTSIDE}$"))
     for index, (runs, arm, label) in enumerate(drawn):
         if not runs.of(arm):
             continue

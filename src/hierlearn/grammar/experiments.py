@@ -158,7 +158,7 @@ def exponent_of(arm: str, size: Any) -> Statistic:
         return {
             seed: exponent([(sizes[grammar], p) for grammar, p in own.items()])
             for seed, own in found.items()
-            if len(own) == len(sizes)
+            if len(own) == len(sizes) > 1
         }
 
     return statistic
