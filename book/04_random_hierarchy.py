@@ -290,8 +290,7 @@ chapter.show(figures.which_law)
 # more slowly than the law in each of its factors, most of all in $L$; whether it catches up in larger grammars these cannot tell.
 #
 # Clustering pairs by label statistics, with no network at all, needs {glue:text}`rhm.R6` times $P_0$ where $m<v$. Cagnetta et al. find that it gains a factor of
-# about $\sqrt{n_c}$ on the network; here its $P^*$ grows as $n_c$ to the power {glue:text}`rhm.R6n`, the network's as in the table. (One gradient step from a small
-# start moves a pair's features along its centred label counts, their Eq. 13 and Fig. 8, so that $R$ above also says what a single step separates; it is not measured apart.)
+# about $\sqrt{n_c}$ on the network; here its $P^*$ grows as $n_c$ to the power {glue:text}`rhm.R6n`, the network's as in the table.
 #
 # Positions that have weights of their own, a locally connected network, cost {glue:text}`rhm.R9l` times the examples, $(8,4,4,3)$.
 #
@@ -316,7 +315,8 @@ chapter.show(figures.shallow)
 # with how far apart two random strings are: at 1, synonyms look as different to the layer as random strings; at 0, the
 # same. At $4P_0$ of $(8,8,4,3)$ $S_{2,1}$ is {glue:text}`rhm.R10b`, and $S_{1,1}$, of the layer that sees pairs but has no second
 # layer to merge them, {glue:text}`rhm.R10a`. Over all grammars of the figure above $S_{2,1}$ has fallen to a half at {glue:text}`rhm.R10c` times their $P^*$, the largest of these ratios being
-# {glue:text}`rhm.R10c.control` times the smallest: synonyms are merged shortly before the error falls, whatever the grammar. **Steer it**, and notice at how many examples the sensitivity falls, and which layer is the lowest that merges synonyms of a level.
+# {glue:text}`rhm.R10c.control` times the smallest: synonyms are merged shortly before the error falls, whatever the grammar. *One gradient step* from a zero output, on one-hot pairs,
+# moves a pair along its centred label counts (Cagnetta et al., Eq. 13), so that its sensitivity follows from $R$ above: it is a half at {glue:text}`rhm.R2g` times $P_0$. **Steer it**, and notice at how many examples the sensitivity falls, and which layer is the lowest that merges synonyms of a level.
 
 # %%
 chapter.show(figures.steer_level)

@@ -118,7 +118,9 @@ def strings_of(parameters: Parameters) -> int:
     return int(n_classes * m ** (2**depth - 1))
 
 
-def sample_size(arm: Arm, unit: Any = scale_of) -> Statistic:
+def sample_size(
+    arm: Arm, unit: Any = scale_of, value: Value = error, level: float = LEVEL
+) -> Statistic:
     """Make the statistic P* over a unit, geometric mean over the grammars of an arm.
 
     It is a bound where one of them is.
@@ -126,10 +128,10 @@ def sample_size(arm: Arm, unit: Any = scale_of) -> Statistic:
 
     def statistic(runs: Runs) -> dict[int, float]:
         found = {}
-        for seed, sizes in sample_sizes(runs, arm).items():
-            value = geometric_mean([size / unit(key) for key, size in sizes.items()])
+        for seed, sizes in sample_sizes(runs, arm, value, level).items():
+            middle = geometric_mean([size / unit(key) for key, size in sizes.items()])
             sides = {size.side for size in sizes.values() if isinstance(size, Bound)}
-            found[seed] = Bound(value, sides.pop()) if len(sides) == 1 else value
+            found[seed] = Bound(middle, sides.pop()) if len(sides) == 1 else middle
             if sides:
                 found[seed] = math.nan
         return found
@@ -204,6 +206,18 @@ def over_law(config: HierarchyConfig, measurement: dict[str, Any]) -> float:
     return float(measurement["detectability"] / measurement["law"])
 
 
+def step_sensitivity(config: HierarchyConfig, measurement: dict[str, Any]) -> float:
+    r"""Compute the sensitivity to synonyms of what one gradient step makes of pairs.
+
+    From a zero output it moves a pair's features along its centred label counts (Cagnetta et al.,
+    Eq. 13); by the example, these are its label frequencies. With w the share of synonyms among
+    pairs of pairs, their mean squared distance over that of any two is $1/(w+(1-w)R)$.
+    """
+    m = config.n_synonyms
+    share = (m - 1) / (config.vocab_size * m - 1)
+    return float(1 / (share + (1 - share) * measurement["detectability"]))
+
+
 def _kept(dial: str) -> Statistic:
     return ratio(each(number("signal"), f"{dial} at 1"), each(number("signal"), f"{dial} at 0"))
 
@@ -213,6 +227,9 @@ COUNT_STATISTICS = {
     "over_law_tall": each(over_law, f"{TALL} from P_0 on", mean),
     "over_law_thin": each(over_law, f"{THIN} from P_0 on", mean),
     "shuffled_labels": each(number("detectability"), "shuffled labels", mean),
+    "one_step_size": sample_size(
+        tuple(str(p) for p in SEEN["paper"] if p[3] == 3), value=step_sensitivity, level=0.5
+    ),
     "hint_signal": _kept("hint"),
     "corr_signal": _kept("corr"),
 }
