@@ -111,7 +111,7 @@ PREDICTED = [(8, 4, 3), (16, 4, 3)]
 """Grammars of which more draws are made, to tell them apart."""
 MOST = dict.fromkeys([*SMALL, *MORE], 8) | dict.fromkeys(PREDICTED, 16)
 GRAMMARS = {
-    "smoke": dict.fromkeys(SMALL, 8),
+    "smoke": dict.fromkeys(SMALL, 4),
     "laptop": MOST | {LARGE[0]: 1},
     "paper": MOST | dict.fromkeys(LARGE, 2),
 }
