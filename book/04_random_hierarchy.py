@@ -269,8 +269,8 @@ chapter.show(figures.detectability)
 chapter.show(figures.collapse)
 
 # %% [markdown]
-# $P^*/P_0$ is {glue:text}`rhm.R3`. The largest grammars (paper) need {glue:text}`rhm.R3l`: below $P^*$ they had not fitted their
-# examples when training stopped, and a $P^*$ that rests on such a run is a bound from above, here and everywhere in this chapter.
+# $P^*/P_0$ is {glue:text}`rhm.R3`, of the largest grammars (paper) {glue:text}`rhm.R3l`: below $P^*$ they had not fitted their
+# examples when training stopped, and a $P^*$ that rests on such a run is a bound from above, here and in the layerwise runs below.
 #
 # **Which law?** $P^*\simeq n_cm^L$ names three factors, and leaves out $v$ and $s$. Each exponent is measured by itself, on grammars that differ in nothing else:
 
