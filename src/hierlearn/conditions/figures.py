@@ -58,8 +58,8 @@ def what_decides(
         *_features(axes[1], decide_bits, decide_quadratic),
         *_errors(axes[2], decide_grammar, decide_theorem),
     ]
-    for ax in axes[1:]:
-        ax.legend(fontsize=7)
+    for ax, place in zip(axes[1:], ("best", "upper right"), strict=True):
+        ax.legend(fontsize=7, loc=place)
     return Drawing(
         fig,
         alt="; ".join(said) + ".",
@@ -123,7 +123,7 @@ def _errors(ax: Axes, grammar: Runs, theorem: Runs | None) -> Iterator[str]:
         replace(line, low=(), high=(), seeds=()).draw(ax)
         yield f"{label}: error {line.at(0)} to {line.at()} at {line.x[-1]:g} P_0"
     log_axes(ax, "x", x_ticks=(1, 4, 16, 64, 256))
-    ax.set(xlabel="$P/P_0$", title="grammars, test error")
+    ax.set(xlabel="$P/P_0$", title="grammars, test error", ylim=(-0.04, 1.25))
 
 
 def steer_bias(decide_bits: Runs) -> Steered:

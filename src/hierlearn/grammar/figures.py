@@ -244,8 +244,8 @@ def which_law(
         "law n_c m^L says 1, 1, 1, 0, 0.",
         caption="Exponent of $P^*$, by what alone differs between grammars $(v,n_c,m,L)$: $n_c$ = "
         "2, 4, 8 in $(8,n_c,4,3)$; $m$ = 2, 4 in $(8,8,m,4)$ and $L$ = 3, 4 in $(8,8,4,L)$, both "
-        "as exponents of $m^L$; $v$ = 4, 8, 16 in $(v,4,4,3)$; $s$ = 2, 3, 4 in $(8,4,4,3)$. Every "
-        "seed, mean with 95 % interval; crosses: the law.",
+        "as exponents of $m^L$; $v$ = 4, 8, 16 in $(v,4,4,3)$; $s$ = 2, 3, 4 in $(8,4,4,3)$. Means "
+        "with 95 % intervals over seeds; crosses: the law.",
     )
 
 
