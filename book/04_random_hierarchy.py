@@ -286,6 +286,8 @@ chapter.show(figures.which_law)
 # | $v$ | $(4,4,4,3)$, $(8,4,4,3)$, $(16,4,4,3)$ | $v$ | 0 | {glue:text}`rhm.R3v` |
 # | $s$ | $(8,4,4,3)$ with $s=2$, 3, 4 | $s$ | 0 | {glue:text}`rhm.R3b` |
 #
+# (Median and range over seeds; of $s$ mean and 95 % interval.)
+#
 # What the law leaves out matters little: from $s=2$ to 4 strings become eight times as long, and $4^{14}$ times as many. But $P^*$ grows
 # more slowly than the law in each of its factors, most of all in $L$; whether it catches up in larger grammars these cannot tell.
 #
