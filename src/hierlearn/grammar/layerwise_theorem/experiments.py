@@ -112,7 +112,7 @@ PREDICTED = [(8, 4, 3), (16, 4, 3)]
 MOST = dict.fromkeys([*SMALL, *MORE], 8) | dict.fromkeys(PREDICTED, 16)
 GRAMMARS = {
     "smoke": dict.fromkeys(SMALL, 4),
-    "laptop": MOST | {LARGE[0]: 1},
+    "laptop": MOST | {LARGE[0]: 2},
     "paper": MOST | dict.fromkeys(LARGE, 2),
 }
 """Grammars, and how many draws of each a seed makes."""
