@@ -6,11 +6,12 @@ SECONDS ?= 300
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+LOCK := $(VENV).lock
 RUN := $(BIN)/python -m hierlearn
 # Tests start a hundred processes, each of which would compile the package anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: book check test faults site run paper gpu claims status freeze links lint clean help
+.PHONY: book check test faults site pdf run paper gpu claims status freeze links lint clean help
 
 help:  ## show the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -27,12 +28,20 @@ endif
 $(STAMP):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "$(PYTHON) is older than Python 3.11; say which one to use: make PYTHON=python3.12"; exit 2; }
-	@echo "Installing what requirements.lock lists into $(VENV) (once)"
-	@case "$(THERE)" in "" | "$(CURDIR) "*) ;; *) rm -rf $(VENV) ;; esac
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --disable-pip-version-check -r requirements.lock
-	$(BIN)/python -m pip install --disable-pip-version-check --no-deps --no-build-isolation -e .
-	@echo "$(HERE)" > $@
+	@[ -w . ] || { echo "$(CURDIR) cannot be written: make needs a checkout of your own"; exit 2; }
+	@told=; until ln -s $$$$ $(LOCK) 2>/dev/null; do \
+	  if ln -s $$$$ $(LOCK).stale 2>/dev/null; then : "one at a time: whose owner is dead"; \
+	    held=$$(readlink $(LOCK)) && ! kill -0 "$$held" 2>/dev/null && rm -f $(LOCK); \
+	    rm -f $(LOCK).stale; [ -L $(LOCK) ] || continue; fi; \
+	  [ -n "$$told" ] || echo "another make installs here ($(LOCK)): waiting"; told=1; sleep 1; done; \
+	trap 'rm -f $(LOCK)' EXIT; trap 'exit 130' INT TERM; \
+	[ "$$(cat $@ 2>/dev/null)" != "$(HERE)" ] || exit 0; \
+	echo "Installing what requirements.lock lists into $(VENV) (once)"; set -ex; \
+	case "$(THERE)" in "" | "$(CURDIR) "*) ;; *) rm -rf $(VENV) ;; esac; \
+	$(PYTHON) -m venv $(VENV); \
+	$(BIN)/python -m pip install --disable-pip-version-check -r requirements.lock; \
+	$(BIN)/python -m pip install --disable-pip-version-check --no-deps --no-build-isolation -e .; \
+	echo "$(HERE)" > $@
 
 book: $(STAMP)  ## compute what is missing on this machine, execute all chapters, build the site
 	-@$(RUN) data fetch --profile $(PROFILE)
@@ -49,6 +58,9 @@ faults: $(STAMP)  ## kill, fill and damage what can be; minutes, prints its coun
 
 site: $(STAMP)  ## build the site from the committed records, computing nothing
 	$(RUN) book --frozen
+
+pdf: $(STAMP)  ## print the finished site as one PDF, with Chromium
+	$(RUN) pdf
 
 run: $(STAMP)  ## execute all chapters
 	$(RUN) run --profile $(PROFILE)

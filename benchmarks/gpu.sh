@@ -14,8 +14,9 @@ work=_build/gpu-records
 case $seconds in '' | *[!0-9]*) echo "SECONDS is '$seconds'; valid: a whole number" >&2; exit 2 ;; esac
 "$python" -c '' || { echo "PYTHON is '$python', which does not run" >&2; exit 2; }
 export PYTHONPATH="$PWD/src:$PWD/tests:${PYTHONPATH:-}" PYTHONUNBUFFERED=1
-mkdir -p "$out"
-out=$(cd "$out" && pwd)
+case ${BENCHMARK:-90} in *[!0-9]*) echo "BENCHMARK is '$BENCHMARK'; valid: a whole number" >&2; exit 2 ;; esac
+mkdir -p "$out" && out=$(cd "$out" && pwd) && [ -n "$out" ] && [ -w "$out" ] ||
+    { echo "FOLDER is '${2:-_build/gpu}'; valid: a folder that can be written" >&2; exit 2; }
 trap archive EXIT
 trap 'kill $jobs 2>/dev/null; exit 143' HUP INT TERM
 failed=0 jobs=

@@ -357,7 +357,7 @@ chapter.verdicts()
 #
 # ```{exercise}
 # :label: layerwise-ex-dial
-# At $L=3$, which settings of the look-back dial are there? Predict which two of `look_back = 1, 2, None` give the same run, then check.
+# Rerun an experiment with a change: at $L=3$, which settings of the look-back dial are there? Predict which two of `look_back = 1, 2, None` give the same run, then check.
 # ```
 #
 # ```{solution} layerwise-ex-dial

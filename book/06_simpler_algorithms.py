@@ -263,3 +263,27 @@ chapter.verdicts()
 # assert error > 1e-3
 # ~~~
 # ```
+#
+# ```{exercise}
+# :label: simpler-ex-rerun
+# Rerun an experiment with a change: fit the kernel of degree 4 where level 3 is as large as level 2, at a gap of 1 instead of 0.2. Is its relative error larger or smaller, and what does that say of the error at 0.2?
+# ```
+#
+# ```{solution} simpler-ex-rerun
+# :class: dropdown
+# Several times larger. At 0.2 most of the output is level 2, which a kernel learns; how well it learns level 3 hardly shows in the whole.
+#
+# ~~~python
+# import torch
+# from hierlearn.experiment import Group
+# from hierlearn.quadratic.simpler.runs import SimpleConfig, measure
+#
+# errors = {}
+# for gap in (0.2, 1.0):
+#     config = SimpleConfig("kernel", 1000, gaps=(1, gap), kernels=("poly4",))
+#     found = measure(Group.of("exercise", [config], [1000, 1001]), torch.device("cpu"))
+#     errors[gap] = sum(one["final"]["rel"] for one in found) / 2
+# print(errors)
+# assert errors[1.0] > 3 * errors[0.2]
+# ~~~
+# ```

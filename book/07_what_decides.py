@@ -197,6 +197,7 @@ chapter.show(shapes)
 # ### Appendix C's learner
 #
 # On uniform bits the learner of {prf:ref}`rem-boolean` finds products up to the degree $d$. It is told how many there are in each level.
+# In the population each stage's minimizer is the one that the appendix names, up to {glue:text}`decide.C`; with bits of mean ½ it is off by {glue:text}`decide.C.control`.
 
 # %%
 chapter.show(figures.chain)
@@ -291,5 +292,29 @@ chapter.verdicts()
 # found = solve(up_to_pairs(x), y, weights)[5:]  # after 1 and the bits: 12, 13, 14, 23, 24, 34
 # print(found.tolist())
 # assert torch.allclose(found, torch.tensor([1.2, 0.2, 0.2, 0.2, 0.2, 1.2]).double())
+# ~~~
+# ```
+#
+# ```{exercise}
+# :label: decide-ex-rerun
+# Rerun an experiment with a change: give Appendix C's learner as many samples as there are pairs of bits, and twice as many, instead of four times. Which share of the products does it find?
+# ```
+#
+# ```{solution} decide-ex-rerun
+# :class: dropdown
+# With as many samples as columns the fit of stage 1 interpolates, and its noise is largest; with twice as many it finds most.
+#
+# ~~~python
+# import torch
+# from hierlearn.conditions.runs import ChainConfig, measure_chain
+# from hierlearn.experiment import Group
+#
+# shares = []
+# for times in (1, 2, 4):
+#     group = Group.of("exercise", [ChainConfig(16, times * 120)], [1000, 1001])
+#     found = measure_chain(group, torch.device("cpu"))
+#     shares.append(sum(one["recovered"] for one in found) / 2)
+# print(shares)
+# assert shares[0] < 0.3 and 0.6 < shares[1] <= shares[2] == 1
 # ~~~
 # ```

@@ -270,6 +270,9 @@ def special() -> dict[str, Callable[[], dict[str, Any]]]:
         "conditions/bits.alternate": {"weights": torch.ones(4)},
         "conditions/labels.shares": {"joint": torch.rand(4, 2, 3) + 0.1, "m": 2},
         "conditions/labels.margin": {"joint": torch.rand(4, 2, 3) + 0.1, "m": 2},
+        "ball/measures.certificate": {"norms": torch.ones(3)},
+        "ball/measures.learned_fractions": {"norms": torch.tensor([0.5, 1.0, 1.5, 1.9])},
+        "cube/target.hamming": {"x": torch.ones(4, 4), "z": -torch.ones(3, 4)},
         "certificate.symmetrized": {"tensor": torch.randn(3, 3, 3)},
         "certificate.spectrum": {"tensor": torch.randn(3, 3, 3, 3)},
         "certificate.least_errors": {"tensors": [torch.ones(3), torch.randn(3, 3)]},
@@ -376,9 +379,9 @@ def spoilt(given_value: Any) -> list[Any]:
     if isinstance(given_value, bool) or given_value is None:
         return ["yes"]
     if isinstance(given_value, int):
-        return [-1, -2, 17, 2.5, math.nan, "2", torch.ones(2, 2)]
+        return [-1, -2, 17, 2.5, math.nan, "2", True, torch.ones(2, 2)]
     if isinstance(given_value, float):
-        return [-1.0, math.nan, math.inf, -math.inf, "2", torch.ones(2, 2)]
+        return [-1.0, math.nan, math.inf, -math.inf, "2", True, torch.ones(2, 2)]
     if isinstance(given_value, str):
         return ["nowhere", 3]
     if isinstance(given_value, (list, tuple)):

@@ -73,7 +73,7 @@ def book(tmp_path_factory):
         for name in (
             *measuring,
             "hierlearn.sweeps.cluster.local_cluster",
-            "hierlearn.cli.commands.freeze",
+            "hierlearn.cli.work.freeze",
         ):
             patch.setattr(name, refuse)
         yield root

@@ -1,7 +1,9 @@
 """Every figure of every wing draws the committed records, and says in words what it draws."""
 
+import csv
 import importlib
 import inspect
+import io
 import math
 import re
 from functools import cache
@@ -94,6 +96,10 @@ def test_a_figure_draws_the_records_and_its_alt_text_follows_their_numbers(name,
         pytest.skip(f"not all of {', '.join(own)} is committed at profile {profile}")
     drawn = draw(figure, profile)
     assert re.search(r"\d", drawn.alt)
+    head, *lines = csv.reader(io.StringIO(drawn.csv(), newline=""))
+    assert lines or not own, "its numbers are not read off it"
+    values = [line[i] for line in lines for i in range(head.index("x"), len(head))]
+    assert not {"nan", "inf"} & set(values)
     if own:  # else it draws no records
         assert drawn.alt != draw(figure, profile, other).alt
     assert set(drawn.numbers) == set(getattr(figure, "numbers", ()))

@@ -92,7 +92,8 @@ launch_buttons: {}
 """
 INTRO = """# Toy
 
-```{include} generated/verdicts.md
+```{raw} html
+:file: generated/headlines.html
 ```
 
 ```{include} generated/costs.md

@@ -1,10 +1,14 @@
 """What the site needs beyond Jupyter Book's settings; loaded by `_config.yml`."""
 
 import json
+import os
 import re
 import shutil
+import time
+from html import escape
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, unquote, urlencode
 
 from docutils import nodes
 from numpy.typing import ArrayLike
@@ -17,6 +21,7 @@ PARAMETERS = re.compile(
     r'(<span class="sig-paren">\(</span>)\s*<dl>(.*?)</dl>\s*(<span class="sig-paren">\)</span>)',
     re.DOTALL,
 )
+DATA = re.compile(r'download="([^"]+)" href="data:text/csv;charset=utf-8,([^"]*)"')
 INLINE = re.compile(r"(?<![\\`$])\$([^$`]+?)\$")
 
 
@@ -36,13 +41,25 @@ def drop_thebe_style(app: Sphinx, pagename: str, _: str, context: dict[str, Any]
     ]
 
 
-def offer_script_half(
+def offer_other_forms(
     app: Sphinx, pagename: str, _: str, context: dict[str, Any], *__: Any
 ) -> None:
-    """Add the `.py` half of a chapter to its download menu."""
+    """Add to a page's download menu the page as Markdown, and the `.py` half of a chapter."""
     script = Path(app.srcdir) / f"{pagename}.py"
     menus = [b for b in context.get("header_buttons", []) if b.get("label") == "download-buttons"]
-    if not script.is_file() or not menus:
+    if not menus:
+        return
+    # The build writes it, from the finished page.
+    as_text = {
+        "type": "link",
+        "url": context["pathto"](f"{pagename}.md", 1),
+        "text": "Markdown",
+        "tooltip": "This page as text, figures by what they say",
+        "icon": "fas fa-file-lines",
+        "label": "download-markdown-button",
+    }
+    menus[0]["buttons"].append(as_text)
+    if not script.is_file():
         return
     target = Path(app.outdir) / "_sources" / f"{pagename}.py"
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -113,6 +130,34 @@ def lines_of_signatures(
         context["body"] = PARAMETERS.sub(spans, context["body"])
 
 
+def files_of_data(app: Sphinx, pagename: str, _: str, context: dict[str, Any], *__: Any) -> None:
+    """Put the CSV files that links on a page hold into `data/`, and let the links lead there."""
+
+    def file(match: re.Match[str]) -> str:
+        name = f"data/{Path(pagename).name}/{match[1]}"
+        target = Path(app.outdir) / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(unquote(match[2]), encoding="utf-8", newline="")
+        return f'download="{match[1]}" href="{context["pathto"](name, 1)}"'
+
+    if "body" in context:
+        context["body"] = DATA.sub(file, context["body"])
+
+
+def report_a_mistake(app: Sphinx, pagename: str, _: str, context: dict[str, Any], *__: Any) -> None:
+    """End a page with a link to an issue about it, where the repository's address is known."""
+    options = app.config.html_theme_options
+    address = options.get("use_issues_button") and options.get("repository_url")
+    if not address or "body" not in context or context.get("page_source_suffix") is None:
+        return
+    title = f"Mistake on {pagename}"
+    built = time.strftime("%Y-%m-%d", time.gmtime(int(os.environ.get("SOURCE_DATE_EPOCH", 0))))
+    body = f"Page {pagename}, of {built}.\n\n"
+    body += "What it says:\n\nWhat it should say, and why:\n"
+    issue = f"{address}/issues/new?{urlencode({'title': title, 'body': body}, quote_via=quote)}"
+    context["body"] += f'<p class="hl-report"><a href="{escape(issue)}">Report a mistake</a></p>'
+
+
 def visit_citation(self: HTML5Translator, node: nodes.citation) -> None:
     """Open a bibliography entry; docutils' `role="doc-biblioentry"` is not valid in a list."""
     type(self).visit_citation(self, node)
@@ -130,9 +175,11 @@ def setup(app: Sphinx) -> dict[str, bool]:
     # Cards hold formulas that Sphinx does not know of, so every page gets MathJax.
     app.set_html_assets_policy("always")
     app.connect("html-page-context", drop_thebe_style, priority=900)
-    app.connect("html-page-context", offer_script_half, priority=900)
+    app.connect("html-page-context", offer_other_forms, priority=900)
     app.connect("build-finished", tell_address)
     app.connect("html-page-context", lines_of_signatures)
+    app.connect("html-page-context", files_of_data)
+    app.connect("html-page-context", report_a_mistake)
     app.connect("doctree-read", show_claims_on_theorems)
     app.setup_extension("sphinx.ext.autodoc")
     app.connect("autodoc-process-docstring", math_of_docstring)

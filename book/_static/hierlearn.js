@@ -27,14 +27,17 @@ window.addEventListener("DOMContentLoaded", () => {
   }
 });
 
-// A link to a claim opens the fold that holds its card.
-function openFold() {
-  const card = document.getElementById(decodeURIComponent(location.hash.slice(1)));
-  const fold = card?.closest("details:not([open])");
-  if (!fold) return;
-  fold.open = true;
-  card.scrollIntoView();
+// A link to a claim or a figure opens the folds around it, and itself where it is one.
+function aim() {
+  return document.getElementById(decodeURIComponent(location.hash.slice(1)));
 }
 
-window.addEventListener("DOMContentLoaded", openFold);
-window.addEventListener("hashchange", openFold);
+function openFolds() {
+  const closed = "details:not([open])";
+  if (!aim()?.closest(closed)) return;
+  for (let fold; (fold = aim().closest(closed)); ) fold.open = true;
+  aim().scrollIntoView();
+}
+
+window.addEventListener("DOMContentLoaded", openFolds);
+window.addEventListener("hashchange", openFolds);

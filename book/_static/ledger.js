@@ -1,8 +1,8 @@
-// The ledger's filters and sorting. Without this script the page is the plain table.
-function ledger(table) {
-  const body = table.tBodies[0];
-  const rows = [...body.rows];
-  const text = new Map(rows.map((row) => [row, row.textContent.toLowerCase()]));
+// The ledger's filters. Without this script the page has every claim, by chapter, in its folds.
+function ledger(host) {
+  const claims = [...host.querySelectorAll(".hl-claim")];
+  const folds = [...host.querySelectorAll(".hl-rest")];
+  const text = new Map(claims.map((one) => [one, one.textContent.toLowerCase()]));
   const facets = ["verdict", "chapter", "source"];
   const form = document.createElement("form");
   form.className = "hl-filters";
@@ -12,8 +12,7 @@ function ledger(table) {
   for (const facet of facets) {
     const select = document.createElement("select");
     select.name = facet;
-    const values = [...new Set(rows.map((row) => row.dataset[facet]))];
-    for (const value of ["", ...values]) {
+    for (const value of ["", ...new Set(claims.map((one) => one.dataset[facet]))]) {
       const label = value.replace(/^0*(\d+)_/, "$1 ").replaceAll("_", " ");
       select.append(new Option(value ? label : "all", value));
     }
@@ -25,66 +24,49 @@ function ledger(table) {
   count.setAttribute("role", "status");
   count.className = "hl-count";
   form.append(count);
-  table.parentElement.before(form);
+  host.before(form);
 
   function filter() {
     const words = form.elements.text.value.toLowerCase().split(/\s+/).filter(Boolean);
-    let shown = 0;
-    for (const row of rows) {
-      const fits =
-        words.every((word) => text.get(row).includes(word)) &&
-        facets.every((name) => [row.dataset[name], ""].includes(form.elements[name].value));
-      row.hidden = !fits;
-      shown += fits;
+    const chosen = facets.filter((name) => form.elements[name].value);
+    for (const one of claims) {
+      one.hidden = !(
+        words.every((word) => text.get(one).includes(word)) &&
+        chosen.every((name) => one.dataset[name] === form.elements[name].value)
+      );
     }
-    count.textContent = `${shown} of ${rows.length} claims`;
+    // What fits is shown wherever it stands; without a filter the folds are closed again.
+    for (const fold of folds) fold.open = words.length + chosen.length > 0;
+    for (const part of host.querySelectorAll(".hl-group, .hl-rest")) {
+      part.hidden = !part.querySelector(".hl-claim:not([hidden])");
+    }
+    const shown = claims.filter((one) => !one.hidden).length;
+    count.textContent = `${shown} of ${claims.length} claims`;
   }
 
-  // A link to a claim shows its row, whatever was filtered before.
-  function reveal() {
-    const row = document.getElementById(decodeURIComponent(location.hash.slice(1)));
-    if (!row?.hidden) return;
-    form.reset();
-    filter();
-    row.scrollIntoView();
-  }
-
-  const key = (row, column) =>
-    row.cells[column].dataset.sort ?? row.cells[column].textContent.trim();
-
-  function compare(one, other) {
-    if (one === "" || other === "") return (one === "") - (other === "");
-    const numbers = [Number(one), Number(other)];
-    if (numbers.every((number) => !Number.isNaN(number))) return numbers[0] - numbers[1];
-    return one.localeCompare(other, "en", { numeric: true });
-  }
-
-  function sort(heading) {
-    const down = heading.getAttribute("aria-sort") === "ascending";
-    for (const other of table.tHead.rows[0].cells) other.removeAttribute("aria-sort");
-    heading.setAttribute("aria-sort", down ? "descending" : "ascending");
-    const column = heading.cellIndex;
-    const empty = (row) => key(row, column) === "";
-    rows.sort((a, b) => {
-      const order = compare(key(a, column), key(b, column));
-      return down && !empty(a) && !empty(b) ? -order : order;
-    });
-    body.append(...rows);
-  }
-
-  for (const heading of table.tHead.rows[0].cells) {
-    const button = document.createElement("button");
-    button.type = "button";
-    button.append(...heading.childNodes);
-    button.addEventListener("click", () => sort(heading));
-    heading.append(button);
-  }
   form.addEventListener("input", filter);
   form.addEventListener("submit", (event) => event.preventDefault());
-  window.addEventListener("hashchange", reveal);
+  // A link to a claim shows it, whatever was filtered before.
+  window.addEventListener("hashchange", () => {
+    if (!aim()?.hidden) return;
+    form.reset();
+    filter();
+    openFolds();
+  });
   filter();
+  openFolds();
 }
 
-window.addEventListener("DOMContentLoaded", () =>
-  document.querySelectorAll("table.hl-ledger").forEach(ledger),
-);
+// What is cited has an address where it is read.
+function address(entry) {
+  const claim = entry.closest(".hl-claim");
+  const url = new URL(`ledger.html#${claim.id}`, location.href);
+  if (location.protocol !== "file:") {
+    entry.textContent = entry.textContent.replace(/\n}$/, `,\n  url = {${url}}\n}`);
+  }
+}
+
+window.addEventListener("DOMContentLoaded", () => {
+  document.querySelectorAll(".hl-ledger").forEach(ledger);
+  document.querySelectorAll(".hl-cite pre").forEach(address);
+});

@@ -2,6 +2,7 @@
 
 import io
 import os
+import signal
 import sys
 
 
@@ -17,7 +18,14 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):  # files and pipes get UTF-8, whatever the code page is
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(encoding=None if stream.isatty() else "utf-8", errors="replace")
+    signal.signal(signal.SIGTERM, _stop)
     cli(prog_name="hierlearn")
+
+
+def _stop(number: int, _: object) -> None:
+    """End like Ctrl-C what a scheduler or a container ends: in order, and with a sentence."""
+    signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt(number)
 
 
 if __name__ == "__main__":  # a process of a pool imports this module, and needs no command line

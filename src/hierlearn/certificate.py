@@ -26,10 +26,13 @@ from torch import Tensor
 
 from hierlearn.engine.doors import at_least, checked
 
+MAX_BYTES = 8 << 30
+"""What the orders of the axes of one tensor may take."""
+
 
 @checked
 def symmetrized(tensor: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
-    """Average a tensor over all orders of its axes."""
+    """Average a tensor over all orders of its axes; ValueError where they take too much memory."""
     _check(tensor)
     orders = list(permutations(range(tensor.ndim)))
     return torch.stack([tensor.permute(order) for order in orders]).mean(0)
@@ -60,6 +63,11 @@ def least_errors(
         raise ValueError(
             f"give tensors, one a degree; got {[one.ndim for one in tensors]} as their degrees"
         )
+    if not widths or not any(bool(one.any()) for one in tensors):
+        raise ValueError(
+            f"give at least one width, and tensors that are not all zero; got {list(widths)} and "
+            f"largest entries {[float(one.abs().max()) for one in tensors if one.numel()]}"
+        )
     at_least(0, **{f"widths[{i}]": width for i, width in enumerate(widths)})
     parts = [math.factorial(one.ndim) * spectrum(one).square() for one in tensors]
     rest = [torch.cat([part[width:] for part in parts]).sum() for width in widths]
@@ -69,3 +77,13 @@ def least_errors(
 def _check(tensor: Tensor) -> None:
     if len(set(tensor.shape)) > 1:
         raise ValueError(f"the axes of a tensor must have one size; got {list(tensor.shape)}")
+    if torch.finfo(tensor.dtype).eps > 1e-6 or not tensor.isfinite().all():
+        raise ValueError(
+            f"a tensor must be finite, of float32 or float64; got {tensor.dtype} with "
+            f"{int((~tensor.isfinite()).sum())} entries that are not"
+        )
+    if math.factorial(tensor.ndim) * tensor.numel() * tensor.element_size() > MAX_BYTES:
+        raise ValueError(
+            f"all {tensor.ndim}! orders of a tensor must take at most {MAX_BYTES >> 30} GiB; got "
+            f"one of shape {list(tensor.shape)}: take fewer axes, or fewer directions"
+        )

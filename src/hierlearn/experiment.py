@@ -13,7 +13,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 import torch
 
-PROFILES = ("smoke", "laptop", "paper")
+from hierlearn.choices import PROFILES
 
 
 def canonical(value: Any) -> str:

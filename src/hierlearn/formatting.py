@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from urllib.parse import quote
 
 import click
 
@@ -45,6 +46,12 @@ def format_interval(
 def percent(share: float | None) -> str:
     """Return a share as a percentage at the resolution of the resamplings; a dash for None."""
     return "—" if share is None else f"{100 * share:.2f}".rstrip("0").rstrip(".") + " %"
+
+
+def data_link(text: str, name: str, content: str) -> str:
+    """Return a link in HTML to a CSV file that it holds itself; the site puts it aside."""
+    address = "data:text/csv;charset=utf-8," + quote(content)
+    return f'<a class="hl-download" download="{name}" href="{address}">{text}</a>'
 
 
 def say(text: str) -> None:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import special
 
-from hierlearn.ball import measures, target
+from hierlearn.ball import facts, measures, target
 
 
 def law_of_t(dim: int, n: int = 4001) -> tuple[torch.Tensor, torch.Tensor]:
@@ -150,16 +150,10 @@ def test_the_hard_radii_are_the_jumps_of_the_function_of_the_proof(dim, m):
 
 @pytest.mark.parametrize("dim", [4, 10, 20])
 @pytest.mark.parametrize("m", [1, 2, 3])
-def test_no_polynomial_of_degree_m_comes_near_the_function_of_the_proof(dim, m):
+def test_one_ball_is_missed_by_as_much_as_the_triangle_inequality_leaves(dim, m):
     radii, coefficients = measures.hard_radii(dim, m)
-    parts = np.array([measures.ball_coefficients(dim, r, m) for r in radii])
-    inside = [measures.ball_coefficients(dim, r, 0)[0] for r in radii]
-    energy = inside[-1] - inside[0]
-    missed = energy - np.square(np.array(coefficients) @ parts).sum()
-    assert missed >= 1 / 36  # Lemma 17
-    # Then one of the balls is missed by as much as the triangle inequality leaves.
     levels = [measures.polynomial_floor(dim, r, m) for r in radii]
-    assert max(levels) >= missed / np.abs(coefficients).sum() ** 2
+    assert max(levels) >= facts.hard_error(dim, m, m) / np.abs(coefficients).sum() ** 2
 
 
 def test_radii_of_other_dimensions_are_refused():

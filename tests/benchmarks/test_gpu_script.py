@@ -30,12 +30,12 @@ def script(tmp_path):
     copy = tmp_path / "benchmarks/gpu.sh"
     copy.write_bytes(SCRIPT.read_bytes())
 
-    def start(seconds, budget="60"):
+    def start(seconds, budget="60", folder="out", benchmark="0"):
         python = tmp_path / "python"
         python.write_text(SLOW.format(seconds=seconds))
         python.chmod(0o755)
-        environment = {**os.environ, "PYTHON": str(python), "BENCHMARK": "0"}
-        arguments = ["sh", str(copy), budget, str(tmp_path / "out")]
+        environment = {**os.environ, "PYTHON": str(python), "BENCHMARK": benchmark}
+        arguments = ["sh", str(copy), budget, str(tmp_path / folder)]
         return subprocess.Popen(arguments, env=environment, stderr=subprocess.PIPE, text=True)
 
     return start
@@ -66,3 +66,18 @@ def test_seconds_that_are_no_number_are_refused(script):
     process = script(seconds=0, budget="x")
     assert process.wait(timeout=30) == 2
     assert "SECONDS is 'x'; valid: a whole number" in process.stderr.read()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [({"folder": "python"}, "FOLDER is"), ({"budget": "1m"}, "SECONDS is '1m'"),
+     ({"benchmark": "soon"}, "BENCHMARK is 'soon'")],
+)  # fmt: skip
+def test_what_it_cannot_work_with_is_refused_before_anything_is_written(
+    script, tmp_path, wrong, said
+):
+    """Where the folder cannot be entered its name is empty, and files would land in the root."""
+    process = script(seconds=0, **wrong)
+    assert process.wait(timeout=60) == 2
+    assert said in process.stderr.read().splitlines()[-1]
+    assert {one.name for one in tmp_path.iterdir()} == {"benchmarks", "python"}

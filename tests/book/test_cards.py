@@ -3,22 +3,27 @@
 import csv
 import io
 import re
+from html import escape
 from html.parser import HTMLParser
 from urllib.parse import unquote
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pybtex.database import parse_string
 from toy_claims import ENTRY, ONES, ZEROS, ToyStore, row_of
 
 from hierlearn.book.cards import (
     SHAPES,
+    bibtex,
     chapter_html,
+    filled,
     ledger_csv,
     ledger_html,
     readme_table,
     theorem_html,
 )
+from hierlearn.errors import RunError
 from hierlearn.formatting import format_interval, format_number
 
 settings.register_profile("hierlearn", deadline=None, derandomize=True, database=None)
@@ -186,22 +191,49 @@ def test_any_text_leaves_the_page_well_formed(text) -> None:
     Page(ledger_html([row]))
 
 
-def test_the_ledger_is_a_table_with_anchors_that_the_chapter_links_to() -> None:
+def test_the_ledger_has_a_line_a_claim_headlines_first_and_the_rest_folded() -> None:
     rows = several_rows()
-    page = Page(ledger_html(rows))
-    assert [attrs["id"] for attrs in page.having("tr") if "id" in attrs] == [r.id for r in rows]
-    scopes = [attrs.get("scope") for attrs in page.having("th")]
-    assert scopes.count("row") == len(rows) and set(scopes) == {"row", "col"}
-    n_cells = len(page.having("td")) + scopes.count("row")
-    assert n_cells == len(rows) * scopes.count("col")
-    assert "01_toy.html#bfc.B1" in [a["href"] for a in page.having("a")]
-    region = next(attrs for attrs in page.having("div"))
-    assert (region["role"], region["tabindex"]) == ("region", "0")
+    page = Page(text := ledger_html(rows))
+    ids = [one["id"] for one in page.having("details") if one["class"] == "hl-claim"]
+    assert ids == ["bfc.B1", "bfc.B4", "bfc.B2", "bfc.B3", "bfc.B5", "bfc.B6"]
+    open_, fold = text.split('<details class="hl-rest">')
+    assert "bfc.B4" in open_ and 'id="bfc.B2"' not in open_ and 'id="bfc.B2"' in fold
+    assert "4 more: 1 refuted, 1 inconclusive, 1 reported, 1 not run" in page.text
+    for row in rows:
+        line = text.split(f'id="{row.id}"')[1].split("</summary>")[0]
+        assert row.verdict in line and format_interval(row.estimate, row.interval) in line
+    hrefs = [a["href"] for a in page.having("a")]
+    assert {"01_toy.html#bfc.B1", "ledger.html#bfc.B1", "01_toy.html"} <= set(hrefs)
+
+
+def test_a_claim_is_cited_with_its_verdict_number_commit_and_date() -> None:
+    row = row_of(TRUE, statement="90 % of $a_1$ & more")
+    entry = bibtex(row)
+    (key,) = parse_string(entry, "bibtex").entries
+    found = parse_string(entry, "bibtex").entries[key].fields
+    assert key == "hierlearn-bfc.B1" and found["year"] == row.finished[:4]
+    assert r"90 \% of $a_1$ \& more" in found["title"]
+    for part in ("supported", format_interval(row.estimate, row.interval), row.commit):
+        assert part in found["note"]
+    assert escape(entry) in ledger_html([row])
+
+
+def test_claims_in_a_text_become_numbers_verdicts_and_links() -> None:
+    rows, link = several_rows(), "[{id}](book/{chapter}.ipynb)"
+    text = "{bfc.B1}, not {bfc.B1.control} ({bfc.B3.verdict}: {bfc.B1.claim}); {cite}`x`"
+    one = rows[0]
+    assert filled(text, rows, link) == (
+        f"{format_interval(one.estimate, one.interval)}, not "
+        f"{format_interval(one.control.estimate, one.control.interval)} "
+        "(◐ inconclusive: [bfc.B1](book/01_toy.ipynb)); {cite}`x`"
+    )
+    with pytest.raises(RunError, match="{bfc.gone} names no claim"):
+        filled("{bfc.gone}", rows, link)
 
 
 def test_the_ledger_offers_the_same_table_as_csv() -> None:
     rows = several_rows()
-    link = Page(ledger_html(rows)).having("a")[0]
+    link = next(a for a in Page(ledger_html(rows)).having("a") if "download" in a)
     assert link["download"] == "hierlearn-claims-laptop-paper.csv"
     # Without the mark in front, a spreadsheet reads the text in its system's encoding.
     assert unquote(link["href"].split(",", 1)[1]) == "\ufeff" + ledger_csv(rows)

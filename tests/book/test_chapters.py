@@ -203,6 +203,7 @@ def test_a_chapter_says_what_it_does_not_show_and_shows_its_verdicts(stem):
     text = markdown(stem)
     assert "## What this does not show" in text
     assert "## Exercises" in text and text.count("```{exercise}") >= 3
+    assert "Rerun an experiment with a change" in text  # at smoke, in less than a minute
     assert "chapter.verdicts()" in (BOOK / f"{stem}.py").read_text()
 
 

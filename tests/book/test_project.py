@@ -124,6 +124,16 @@ def test_make_installs_anew_for_other_requirements_or_in_a_copied_folder_and_els
     with (here / "pyproject.toml").open("a") as file:
         file.write("#\n")
     assert [installs(here), installs(here)] == [2, 0]
+    (here / ".venv" / ".installed").unlink()
+    (here / "log").unlink(missing_ok=True)
+    (here / ".venv.lock").symlink_to("4194305")  # what a make that was killed leaves behind
+    both = [
+        subprocess.Popen(["make", "PYTHON=./python", ".venv/.installed"], cwd=here, stdout=-1)
+        for _ in range(2)
+    ]
+    assert [one.communicate() and one.returncode for one in both] == [0, 0]
+    assert (here / "log").read_text().count("pip") == 2
+    assert installs(here) == 0 and not (here / ".venv.lock").is_symlink()
     copy = shutil.copytree(here, tmp_path / "copy")
     (copy / ".venv" / "old").touch()
     assert [installs(copy), installs(copy)] == [2, 0] and not (copy / ".venv" / "old").exists()
@@ -171,7 +181,7 @@ def test_a_second_wheel_holds_no_module_that_was_deleted_and_the_tree_stays_as_i
     for name in ("pyproject.toml", "README.md", "LICENSE", "LICENSE-TEXT"):
         shutil.copy(ROOT / name, tmp_path)
     package = tmp_path / "src" / "hierlearn"
-    package.mkdir(parents=True)
+    shutil.copytree(ROOT / "src/hierlearn/images", package / "images")  # with its licence
     (package / "__init__.py").write_text('"""Doc."""\n__version__ = "1"\n')
     (package / "gone.py").touch()
     before = set(tmp_path.iterdir()) | {tmp_path / "_build"}

@@ -15,18 +15,22 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 
 
-def test_the_readme_table_replaces_what_is_between_its_markers_and_nothing_else():
-    text = "a\n<!-- verdicts -->\nold\n<!-- /verdicts -->\nb\n"
-    once = build.with_table(text, [])
-    assert once.startswith("a\n<!-- verdicts -->\n| Claim") and once.endswith("/verdicts -->\nb\n")
+def test_findings_and_table_replace_what_is_between_their_marks_and_nothing_else():
+    marks = "<!-- findings -->\n<!-- /findings -->\n<!-- verdicts -->\nold\n<!-- /verdicts -->"
+    text = f"a\n{marks}\nb\n"
+    first = "x\n<!-- findings -->\nSee [here](01_x.ipynb).\n<!-- /findings -->\ny\n"
+    once = build.with_verdicts(text, first, [])
+    assert once.startswith("a\n<!-- findings -->\nSee [here](book/01_x.ipynb).\n<!-- /")
+    assert once.endswith("/verdicts -->\nb\n") and "\n<!-- verdicts -->\n| Claim" in once
     assert "old" not in once
-    assert build.with_table(once, []) == once
+    assert build.with_verdicts(once, first, []) == once
+    assert build.with_verdicts(once, "", []) == once
 
 
 @pytest.mark.parametrize("text", ["", "<!-- verdicts -->", "<!-- /verdicts --><!-- verdicts -->"])
 def test_a_readme_without_markers_is_an_error(text):
-    with pytest.raises(RunError, match="no lines"):
-        build.with_table(text, [])
+    with pytest.raises(RunError, match="no <!-- verdicts"):
+        build.with_verdicts(text, "", [])
 
 
 def test_the_readme_shows_what_the_frozen_records_say(tmp_path):
@@ -35,7 +39,9 @@ def test_the_readme_shows_what_the_frozen_records_say(tmp_path):
     profiles = chapter_profiles(store, every)
     rows = verdicts.evaluate_all(every, store, profiles, EXPERIMENTS)
     text = (ROOT / "README.md").read_text()
-    assert build.with_table(text, rows) == text
+    first = (ROOT / "book/intro.md").read_text()
+    assert build.with_verdicts(text, first, rows) == text
+    assert text.count("<!-- findings -->\n- **") == 1 and "{" not in text.split("findings -->")[1]
     assert all(row.as_expected for row in rows)
     one = EXPERIMENTS["exact_depth"]
     build.draw_readme(

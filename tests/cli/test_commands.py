@@ -3,6 +3,7 @@ import io
 import json
 import re
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -12,13 +13,14 @@ import toy_book
 from click.testing import CliRunner, Result
 
 from hierlearn import __main__
-from hierlearn.cli import commands
+from hierlearn.book import pages
+from hierlearn.cli import commands, work
 
 pytestmark = pytest.mark.slow
 
 COMMANDS = (
     *("run", "compute", "build", "book", "claims", "status", "replay"),
-    *("freeze", "page", "push"),
+    *("freeze", "page", "push", "compare", "figure", "pdf"),
 )
 
 
@@ -80,7 +82,7 @@ def record_files(root: Path) -> dict[str, tuple[bytes, int]]:
         (["run", "--records", "README.md"], "valid: a folder"),
         (["run", "--records", ""], "valid: a folder"),
         (["run", "--records", "a\0b"], "valid: a folder"),
-        (["fly"], "compare, compute, data, freeze, page, push, replay, run, status"),
+        (["fly"], "compare, compute, data, figure, freeze, page, pdf, push, replay, run, status"),
         (["freeze"], "--profile"),
         (["compute", "toys"], "valid experiments: toy"),
         (["compute", "9" * 5000], "valid experiments: toy"),
@@ -209,6 +211,34 @@ def test_a_redirect_of_another_code_page_gets_utf_8(ran, monkeypatch):
         __main__.main()
     table.flush()
     assert "—" in table.buffer.getvalue().decode("utf-8")
+
+
+def test_help_is_printed_without_what_computes():
+    code = "import sys; from hierlearn.cli import commands; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout == "False\n", done.stderr
+
+
+def test_what_is_published_is_kept_and_the_ledger_says_what_changed(ran, monkeypatch):
+    assert call("freeze", "--profile", "smoke").exit_code == 0
+    assert call("claims", "7", "--publish").exit_code == 2
+    assert call("claims", "--publish").exit_code == 0
+    kept = ran / "book/published.json"
+    texts: list[str] = []
+    monkeypatch.setattr(pages, "_show", texts.append)
+
+    def ledger() -> str:
+        pages.open_ledger("smoke").table()
+        return texts[-1]
+
+    assert "records until" in ledger() and ": 0 claims<" in ledger()
+    said = kept.read_text()
+    kept.write_text(said.replace('"verdict":"supported"', '"verdict":"refuted"'))
+    assert "bfc.T1</a>: supported: 2" in ledger() and "it was refuted: 2" in ledger()
+    kept.write_text(said.replace("bfc.T1", "bfc.T0"))
+    assert "Changed since" not in ledger()  # no claim in common: another book
+    kept.write_text(said.replace("The measurement doubles", "It doubles"))
+    assert "bfc.T1</a>: restated, supported: 2" in ledger()
 
 
 def test_a_file_that_claims_did_not_write_is_refused(ran):
@@ -388,7 +418,7 @@ def test_what_the_machine_refuses_is_said_with_what_to_do(project, monkeypatch, 
     def refuse(*arguments, **options):
         raise error
 
-    monkeypatch.setattr(commands, "store_at", refuse)
+    monkeypatch.setattr(work, "store_at", refuse)
     result = call("compute")
     assert result.exit_code == 1 and re.search(f"^Error: .*{told}", result.stderr, re.MULTILINE)
 

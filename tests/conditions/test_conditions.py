@@ -10,9 +10,11 @@ from hierlearn.conditions.runs import (
     THEOREM_SCALE,
     BitsConfig,
     DirtConfig,
+    MinimizerConfig,
     QuadraticConfig,
     measure_bits,
     measure_dirt,
+    measure_minimizer,
     measure_quadratic,
 )
 from hierlearn.engine.seeds import stream
@@ -67,6 +69,12 @@ def test_appendix_c_finds_all_products_of_uniform_bits_and_loses_them_beyond_the
     assert within["worst"] < 1e-20 > widened["worst"] and beyond["readout"] > 0.05
     b, a = 0.7, 1.0
     assert within["margin"] == pytest.approx(1 - a * b**2 / (1 - a * b**2))
+
+
+def test_stages_have_appendix_cs_minimizer_on_uniform_bits_and_another_on_biased_ones():
+    arms = [MinimizerConfig(4), MinimizerConfig(4, 0.5)]
+    uniform, biased = measure_minimizer(Group.of("x", arms, [0]), CPU)
+    assert uniform["deviation"] < 1e-12 and biased["deviation"] > 0.05
 
 
 def test_what_frozen_features_leave_is_what_regression_on_them_leaves():

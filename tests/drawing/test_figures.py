@@ -1,5 +1,6 @@
 """Figures: the same bytes, no id twice, alt text that says something, colors that show."""
 
+import csv
 import io
 import re
 from itertools import combinations
@@ -95,6 +96,30 @@ def test_a_figure_whose_alt_text_says_no_number_is_refused(fig: Figure, alt: str
 def test_a_name_that_cannot_be_an_id_is_refused(fig: Figure, name: str) -> None:
     with pytest.raises(ValueError, match="identifier"):
         figures.to_html(fig, name=name, alt=ALT)
+
+
+def test_the_numbers_of_a_figure_are_those_that_were_drawn() -> None:
+    fig, ax = plt.subplots()
+    line = figures.over_seeds("means", {1: [1.0, 4.0], 2: [2.0, 8.0]})
+    line.draw(ax)
+    ax.plot([1, 2], [5, 6], label="law")
+    ax.scatter([1, 2], [7, 8], label="cloud")
+    ax.axhline(0.5, label="floor")
+    ax.axvline(3)
+    ax.set(title="error", xlabel="round")
+    ax.set_xticks([1, 2], ["one", "two"])
+    head, *rows = csv.reader(io.StringIO(figures.Drawing(fig, ALT).csv(), newline=""))
+    plt.close(fig)
+    assert head == ["panel", "across", "series", "x", "y", "low", "high"]
+    assert all(row[:2] == ["error", "round"] for row in rows)
+    found = {name: [row[3:] for row in rows if row[2] == name] for name in (row[2] for row in rows)}
+    assert set(found) == {"means", "law", "floor", "cloud", ""}  # and every seed is no series
+    assert [row[0] for row in found["means"]] == ["one", "two"]
+    means = [[float(value) for value in row[1:]] for row in found["means"]]
+    np.testing.assert_allclose(means, np.transpose([line.y, line.low, line.high]), rtol=1e-5)
+    assert found["law"] == [["one", "5", "", ""], ["two", "6", "", ""]]
+    assert found["cloud"] == [["one", "7", "", ""], ["two", "8", "", ""]]
+    assert found["floor"] == [["", "0.5", "", ""]] and found[""] == [["3", "", "", ""]]
 
 
 def test_text_from_outside_cannot_become_markup(fig: Figure) -> None:

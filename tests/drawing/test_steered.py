@@ -1,9 +1,12 @@
 """Steered figures: a complete table of states, honest gaps, and a page that works by keyboard."""
 
+import csv
+import io
 import json
 import re
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import matplotlib
 
@@ -47,6 +50,16 @@ def table(markup: str) -> dict[str, Any]:
 
 def test_the_same_input_gives_the_same_bytes() -> None:
     assert figure() == figure()
+
+
+def test_the_numbers_of_every_state_come_with_the_settings_of_its_controls() -> None:
+    held = re.search(r'href="data:text/csv[^,]*,([^"]*)"', figure())
+    assert held
+    rows = list(csv.DictReader(io.StringIO(unquote(held[1]), newline="")))
+    assert list(rows[0]) == ["gap", "learner", "series", "x", "y", "low", "high"]
+    settings = {(row["gap"], row["learner"]) for row in rows}
+    assert settings == {("small", "first"), ("large", "first"), ("large", "second")}
+    assert len(rows) == 3 * (3 + 2)
 
 
 def test_every_state_that_was_measured_is_in_the_table_and_no_other() -> None:

@@ -30,12 +30,23 @@ from signatures import (
     spoilt,
 )
 
+from hierlearn import certificate
+from hierlearn.ball import measures as radial
+from hierlearn.ball import target as balls
+from hierlearn.ball import training as descent
+from hierlearn.conditions import bits
+from hierlearn.cube import bounds, exact_error
+from hierlearn.cube import target as cube
+from hierlearn.engine import kernels
 from hierlearn.engine.doors import checked, plain
+from hierlearn.engine.seeds import stream
+from hierlearn.grammar import derivations
 from hierlearn.grammar.target import RandomHierarchy
 from hierlearn.quadratic import modules, protocols
 from hierlearn.quadratic.layerwise import floors
 from hierlearn.quadratic.measures import unexplained
 from hierlearn.quadratic.networks import QuadraticNetworks
+from hierlearn.quadratic.original import alternation
 from hierlearn.quadratic.target import QuadraticTeachers
 
 
@@ -68,6 +79,7 @@ def takes_or_refuses(name: str, key: str, wrong: Any) -> None:
         negative(wrong)
         and not (name in NEGATIVE or key in NEGATIVE)
         or (not_a_number(wrong) and key not in NAN_STAYS_NAN)
+        or wrong is True
     )
     assert not must, f"{name} took {key} = {wrong!r}"
     for number in result if isinstance(result, (tuple, list)) else [result]:
@@ -176,6 +188,128 @@ def test_plain_objects_share_their_tensors_and_check_nothing():
     assert bool(net.theta.any())
 
 
+def hierarchy(*rules: list[list[list[int]]]) -> RandomHierarchy:
+    return RandomHierarchy(tuple(torch.tensor(r, dtype=torch.uint8) for r in rules), 2)
+
+
+def points(*rows: list[float], dtype: torch.dtype = torch.float32) -> torch.Tensor:
+    return torch.tensor(rows, dtype=dtype)
+
+
+X, FAR = torch.randn(40, 3, generator=generator()), 1e4
+NORMS = torch.linspace(0.5, 1.9, 9)
+COLUMN = torch.arange(9.0)
+RANGES: dict[str, tuple[Any, str]] = {
+    "a tuple of two parents": (
+        lambda: hierarchy([[[0, 1], [1, 0]], [[0, 1], [1, 1]]]), r"two parents.*\[3\] of \[4\]"),
+    "a tuple of two rules of one parent": (
+        lambda: hierarchy([[[0, 1], [0, 1]], [[0, 0], [1, 1]]]), r"two rules of one.*\[3\]"),
+    "symbols that are no uint8": (
+        lambda: derivations.tuples_of(torch.tensor([70000]), 300, 2), "at most 256.*got 300"),
+    "codes that are no int64": (
+        lambda: derivations.codes_of(torch.full((1, 20), 9), 10), r"2\*\*62.*10\*\*20"),
+    "coordinates that are no signs": (
+        lambda: cube.hamming(points([1, 0.5]), points([1, -1])), r"-1 or 1.*\[0.5\]"),
+    "coordinates that are not numbers": (
+        lambda: cube.hamming(points([1, math.nan]), points([1, -1])), "-1 or 1.*nan"),
+    "more signs than the dtype counts": (
+        lambda: cube.hamming(*[torch.ones(1, 300, dtype=torch.bfloat16)] * 2), "counts to 128"),
+    "a zero point in float32": (
+        lambda: kernels.neural_tangent_kernel(X, 0 * X, hidden=1), "length 0: take float64"),
+    "points far from the origin in float32": (
+        lambda: kernels.rbf_kernel(X + FAR, X + FAR, bandwidth=1.0), "subtract their mean"),
+    "points that are not finite": (
+        lambda: kernels.rbf_kernel(X, X / 0, bandwidth=1.0), "must be finite"),
+    "centered features": (
+        lambda: descent.smoothness(X - X.mean(0)), "do not center"),
+    "no features": (lambda: descent.smoothness(X[:0]), "not zero"),
+    "a clip that is not a number": (
+        lambda: descent.descend(
+            X + 1, X[:, :1].T, X[0], n_steps=1, rate=0.5, momentum=0.0,
+            low=points([0.0]), high=points([math.nan])), "low must be at most high.*nan"),
+    "norms that are not numbers": (
+        lambda: balls.ball_indicator(COLUMN / 0, 1.0), "norms must be numbers; 1 are not"),
+    "points from which nothing is solved": (
+        lambda: bits.solve(X / 0, X[:, 0], torch.ones(40)), "finite numbers; got columns with"),
+    "a form without eigenvectors": (
+        lambda: alternation.root(X[:3].double() * math.nan, 2), "finite numbers; got form with"),
+    "a seed that is True": (lambda: stream("rules", True), "an integer; got True"),
+    "a seed that is 1.0": (lambda: stream("rules", 1.0), "an integer; got 1.0"),
+    "a number that is False": (
+        lambda: kernels.rbf_kernel(X, X, bandwidth=False), "a number, not nan; got False"),
+    "degrees that nodes do not resolve": (
+        lambda: radial.polynomial_floor(4, 1.9, 450), "degrees to 178.*degree = 450"),
+    "dimensions that nodes do not resolve": (
+        lambda: radial.polynomial_floor(10**6, 1.0, 2), "smaller degree, dim.*dim = 1000000"),
+    "a negative norm": (
+        lambda: radial.certificate(COLUMN, -COLUMN, floor=0.1, dim=4), "norms.*at least 0.*-8"),
+    "a weight that is not a number": (
+        lambda: radial.certificate(COLUMN / 0, COLUMN, floor=0.1, dim=4), "1 weights that"),
+    "a negative floor": (
+        lambda: radial.certificate(COLUMN, COLUMN, floor=-0.1, dim=4), "floor = -0.1"),
+    "harmonics beyond float64": (
+        lambda: radial.certificate(COLUMN, COLUMN, floor=0.1, dim=4000, degree=900), "1e300"),
+    "a ball of radius 2": (
+        lambda: radial.learned_fractions(COLUMN, COLUMN, NORMS, dim=9, radius=2.0), "radius = 2 "),
+    "norms beyond 2": (
+        lambda: radial.learned_fractions(COLUMN, COLUMN, COLUMN, dim=9, radius=1.0), "norms in"),
+    "labels that are all alike": (
+        lambda: radial.learned_fractions(COLUMN, 0 * COLUMN, NORMS, dim=9, radius=1.0), "alike"),
+    "a degree that a ball has no part of": (
+        lambda: radial.learned_fractions(
+            COLUMN, COLUMN, NORMS, dim=9, radius=2**0.5, degrees=(1, 2)), r"radius = 1.414"),
+    "a level of too many parities": (
+        lambda: cube.ParityClass(3000, (1500,), (1.0,)), "1e300 parities.*dim = 3000"),
+    "a table beyond float64": (
+        lambda: cube.ParityClass(1100, (2,), (1.0,)).covariance_table(), "dim <= 1000; got 1100"),
+    "a kernel beyond float64": (
+        lambda: exact_error.CubeKernel.of(kernels.rbf, 1100), "dim <= 1000; got 1100"),
+    "multiplicities beyond float64": (
+        lambda: bounds.water_filling(1, [0.5], [10**400]), "at most 1e300"),
+    "orders that fill the memory": (
+        lambda: certificate.symmetrized(torch.zeros([4] * 12)), "12! orders.*8 GiB"),
+    "a tensor in float16": (
+        lambda: certificate.least_errors([torch.ones(3).half()], [1]), "float32 or float64"),
+    "a tensor that is not finite": (
+        lambda: certificate.least_errors([torch.ones(3) / 0], [1]), "3 entries that are not"),
+    "tensors that are zero": (
+        lambda: certificate.least_errors([torch.zeros(3)], [1]), "not all zero"),
+    "no width": (lambda: certificate.least_errors([torch.ones(3)], []), "at least one width"),
+    "an exponent of 400": (
+        lambda: protocols.Protocol(opens=(0, 2), lower_rate=400.0), r"\[-10, 10\]; got 400"),
+    "rates that overflow": (
+        lambda: protocols.compile_plan(
+            [protocols.Protocol(opens=(0, 2), lower_rate=10.0)], [(1.0, 1e-4)], 5),
+        "level 2 has 1e-42"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", RANGES)
+def test_what_no_number_can_come_of_is_refused(case):
+    call, words = RANGES[case]
+    with doors_alone(), refused(words):
+        call()
+
+
+def test_what_is_just_inside_the_range_is_taken(monkeypatch):
+    hierarchy([[[0, 1]], [[1, 0]]])
+    assert derivations.tuples_of(torch.tensor([65535]), 256, 2).tolist() == [[255, 255]]
+    codes = derivations.codes_of(torch.ones(1, 31, dtype=torch.int64), 4)
+    assert codes.item() == (4**31 - 1) // 3
+    assert bool(
+        torch.isfinite(kernels.neural_tangent_kernel(X.double(), 0 * X.double(), hidden=1)).all()
+    )
+    near = kernels.rbf_kernel(X + 10, X + 10, bandwidth=1.0)
+    exact = kernels.rbf_kernel(X.double(), X.double(), bandwidth=1.0)
+    assert float((near - exact).abs().max()) < 2e-3
+    assert descent.smoothness(X + 1) > 2
+    exact = radial.polynomial_floor(9, 2**0.5, 300)  # against finer nodes
+    radial._nodes.cache_clear()
+    monkeypatch.setattr(radial, "N_NODES", 1000)
+    assert abs(radial.polynomial_floor(9, 2**0.5, 300) - exact) < 1e-12
+    radial._nodes.cache_clear()
+
+
 # --- dtypes -----------------------------------------------------------------------------------
 
 
@@ -230,6 +364,50 @@ def test_every_public_callable_computes_under_a_default_dtype_of_double(double, 
     finally:
         for one in made:
             one.cache_clear()
+
+
+# Only the dtype and the device of `like` are read; `eye` spreads the inputs of one layer.
+NAN_IS_COVERED = {"grammar/networks.forward eye", "cube/networks.Normalization.__init__ like"}
+
+
+def numbers(thing: Any) -> list[torch.Tensor]:
+    """All floating-point tensors and numbers in what a function returns."""
+    if isinstance(thing, (torch.Tensor, float)):
+        return [torch.as_tensor(thing)]
+    if isinstance(thing, (list, tuple)) or hasattr(thing, "__next__"):
+        return [one for part in thing for one in numbers(part)]
+    return [one for part in getattr(thing, "__dict__", {}).values() for one in numbers(part)]
+
+
+@pytest.mark.parametrize("name", sorted(CALLABLES.keys() - {ABSTRACT}))
+def test_what_is_not_a_number_is_refused_or_seen_in_what_comes_out(name, monkeypatch):
+    monkeypatch.setattr(floors, "MAX_STEPS", 2)
+    for key, right in arguments(name)[1].items():
+        if not isinstance(right, torch.Tensor) or not right.is_floating_point():
+            continue
+        function, given_values = arguments(name)
+        spoilt_one = given_values[key].clone(memory_format=torch.contiguous_format)
+        spoilt_one.view(-1)[-1:] = math.nan
+        try:
+            found = numbers(function(**given_values | {key: spoilt_one}))
+        except ValueError as error:
+            assert str(error), (name, key)
+            continue
+        floats = [one for one in found if one.is_floating_point()]
+        hidden = floats and all(bool(one.isfinite().all()) for one in floats)
+        assert not hidden or f"{name} {key}" in NAN_IS_COVERED, (name, key)
+
+
+@pytest.mark.slow
+def test_every_public_callable_computes_on_the_cpu_under_another_default_device(monkeypatch):
+    """The device of no numbers stands for any other: what was made there could not be read."""
+    monkeypatch.setattr(floors, "MAX_STEPS", 2)
+    for name in sorted(CALLABLES.keys() - {ABSTRACT}):
+        function, right = arguments(name)
+        with torch.device("meta"):
+            found = function(**right)
+        for one in found if isinstance(found, (tuple, list)) else [found]:
+            assert not (isinstance(one, torch.Tensor) and one.is_meta), name
 
 
 def test_two_dtypes_that_do_not_mix_are_named():

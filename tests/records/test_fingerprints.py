@@ -15,7 +15,7 @@ import toy
 from toy import WALK
 
 import hierlearn
-from hierlearn.experiment import Group, digest
+from hierlearn.experiment import Group
 from hierlearn.records import fingerprint, fingerprints
 from hierlearn.records.fingerprints import Definition, edited, is_door, reached
 from hierlearn.registry import EXPERIMENTS
@@ -57,13 +57,12 @@ def book(tmp_path, monkeypatch):
     forget()
 
 
-def code_of(root):
-    return digest([text for _, text in fingerprints._walk(root)])
+code_of = fingerprints._code
 
 
 def forget():
     importlib.invalidate_caches()
-    for cached in ("fingerprint", "is_door", "_text", "_module", "_source"):
+    for cached in ("fingerprint", "_code", "is_door", "_text", "_module", "_source"):
         getattr(fingerprints, cached).cache_clear()
 
 

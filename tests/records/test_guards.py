@@ -124,6 +124,8 @@ def test_a_guard_that_is_added_leaves_the_fingerprint(code, statement):
         "positive(n=max(group, key=what))",
         "positive(n=torch.all(x, out=x))",
         "positive(n=torch.rand(1))",
+        "positive(n=what.get())",
+        "positive(n=what.double())",
         "positive(n=all(map(what, group)))",
         "positive(n=sum(map(abs, steps)))",
         "positive(*steps)",
@@ -261,6 +263,7 @@ def catching(node: ast.AST) -> bool:
     return any(one.type is None or CATCHES.search(ast.unparse(one.type)) for one in handlers)
 
 
+@pytest.mark.slow
 def test_nothing_that_is_measured_catches_what_doors_raise():
     """A refusal that is caught would steer what is measured, and a guard would matter."""
     for one in {d for each in EXPERIMENTS.values() for d in reached(each.measure)}:

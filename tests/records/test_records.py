@@ -286,7 +286,7 @@ def test_a_frozen_folder_is_never_written_and_its_manifest_must_be_one(store, tm
     with pytest.raises(RecordError, match="into another folder"):
         freeze(store, store.folder, "smoke", TOYS)
     (tmp_path / "frozen/manifest.json").write_text('{"smoke": 3}')
-    with pytest.raises(RecordError, match=r"manifest\.json is not a manifest"):
+    with pytest.raises(RecordError, match=r"manifest\.json is not a manifest.*: restore it"):
         RecordStore(tmp_path / "frozen").read(WALK, "smoke")
 
 

@@ -12,7 +12,7 @@ import toy_book
 from click.testing import CliRunner
 
 from hierlearn.book import pages
-from hierlearn.cli import commands
+from hierlearn.cli import commands, work
 from hierlearn.experiment import Group, Run
 from hierlearn.registry import EXPERIMENTS
 from hierlearn.sweeps import pushing
@@ -49,7 +49,7 @@ def project(published, tmp_path, monkeypatch):
     monkeypatch.setitem(EXPERIMENTS, "toy", toy_book.SEEING)
     monkeypatch.setitem(EXPERIMENTS, "twin", toy_book.TWIN)
     monkeypatch.delenv("TOY_PICTURES", raising=False)
-    monkeypatch.setattr(commands, "LocalPool", SimpleNamespace(on=lambda *_: toy.Inline()))
+    monkeypatch.setattr(work, "LocalPool", SimpleNamespace(on=lambda *_: toy.Inline()))
     shutil.copytree(published, tmp_path / "project")
     monkeypatch.chdir(tmp_path / "project")
     return tmp_path / "project"

@@ -11,7 +11,7 @@ from toy import Inline, provenance
 
 from hierlearn.cli import commands
 from hierlearn.experiment import canonical, digest
-from hierlearn.records import Record, RecordStore, fingerprint
+from hierlearn.records import Record, RecordError, RecordStore, fingerprint, restamp
 from hierlearn.sweeps import replay
 
 pytestmark = pytest.mark.slow
@@ -23,7 +23,7 @@ def computed(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         toy_book.isolate(patch)
         patch.chdir(root)
-        patch.setattr("hierlearn.cli.commands.LocalPool.on", lambda *_: Inline())
+        patch.setattr("hierlearn.cli.work.LocalPool.on", lambda *_: Inline())
         assert call("compute", "--profile", "smoke").exit_code == 0
         assert call("freeze", "--profile", "smoke").exit_code == 0
     return root
@@ -33,7 +33,7 @@ def computed(tmp_path_factory):
 def records(request, computed, tmp_path, monkeypatch):
     """A copy of the toy book as the current folder, and a working or a frozen folder of it."""
     toy_book.isolate(monkeypatch)
-    monkeypatch.setattr("hierlearn.cli.commands.LocalPool.on", lambda *_: Inline())
+    monkeypatch.setattr("hierlearn.cli.work.LocalPool.on", lambda *_: Inline())
     shutil.copytree(computed, tmp_path / "project")
     monkeypatch.chdir(tmp_path / "project")
     return Path(request.param)
@@ -230,6 +230,19 @@ def test_restamping_keeps_every_other_byte_of_a_record(records):
         assert Record.from_line(record.line().rstrip()) == record
 
 
+def test_a_group_that_another_process_has_stamped_meanwhile_is_left_as_it_is(records):
+    rewrite(records, age)
+    one = toy_book.TOY
+    stores = RecordStore(records), RecordStore(records)
+    seen = stores[0].states(one, "smoke")[0]
+    for store in stores:
+        restamp(store, one, "smoke", seen=seen, code="n0w")
+    found = RecordStore(records).states(one, "smoke")[0].records[0].provenance.fingerprints
+    assert found[-1] == "n0w" and found.count("n0w") == 1
+    with pytest.raises(RecordError, match="was changed while it was replayed"):
+        restamp(stores[0], one, "smoke", seen=seen, code="0ther")
+
+
 def test_a_rerun_is_set_against_what_is_published(computed, tmp_path, monkeypatch):
     toy_book.isolate(monkeypatch)
     shutil.copytree(computed, tmp_path / "project")
@@ -251,6 +264,8 @@ def test_a_rerun_is_set_against_what_is_published(computed, tmp_path, monkeypatc
     rewrite(own, lambda record: shift(record, 0.2))
     far = call("compare", "--profile", "smoke")
     assert far.exit_code == 1 and "not as published" in far.stderr
+    itself = call("compare", "--records", "book/records")
+    assert itself.exit_code == 2 and "valid: a folder of your own" in itself.stderr
     nothing = call("compare", "--profile", "laptop")
     assert nothing.exit_code == 1 and "no group of profile laptop in common" in nothing.stderr
 

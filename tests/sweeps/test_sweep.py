@@ -3,7 +3,7 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from textwrap import indent
 
@@ -169,6 +169,45 @@ def test_a_stopped_sweep_keeps_what_is_finished_and_leaves_no_process(tmp_path, 
     # The lock went with the process: a second start is not kept waiting.
     with sole_writer(store.folder):
         pass
+
+
+COMMAND = """
+import click
+from hierlearn import __main__
+from hierlearn.cli import commands
+folder, sys.argv[1] = sys.argv[1], "go"
+one = trouble(folder, [(n, "sleep") for n in "ab"], float("30"))
+def go(): compute([one], "smoke", RecordStore(folder + "/records"), device="cpu", workers=2)
+commands.cli = commands.Commands("x", commands={"go": click.Command("go", callback=go)})
+__main__.main()
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads /proc")
+@pytest.mark.parametrize(
+    ("how", "after", "code"),
+    [
+        (signal.SIGINT, (0.1, 0.15), 130),
+        (signal.SIGINT, (0.2, 0.15), 130),
+        (signal.SIGTERM, (0.5,), 143),
+    ],
+)
+def test_a_command_that_is_stopped_while_its_workers_start_says_one_sentence(
+    tmp_path, how, after, code
+):
+    process = start(COMMAND, tmp_path)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    wait_for(lambda: len(children.read_text().split()) >= 2)  # a worker and what tracks resources
+    workers = [int(pid) for pid in children.read_text().split()]
+    for seconds in after:
+        time.sleep(seconds)
+        for pid in (process.pid, *(workers if how == signal.SIGINT else ())):
+            with suppress(ProcessLookupError):  # as a terminal does, to all of them
+                os.kill(pid, how)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == code, said
+    assert "Traceback" not in said and said.rstrip().endswith("goes on from there."), said
+    wait_for(lambda: not any(alive(pid) for pid in workers), 10)
 
 
 def test_two_processes_on_one_folder_compute_everything_once(tmp_path):

@@ -3,6 +3,7 @@ r"""Chapter 5: ball indicators, learned by gradient descent and out of reach of 
 `ball_sum`: the sum of two unit vectors, where the paper proves its separation: networks trained in
 all layers with a linear output ("weak"), and clipped ones with a frozen hidden layer ("frozen").
 `ball_uniform`: a uniform radius; the width, the number of samples, and plain gradient descent.
+`ball_facts`: what the proofs say with named constants.
 """
 
 import math
@@ -13,9 +14,10 @@ from typing import Any
 import numpy as np
 
 from hierlearn.ball.config import BallConfig
+from hierlearn.ball.facts import FactsConfig, measure_facts
 from hierlearn.ball.measures import hard_radii, polynomial_floor
 from hierlearn.ball.runs import measure
-from hierlearn.experiment import Arms, Config, Experiment, Group, Runs, every
+from hierlearn.experiment import Arms, Config, Experiment, Group, Runs, every, together
 from hierlearn.statistics import Arm, Statistic, Value, each, number, ratio
 
 CHAPTER = "05_ball_indicator"
@@ -231,6 +233,29 @@ UNIFORM_STATISTICS: dict[str, Statistic] = {
     "plain_linear_error": each(LINEAR, "plain"),
 }
 
+# --- facts of the proofs ------------------------------------------------------------------------
+
+
+def fact_arms(profile: str) -> Arms:
+    """Units and laws as the paper has them; biases of another scale, and a heavier tail."""
+    facts = FactsConfig()
+    return {
+        "as assumed": facts,
+        "wider biases": replace(facts, bias=2.0),
+        "heavier tail": replace(facts, tail=2.0),
+    }
+
+
+FACT_STATISTICS: dict[str, Statistic] = {
+    "units": each(number("units"), "as assumed"),
+    "units_wider": each(number("units"), "wider biases"),
+    "slope": each(number("slope"), "as assumed"),
+    "missed": each(number("missed"), "as assumed"),
+    "reached": each(number("reached"), "as assumed"),
+    "laws": each(number("laws"), "as assumed"),
+    "laws_heavier": each(number("laws"), "heavier tail"),
+}
+
 EXPERIMENTS = (
     Experiment(
         "ball_sum", CHAPTER, sum_groups, measure, SUM_STATISTICS, sum_arms, ("n_steps",)
@@ -238,5 +263,9 @@ EXPERIMENTS = (
     Experiment(
         "ball_uniform", CHAPTER, uniform_groups, measure, UNIFORM_STATISTICS, uniform_arms,
         ("n_steps",),
+    ),
+    Experiment(
+        "ball_facts", CHAPTER, together("ball_facts", fact_arms, SEEDS), measure_facts,
+        FACT_STATISTICS, fact_arms, "averages, quadrature and draws; nothing is trained",
     ),
 )  # fmt: skip

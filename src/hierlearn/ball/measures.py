@@ -82,8 +82,21 @@ def _nodes(dim: int, radius: float) -> tuple[NDArray[np.float64], NDArray[np.flo
 
 @checked
 def ball_coefficients(dim: int, radius: float, degree: int) -> list[float]:
-    r"""Compute $a_k=E[1\{\lVert x\rVert\le\lambda\}\,p_k(t)]$ for k = 0..m, by quadrature."""
+    r"""Compute $a_k=E[1\{\lVert x\rVert\le\lambda\}\,p_k(t)]$ for k = 0..m, by quadrature.
+
+    Raises:
+        ValueError: beyond the degrees and dimensions that its nodes resolve.
+    """
     _check(dim, degree, radius)
+    if (
+        math.acos(1 - min(radius, 2.0) ** 2 / 2) * max(degree / 5.6, math.sqrt(dim)) > 100
+        or dim * degree > 15_000
+    ):
+        raise ValueError(
+            f"{N_NODES} nodes resolve degrees to {560 / math.pi:.0f}, of small balls more, while "
+            "dim * degree <= 15000, and dim to 1013; need a smaller degree, dim or radius; got "
+            f"dim = {dim}, degree = {degree}, radius = {radius:g}"
+        )
     t, weight = _nodes(dim, float(radius))
     values = polynomials(torch.from_numpy(t), dim=dim, degree=degree)
     return [float(one) for one in values @ torch.from_numpy(weight)]
@@ -135,9 +148,24 @@ def learned_fractions(
     """
     if not degrees or min(degrees) < 0:
         raise ValueError(f"degrees must be at least 0, and at least one; got {degrees}")
+    if not 0 < radius < 2 or not ((norms >= 0).all() and (norms < 2.001).all()):
+        raise ValueError(
+            "radius must lie between 0 and 2, and norms in [0, 2], those of sums of two unit "
+            f"vectors; got radius = {radius:g} and norms {norms.tolist()[:5]}.."
+        )
+    if len(labels) < 2 or (labels == labels[:1]).all():
+        raise ValueError(
+            "labels must differ, for the ball to be seen; got "
+            f"{len(labels)} that are all alike: take more points"
+        )
     t = inner_product(norms.double())
     basis = polynomials(t, dim=dim, degree=max(degrees))
     exact = ball_coefficients(dim, radius, max(degrees))
+    if any(abs(exact[k]) < 1e-12 for k in degrees):
+        raise ValueError(
+            f"the ball must have a part of each degree; at radius = {radius:g} those of {degrees} "
+            f"are {[exact[k] for k in degrees]}"
+        )
     fractions = []
     for k in degrees:
         mine, truth = output.double() * basis[k], labels.double() * basis[k]
@@ -170,6 +198,17 @@ def certificate(
         degree: m.
     """
     _check(dim, degree)
+    if weights.isnan().any() or not (norms >= 0).all() or floor < -1e-9:
+        raise ValueError(
+            "weights must be numbers, norms and the floor at least 0; got "
+            f"{int(weights.isnan().sum())} weights that are none, norms from "
+            f"{float(norms.min()) if len(norms) else 0:g} and floor = {floor:g}"
+        )
+    if math.lgamma(dim + degree + 1) - math.lgamma(dim) - math.lgamma(degree + 2) > 690:
+        raise ValueError(
+            "there must be at most 1e300 harmonics of degree + 1; got more with "
+            f"dim = {dim} and degree = {degree}"
+        )
     total = float((weights.abs().double() * norms.double()).sum())
     gap = math.sqrt(max(floor, 0.0)) - total / math.sqrt(n_harmonics(dim, degree + 1))
     return max(gap, 0.0) ** 2

@@ -74,6 +74,8 @@ def ball_indicator(norms: Float[Tensor, "*shape"], radius: float) -> Float[Tenso
     r"""Compute $1\{\lVert x\rVert\le\lambda\}$ from norms $\lVert x\rVert$."""
     if radius < 0:
         raise ValueError(f"radius must be at least 0; got {radius}")
+    if norms.device.type == "cpu" and norms.isnan().any():
+        raise ValueError(f"norms must be numbers; {int(norms.isnan().sum())} are not")
     return (norms <= radius).to(norms.dtype)
 
 

@@ -4,6 +4,7 @@ The second is the algorithm of Safran & Lee (2022, Thm. 8): the hidden layer is 
 features are computed once and a step is two matrix products with them.
 """
 
+import math
 from collections.abc import Callable, Collection, Iterable
 
 import torch
@@ -86,8 +87,18 @@ def _factor(step: int, n_steps: int) -> float:
 def smoothness(features: Float[Tensor, "n width"]) -> float:
     r"""Estimate $\hat L=2\lambda_{\max}(\tilde X^\top\tilde X/n)$ by power iteration.
 
-    It is the smoothness of the squared loss without clipping, and bounds it with.
+    It is the smoothness of the squared loss without clipping, and bounds it with. The iteration
+    starts at the sum of the features, and sees no direction at right angles to it.
+
+    Raises:
+        ValueError: for features whose sum is zero up to rounding, centered ones above all.
     """
+    if not features.sum(0).norm() > 1e-5 * math.sqrt(len(features)) * features.norm():
+        raise ValueError(
+            "features must be finite and their sum over the points not zero, which is where the "
+            f"power iteration starts; got one of norm {float(features.sum(0).norm()):g} for "
+            f"{len(features)} points: do not center them"
+        )
     vector = features.sum(0)
     size = vector.norm()
     for _ in range(POWER_ITERATIONS):
@@ -132,6 +143,11 @@ def descend(
     positive(rate=rate)
     if not 0 <= momentum <= 1:
         raise ValueError(f"momentum must lie in [0, 1]; got {momentum}")
+    if not (low <= high).all():
+        raise ValueError(
+            f"low must be at most high, and both numbers; got {low[:5, 0].tolist()} and "
+            f"{high[:5, 0].tolist()}"
+        )
     scale = rate / smoothness(features)
     weights = start.expand(len(labels), -1).clone()
     before = weights.clone()

@@ -15,9 +15,10 @@ from typing import Any
 from urllib.parse import unquote, urldefrag
 
 import matplotlib.pyplot as plt
+import nbformat
 import yaml
 
-from hierlearn.book import cards
+from hierlearn.book import cards, takeaway
 from hierlearn.book.notebooks import not_ready, runs, write_text
 from hierlearn.book.project import Project
 from hierlearn.book.published import chapter_profiles, chapters, load_claims
@@ -34,7 +35,10 @@ from hierlearn.sweeps import pushing
 # Not pages: the records are large, and caches and earlier products do not belong to a source.
 LEFT_OUT = {"records", "generated", "__pycache__", ".ipynb_checkpoints"}
 
-MARKERS = ("<!-- verdicts -->", "<!-- /verdicts -->")
+MARKED = r"(?<=<!-- {0} -->\n).*?(?=<!-- /{0} -->)"  # what stands in a page between marks
+OPENING = ("01_backward_feature_correction", "depth")  # the picture of the first page
+EXAMPLE = "kernel.K5"  # the claim on whose card the first page shows how to read a verdict
+_IN_THE_LEDGER = '<a class="hl-id" href="ledger.html#{id}">{id}</a>'
 _LINK = re.compile(r'<(?:a|link|script|img|iframe|source)\b[^>]*?\s(?:href|src)="([^"]*)"')
 _ID = re.compile(r'\sid="([^"]+)"')
 _ELSEWHERE = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*:|//")
@@ -65,6 +69,7 @@ def build(project: Project) -> Path:
         # The themes' page templates, which Sphinx copies among the static files unrendered.
         for template in (project.html / "_static").glob("*webpack-macros.html"):
             template.unlink()
+        takeaway.write_markdown(project)
         if dead := dead_links(project.html):
             raise RunError("these links of the site lead nowhere:\n  " + "\n  ".join(dead))
         pack(project.html, project.zip_file, epoch=int(epoch))
@@ -171,12 +176,35 @@ def write_fragments(project: Project) -> None:
             f"them once more (python -m hierlearn run {' '.join(mixed)} ...) or the whole book"
         )
     rows = verdicts.evaluate_all(every, store, profiles, EXPERIMENTS)
-    write_text(target / "verdicts.md", cards.readme_table(rows) + "\n")
+    write_text(target / "headlines.html", cards.headlines_html(rows) + "\n")
+    write_text(target / "opening.html", opening(project) + "\n")
+    example = [row for row in rows if row.id == EXAMPLE]
+    card = cards.chapter_html(example)
+    for row in example:  # its links to statements begin on its own page
+        card = card.replace('href="#', f'href="{row.chapter}.html#')
+    write_text(target / "example.html", card + "\n")
+    first = project.stage / "book/intro.md"
+    text = cards.filled(first.read_text(encoding="utf-8"), rows, _IN_THE_LEDGER)
+    write_text(first, text)
     write_text(target / "theorems.json", theorem_lines(rows))
     write_text(target / "pushed.md", cards.pushed_table(pushing.read(project.pushed)) + "\n")
     frozen = RecordStore(project.frozen_records)
     stores = [store] if store.folder.resolve() == frozen.folder.resolve() else [store, frozen]
     write_text(target / "costs.md", costs_table(project, stores) + "\n")
+
+
+def opening(project: Project) -> str:
+    """Return the picture of the first page, as its chapter shows it; nothing where it has none."""
+    chapter, figure = OPENING
+    notebook = project.executed(chapter)
+    cells = nbformat.read(notebook, as_version=4).cells if notebook.exists() else []
+    shown = [
+        html
+        for cell in cells
+        for output in cell.get("outputs", [])
+        if f'id="fig-{figure}"' in (html := output.get("data", {}).get("text/html", ""))
+    ]
+    return shown[0] if shown else ""
 
 
 def theorem_lines(rows: Sequence[verdicts.Row]) -> str:
@@ -219,20 +247,31 @@ def update_readme(project: Project) -> None:
     profiles = chapter_profiles(store, every)
     rows = verdicts.evaluate_all(every, store, profiles, EXPERIMENTS)
     page = project.root / "README.md"
-    write_text(page, with_table(page.read_text(encoding="utf-8"), rows))
+    first = (project.book / "intro.md").read_text(encoding="utf-8")
+    write_text(page, with_verdicts(page.read_text(encoding="utf-8"), first, rows))
     if one := EXPERIMENTS.get("exact_depth"):
         profile = profiles[one.chapter]
         if shown := one.runs(profile, store.read(one, profile)):
             draw_readme(shown, project.book / "_static/readme-figure.svg")
 
 
-def with_table(text: str, rows: Sequence[verdicts.Row]) -> str:
-    """Return README's `text` with the verdict table between its markers replaced."""
-    start, end = (text.find(marker) for marker in MARKERS)
-    if start < 0 or end < start:
-        raise RunError(f"README.md has no lines {MARKERS[0]} and {MARKERS[1]} to write between")
-    head, tail = text[: start + len(MARKERS[0])], text[end:]
-    return f"{head}\n{cards.readme_table(rows)}\n{tail}"
+def with_verdicts(text: str, first: str, rows: Sequence[verdicts.Row]) -> str:
+    """Return README's `text` with findings, those of the page `first`, and table put between marks.
+
+    Where `first` has no findings README keeps its own.
+    """
+    found = re.search(MARKED.format("findings"), first, re.DOTALL)
+    parts = {"verdicts": cards.readme_table(rows) + "\n"}
+    if found:
+        told = cards.filled(found[0], rows, "[{id}](book/{chapter}.ipynb)")
+        parts["findings"] = re.sub(r"(?<=\]\()(?=\w+\.ipynb)", "book/", told)
+    for name, part in parts.items():
+        text, n = re.subn(MARKED.format(name), lambda _: part, text, flags=re.DOTALL)  # noqa: B023
+        if not n:
+            raise RunError(
+                f"README.md has no <!-- {name} --> and <!-- /{name} --> to write between"
+            )
+    return text
 
 
 def draw_readme(runs: Runs, path: Path) -> None:

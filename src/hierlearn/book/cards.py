@@ -8,14 +8,14 @@ import csv
 import io
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
-from urllib.parse import quote
 
 from hierlearn.claims.resampling import N_RESAMPLES, SEED
 from hierlearn.claims.verdicts import DECIDED, ControlRow, Row
+from hierlearn.errors import RunError
 from hierlearn.experiment import PROFILES
-from hierlearn.formatting import format_interval, format_number, percent
+from hierlearn.formatting import data_link, format_interval, format_number, percent
 from hierlearn.sweeps.pushing import Pushed
 
 SHAPES = {
@@ -105,7 +105,8 @@ def _control(row: Row) -> str:
     return "; ".join(part for part in parts if part)
 
 
-def _card(row: Row) -> str:
+def _listed(row: Row) -> str:
+    """Return what stands behind a verdict, as a list of definitions."""
     facts = {
         "Predicted": _prose(row.predicted),
         "Measured": _measured(row),
@@ -118,21 +119,23 @@ def _card(row: Row) -> str:
     if row.interval is not None:
         facts["Records"] = escape(f"{row.profile}, commit {row.commit}, {row.hardware}")
     listed = "\n".join(f"<div><dt>{name}</dt><dd>{text}</dd></div>" for name, text in facts.items())
+    return f'<dl class="hl-facts">\n{listed}\n</dl>'
+
+
+def _card(row: Row) -> str:
     kind = "hl-card hl-card-headline" if row.headline else "hl-card"
-    verdict, key = row.verdict.replace(" ", "-"), escape(row.id)
+    key = escape(row.id)
     links = []
     for label in row.theorems:  # thm-a is "theorem a"
         named, _, name = label.partition("-")
         text = f"{_KINDS.get(named, named)} {name.replace('-', ' ')}"
         links.append(f'<a href="#{escape(label)}">{escape(text)}</a>')
     bears_on = f" Bears on {' and '.join(links)}." if links else ""
-    return f"""<article class="{kind} hl-card-{verdict}" id="{key}" aria-label="Claim {key}">
+    return f"""<article class="{kind}" id="{key}" aria-label="Claim {key}">
 <p class="hl-card-head"><a class="hl-id" href="ledger.html#{key}">{key}</a> {_badges(row)}</p>
 <p class="hl-statement">{_prose(row.statement)}</p>
 <p class="hl-origin">{_origin(row)}{bears_on}</p>
-<dl class="hl-facts">
-{listed}
-</dl>
+{_listed(row)}
 </article>"""
 
 
@@ -176,12 +179,10 @@ def chapter_html(rows: Iterable[Row]) -> str:
     rows = list(rows)
     parts = [_card(row) for row in rows if row.headline]
     if others := [row for row in rows if not row.headline]:
-        counts = Counter(str(row.verdict) for row in others)
-        counted = ", ".join(f"{counts[verdict]} {verdict}" for verdict in SHAPES if counts[verdict])
         noun = "claim" if len(others) == 1 else "claims"
         parts += [
             '<details class="hl-more">',
-            f"<summary>{len(others)} more {noun}: {counted}</summary>",
+            f"<summary>{len(others)} more {noun}: {_tally(others)}</summary>",
             *(_card(row) for row in others),
             "</details>",
         ]
@@ -195,62 +196,100 @@ FALSE_POSITIVES = (
     "a dash where the control is another quantity. Beside it, how often the control's own rule "
     "fails in experiments drawn in the same way."
 )
-_COLUMNS = ("Claim", "Verdict", "Statement", "Measured", "Control", "False positives", "Records")
 
 
-def _ledger_row(row: Row) -> str:
+def _line(row: Row) -> str:
+    """Return a claim as a line of verdict, statement and number, which opens on the rest."""
     key = escape(row.id)
-    notes = (row.reason, _stands(row), row.revised and f"Revised {_revised(row)}")
-    told = "".join(f'<p class="hl-how">{_prose(note)}</p>' for note in notes if note)
-    ran = {"Commit": row.commit, "On": escape(row.hardware)} if row.commit else {}
-    cells = [
-        _badges(row) + told,
-        f'{_prose(row.statement)}<p class="hl-origin">{_origin(row)}</p>',
-        f"{_measured(row)}<p>{_facts(Predicted=_prose(row.predicted), Rule=row.rule or '—')}</p>",
-        _control(row),
-        _false_positives(row),
-        f"<code>{escape(row.statistic)}</code><p>{_facts(Profile=row.profile, **ran)}</p>",
-    ]
-    value = "" if row.estimate is None else f"{row.estimate!r}"
-    keys = {"Measured": f' data-sort="{value}"', "Verdict": f' data-sort="{row.verdict}"'}
-    rest = "".join(
-        f'<td data-label="{name}"{keys.get(name, "")}>{cell}</td>'
-        for name, cell in zip(_COLUMNS[1:], cells, strict=True)
-    )
-    link = f'<a class="hl-id" href="{escape(row.chapter)}.html#{key}">{key}</a>'
     facets = {"verdict": row.verdict, "chapter": row.chapter, "source": row.source}
     data = "".join(f' data-{name}="{escape(text)}"' for name, text in facets.items())
-    return f'<tr id="{key}"{data}><th scope="row">{link}</th>{rest}</tr>'
+    measured = format_interval(row.estimate, row.interval, row.side)
+    return f"""<details class="hl-claim" id="{key}"{data}>
+<summary>{_span("id", key)} {_span("verdicts", _badges(row))} \
+{_span("statement", _prose(row.statement))} {_span("number", measured)}</summary>
+<p class="hl-origin">{_origin(row)}; statistic {_span("code", escape(row.statistic))}</p>
+{_listed(row)}
+<p class="hl-links"><a href="{escape(row.chapter)}.html#{key}">In its chapter</a>, \
+<a href="ledger.html#{key}">address of this claim</a></p>
+<details class="hl-cite"><summary>Cite this claim</summary>
+<pre tabindex="0">{escape(bibtex(row))}</pre>
+</details>
+</details>"""
 
 
-def _facts(**named: str) -> str:
-    return "<br>".join(f"{_span('how', name + ':')} {text}" for name, text in named.items())
+def bibtex(row: Row) -> str:
+    """Return a BibTeX entry of the claim as it stands: verdict, number, commit and date."""
+    statement = re.sub(r"(?<!\\)([%&#])", r"\\\1", " ".join(row.statement.split()))
+    measured = format_interval(row.estimate, row.interval, row.side)
+    ran = f"; records of {row.finished[:10]}, commit {row.commit}" if row.commit else ""
+    year = f"  year = {{{row.finished[:4]}}},\n" if row.commit else ""
+    return (
+        f"@misc{{hierlearn-{row.id},\n  author = {{{{The hierlearn authors}}}},\n"
+        f"  title = {{{{hierlearn, claim {row.id}: {statement}}}}},\n{year}"
+        f"  note = {{{row.verdict}: {measured} at profile {row.profile}{ran}}}\n}}"
+    )
 
 
-def ledger_html(rows: Iterable[Row]) -> str:
-    """Return one table of all claims, a row's id being the claim's, and a link to it as CSV.
+def _tally(rows: Iterable[Row]) -> str:
+    """Return how many claims have which verdict."""
+    counts = Counter(str(row.verdict) for row in rows)
+    return ", ".join(f"{counts[v]} {v}" for v in SHAPES if counts[v])
 
-    The page's script adds filters and sorting; what they read stands in `data-` attributes.
+
+def headlines_html(rows: Iterable[Row]) -> str:
+    """Return the headline claims as lines that open."""
+    return "\n".join(_line(row) for row in rows if row.headline)
+
+
+def _chapter_lines(chapter: str, title: str, rows: Sequence[Row]) -> str:
+    """Return the claims of a chapter: its headline claims as lines, the others folded."""
+    key = chapter.partition("_")[0]
+    others = [row for row in rows if not row.headline]
+    noun = "claim" if len(rows) == 1 else "claims"
+    folded = (
+        f'<details class="hl-rest"><summary>{len(others)} more: {_tally(others)}</summary>',
+        *map(_line, others),
+        "</details>",
+    )
+    return "\n".join(
+        [
+            f'<section class="hl-group" aria-labelledby="claims-{escape(key)}">',
+            f'<h2 id="claims-{escape(key)}"><a href="{escape(chapter)}.html">{escape(title)}</a>'
+            f"</h2>\n<p>{len(rows)} {noun}: {_tally(rows)}</p>",
+            headlines_html(rows),
+            *(folded if others else ()),
+            "</section>",
+        ]
+    )
+
+
+def ledger_html(
+    rows: Iterable[Row], titles: Mapping[str, str] | None = None, changes: str = ""
+) -> str:
+    """Return all claims by chapter, each a line under its id that opens, and a link to them as CSV.
+
+    `titles` are those of the chapters; `changes` stands above all. The page's script adds filters;
+    what they read stands in `data-` attributes.
     """
     rows = list(rows)
     profiles = ", ".join(p for p in PROFILES if p in {row.profile for row in rows}) or "none"
     noun = "profiles" if "," in profiles else "profile"
-    head = "".join(f'<th scope="col">{name}</th>' for name in _COLUMNS)
-    body = "\n".join(_ledger_row(row) for row in rows)
-    # The mark tells spreadsheets that the text is UTF-8.
-    address = "data:text/csv;charset=utf-8," + quote("\ufeff" + ledger_csv(rows))
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(row.chapter, []).append(row)
+    named = titles or {}
+    body = "\n".join(_chapter_lines(c, named.get(c, c), own) for c, own in groups.items())
     name = f"hierlearn-claims-{profiles.replace(', ', '-')}.csv"
-    return f"""<p><a class="hl-download" download="{name}" href="{address}">Download as CSV</a></p>
+    # The mark tells spreadsheets that the text is UTF-8.
+    link = data_link("Download as CSV", name, "\ufeff" + ledger_csv(rows))
+    return f"""<p>{len(rows)} claims, {noun} {escape(profiles)}. {link}</p>
+{changes}
+<details class="hl-more-text"><summary>How much evidence this is</summary>
 <p>{_counted(rows)}</p>
 <p>{FALSE_POSITIVES}</p>
-<div class="hl-ledger-scroll" role="region" aria-label="Table of all claims" tabindex="0">
-<table class="hl-ledger">
-<caption>{len(rows)} claims, {noun} {escape(profiles)}</caption>
-<thead><tr>{head}</tr></thead>
-<tbody>
+</details>
+<div class="hl-ledger">
 {body}
-</tbody>
-</table>
 </div>"""
 
 
@@ -317,6 +356,28 @@ def pushed_table(found: Sequence[Pushed]) -> str:
         f"{held} of {len(found)} claims keep their verdict. Computed on {machines}, until {last}."
     )
     return "\n".join([text, "", *lines])
+
+
+def filled(text: str, rows: Iterable[Row], link: str) -> str:
+    """Return `text` with its claims: {bfc.P8} becomes the number, {bfc.P8.control} the control's.
+
+    {bfc.P8.verdict} is the verdict, and {bfc.P8.claim} the id as `link`, which names {id} and
+    {chapter}. Raises RunError for a claim that is none.
+    """
+    known = {row.id: row for row in rows}
+
+    def said(match: re.Match[str]) -> str:
+        row = known.get(match[1])
+        if row is None:
+            raise RunError(f"{match[0]} names no claim; valid: the ids in book/claims")
+        if match[2] == ".claim":
+            return link.format(id=row.id, chapter=row.chapter)
+        if match[2] == ".verdict":
+            return f"{SHAPES[row.verdict]} {words(row)}"
+        told = row.control if match[2] else row
+        return format_interval(told.estimate, told.interval, told.side)
+
+    return re.sub(r"\{([a-z]+\.\w+?)(\.claim|\.control|\.verdict)?\}", said, text)
 
 
 def readme_table(rows: Iterable[Row]) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from hierlearn.book import cards
+from hierlearn.book import cards, changes
 from hierlearn.book.project import Project, find_project
 from hierlearn.book.published import chapter_profiles, experiments_read, load_claims
 from hierlearn.claims.declarations import Claim
@@ -124,27 +124,36 @@ class Page:
             s for one in self.experiments.values() for s in self.store.states(one, self.profile)
         ]
 
+    def draw(self, figure: Callable[..., Any]) -> tuple[Any, dict[str, Runs]]:
+        """Return what a figure function draws, and the runs that it was given.
+
+        Its parameters are named after experiments. AbsentArm where the profile lacks one; a
+        parameter with a default may lack.
+        """
+        from hierlearn.drawing import figures
+
+        parameters = inspect.signature(figure).parameters
+        runs = {key: found for key in parameters if (found := self._runs(key))}
+        lacking = [k for k, p in parameters.items() if p.default is p.empty and k not in runs]
+        if lacking:
+            raise AbsentArm(" and ".join(lacking))
+        with figures.style():
+            return figure(**runs), runs
+
     def show(self, figure: Callable[..., Any]) -> None:
         """Draw a figure: a function whose parameters are named after experiments, for their runs.
 
         It is called `steer_gap` where the page has the figure steer-gap. Where the profile lacks an
-        experiment or an arm, a line says so in its place; a parameter with a default may lack.
+        experiment or an arm, a line says so in its place.
         """
-        from hierlearn.drawing import figures
-
         name = figure.__name__.replace("_", "-")
-        parameters = inspect.signature(figure).parameters
-        runs = {key: found for key in parameters if (found := self._runs(key))}
-        lacking = [k for k, p in parameters.items() if p.default is p.empty and k not in runs]
         try:
-            if lacking:
-                raise AbsentArm(" and ".join(lacking))
-            with figures.style():
-                drawing = figure(**runs)
+            drawing, runs = self.draw(figure)
         except AbsentArm as what:
             for key in getattr(figure, "numbers", ()):
                 self.glue(key, "—")
-            unread = [self._experiment(key) for key in lacking]
+            drawn = inspect.signature(figure).parameters
+            unread = [self._experiment(key) for key in drawn if not self._runs(key)]
             states = [s for one in unread for s in self.store.states(one, self.profile)]
             data = [name for state in states for name in state.lacks]
             why = f"Data missing ({data[0]})" if data else f"Not in profile {self.profile}"
@@ -176,6 +185,7 @@ class Page:
 class Ledger:
     """All claims (`shown`) on one page, each at the profile that its chapter shows."""
 
+    project: Project
     chapters: dict[str, Page]
     shown: list[Claim]
     store: RecordStore
@@ -186,9 +196,13 @@ class Ledger:
             page.compute()
 
     def table(self) -> None:
-        """Show the claims as one table."""
+        """Show the claims by chapter, and what changed since `book/published.json`."""
         profiles = {name: page.profile for name, page in self.chapters.items()}
-        _show(cards.ledger_html(evaluate_all(self.shown, self.store, profiles, EXPERIMENTS)))
+        rows = evaluate_all(self.shown, self.store, profiles, EXPERIMENTS)
+        published = self.project.published
+        before = changes.read(published.read_bytes()) if published.is_file() else []
+        titles = {name: self.project.title(name) for name in self.chapters}
+        _show(cards.ledger_html(rows, titles, changes.changes_html(before, rows)))
 
     def provenance(self) -> None:
         """Show where all numbers come from, and the commands that recompute them."""
@@ -235,7 +249,7 @@ def open_ledger(
         name: Page(project, name, at, device, store, experiments_read(name, every), [])
         for name, at in chapter_profiles(store, every, profile).items()
     }
-    return Ledger(pages, every, store)
+    return Ledger(project, pages, every, store)
 
 
 def incomplete(

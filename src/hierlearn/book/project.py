@@ -1,14 +1,18 @@
 """Where things lie in a checkout of the book, and what a user's names for them mean."""
 
+import json
 import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import yaml
 
 from hierlearn.errors import UsageError
-from hierlearn.records import RecordStore
+
+if TYPE_CHECKING:
+    from hierlearn.records import RecordStore
 
 
 class Project:
@@ -21,6 +25,7 @@ class Project:
         self.claims = self.book / "claims"  # the claims, as data: one file a chapter
         self.frozen_records = self.book / "records"  # the committed ones
         self.pushed = self.book / "pushed.json"  # what pushing gave, as committed: `Pushed`s
+        self.published = self.book / "published.json"  # what the last version said: `changes.Told`s
         self.working_records = built / "records"  # those that this machine computes
         self.pilot_records = built / "pilots"  # at seeds that the book does not use
         self.stage = built / "stage"  # what the site is built from, executed notebooks among it
@@ -28,13 +33,23 @@ class Project:
         self.zip_file = built / "hierlearn-book.zip"  # the site in one file, to read from a disk
         self.run_file = built / "run.json"  # each notebook's last execution: settings, outcome
 
-    def store(self, folder: Path) -> RecordStore:
+    def store(self, folder: Path) -> "RecordStore":
         """The records in a folder, and the committed ones of what lacks its data here."""
+        from hierlearn.records import RecordStore  # which takes what finds a project seconds
+
         return RecordStore(folder, published=self.frozen_records)
 
     def notebook(self, name: str) -> Path:
         """The source of the notebook `name`."""
         return self.book / f"{name}.ipynb"
+
+    def title(self, name: str) -> str:
+        """The title of a notebook, with the number that its name begins with."""
+        text = self.notebook(name).read_text(encoding="utf-8")
+        found = re.search(r'"# (.+?)(?:\\n)?"', text)
+        number = re.match(r"0*(\d+)_", name)
+        said = json.loads(f'"{found[1]}"') if found else name
+        return f"{number[1]}. {said}" if number else said
 
     def executed(self, name: str) -> Path:
         """The executed copy of the notebook `name`."""
@@ -47,7 +62,7 @@ class Project:
         except yaml.YAMLError as error:
             told = " ".join(str(error).split())
             raise UsageError(f"_toc.yml is no YAML: {told:.200}; restore it") from error
-        stems = [Path(page).with_suffix("").as_posix() for page in _files(contents)]
+        stems = [Path(page).with_suffix("").as_posix() for page in pages_of(contents)]
         inside = [stem.removeprefix("book/") for stem in stems if stem.startswith("book/")]
         return [stem for stem in inside if self.notebook(stem).exists()]
 
@@ -107,14 +122,14 @@ def find_project(start: Path | None = None, *, need_book: bool = True) -> Projec
     )
 
 
-def _files(node: object) -> list[str]:
-    """Return every page that a table of contents names, depth first."""
+def pages_of(node: object) -> list[str]:
+    """Return every page that a table of contents, or a part of one, names, depth first."""
     if isinstance(node, list):
-        return [page for item in node for page in _files(item)]
+        return [page for item in node for page in pages_of(item)]
     if not isinstance(node, dict):
         return []
     own = [node[key] for key in ("root", "file") if isinstance(node.get(key), str)]
-    return own + [page for value in node.values() for page in _files(value)]
+    return own + [page for value in node.values() for page in pages_of(value)]
 
 
 def fitting(name: str, stems: Sequence[str]) -> list[str]:

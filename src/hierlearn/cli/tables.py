@@ -1,15 +1,13 @@
 """What the command line prints: its tables."""
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
-from hierlearn.book import cards
+from hierlearn.book import cards, changes
 from hierlearn.book.project import Project
 from hierlearn.claims import verdicts
-from hierlearn.errors import UsageError
 from hierlearn.formatting import format_interval, percent
 from hierlearn.images.data import DataSet
 from hierlearn.records import RecordStore
@@ -85,38 +83,16 @@ def pushed_table(found: Sequence[Pushed]) -> str:
     return columns(lines)
 
 
-def read_rows(written: bytes) -> list[verdicts.Row]:
-    """Return the rows that `claims --json` wrote, in any UTF; UsageError where it did not."""
-    try:
-        return ROWS.validate_json(written.decode(json.detect_encoding(written)))
-    except (ValidationError, UnicodeDecodeError) as error:
-        raise UsageError(
-            "--against expects what `python -m hierlearn claims --json` prints; "
-            f"{str(error).splitlines()[0]}"
-        ) from error
-
-
-def verdict_changes(before: Sequence[verdicts.Row], now: Sequence[verdicts.Row]) -> str:
+def verdict_changes(before: Sequence[changes.Told], now: Sequence[verdicts.Row]) -> str:
     """Return, as Markdown, the claims whose verdict differs or that only one side has."""
-    old, new = ({row.id: row for row in rows} for rows in (before, now))
-    lines = []
-    for key in dict.fromkeys((*old, *new)):
-        one, other = old.get(key), new.get(key)
-        if one and other and one.verdict == other.verdict:
-            continue
-        lines.append(f"| {key} | {_verdict(one)} | {_verdict(other)} |")
+    both = changes.pairs(before, now)
+    differ = [(k, a, b) for k, a, b in both if not a or not b or a.verdict != b.verdict]
     profiles = " → ".join(rows[0].profile if rows else "nothing" for rows in (before, now))
-    head = f"Verdicts, {profiles}: {len(lines)} of {len({*old, *new})} differ."
-    if not lines:
+    head = f"Verdicts, {profiles}: {len(differ)} of {len(both)} differ."
+    if not differ:
         return head
+    lines = [f"| {key} | {one or '—'} | {other or '—'} |" for key, one, other in differ]
     return "\n".join([head, "", "| claim | before | now |", "|---|---|---|", *lines])
-
-
-def _verdict(row: verdicts.Row | None) -> str:
-    if row is None:
-        return "—"
-    surprise = "" if row.as_expected else ", not as declared"
-    return f"{row.verdict}{surprise}: {format_interval(row.estimate, row.interval, row.side)}"
 
 
 def status_table(project: Project, store: RecordStore, profiles: Mapping[str, str]) -> str:
@@ -133,7 +109,7 @@ def status_table(project: Project, store: RecordStore, profiles: Mapping[str, st
         found = Counter[str]("no data" if state.lacks else state.status for state in states)
         counts = [str(found[status]) for status in STATUSES]
         lacking |= {name: why for state in states for name, why in state.lacks.items()}
-        cost = costs.cost([one], profile, store, committed)
+        cost = costs.of_states(one, profile, states, (store, committed))
         lines.append([one.chapter, one.name, profile, *counts, str(cost)])
         total += cost
     lines.append(["total", *[""] * (len(STATUSES) + 2), str(total)])

@@ -10,12 +10,14 @@ from hierlearn.conditions.runs import (
     BitsConfig,
     ChainConfig,
     DirtConfig,
+    MinimizerConfig,
     QuadraticConfig,
     ShapeConfig,
     measure_bits,
     measure_chain,
     measure_dirt,
     measure_grammar,
+    measure_minimizer,
     measure_quadratic,
     measure_shapes,
 )
@@ -60,6 +62,17 @@ def chain_arms(profile: str) -> Arms:
 CHAIN_STATISTICS = {
     "recovered": each(number("recovered"), "four a pair", min),
     "uncorrelated": each(number("recovered"), "no correlation", max),
+}
+
+
+def minimizer_arms(profile: str) -> Arms:
+    """Appendix C's stages in the population, on uniform bits and on biased ones."""
+    return {"uniform": MinimizerConfig(8), "biased": MinimizerConfig(8, 0.5)}
+
+
+MINIMIZER_STATISTICS = {
+    name: each(number("deviation"), arm)
+    for name, arm in (("deviation", "uniform"), ("deviation_biased", "biased"))
 }
 
 EVEN = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.65, 0.69)
@@ -219,6 +232,7 @@ EXPERIMENTS = tuple(
     )
     for name, arms, seeds, measure, statistics in (
         ("decide_chain", chain_arms, FEWER, measure_chain, CHAIN_STATISTICS),
+        ("decide_minimizer", minimizer_arms, SEEDS, measure_minimizer, MINIMIZER_STATISTICS),
         ("decide_bits", bits_arms, FEWER, measure_bits, BITS_STATISTICS),
         ("decide_shapes", shape_arms, SEEDS, measure_shapes, SHAPE_STATISTICS),
         ("decide_quadratic", quadratic_arms, SEEDS, measure_quadratic, QUADRATIC_STATISTICS),

@@ -67,6 +67,45 @@ def measure_chain(work: Group, device: torch.device) -> list[dict[str, Any]]:
 
 
 @dataclass(frozen=True)
+class MinimizerConfig(Config):
+    """Appendix C's learner in the population: products of bits that all have mean `bias`."""
+
+    dim: int
+    bias: float = 0.0
+
+    def seconds(self, n_runs: int) -> float:
+        """Return what a group takes: least squares on all points, a stage at a time."""
+        return 1e-9 * n_runs * 2**self.dim * self.dim**4
+
+
+def measure_minimizer(work: Group, device: torch.device) -> list[dict[str, Any]]:
+    r"""Solve each stage on all points: `deviation` from $\hat f_S$ on its products, 0 elsewhere.
+
+    The largest over stages and pairs; the coefficients are random in $\pm[\frac12,\frac32]$, and
+    a stage fits what those before it leave, by pairs of the true products of the last one.
+    """
+    results = []
+    for run in work.runs:
+        config, draws = MinimizerConfig(**run.config), stream("minimizer", run.seed)
+        x, weights = bits.all_points(torch.full((config.dim,), config.bias).double())
+        order = torch.randperm(config.dim, generator=draws).tolist()
+        levels = [sorted(map(sorted, level)) for level in bits.supports(order)]
+        sizes = [torch.rand(len(level), generator=draws).double() + 0.5 for level in levels]
+        signs = [2 * torch.randint(2, one.shape, generator=draws) - 1 for one in sizes]
+        products = [torch.stack([x[:, s].prod(1) for s in level], 1) for level in levels]
+        terms = [p @ (a * e) for p, a, e in zip(products, sizes, signs, strict=True)]
+        rest, known, worst = torch.stack(terms).sum(0), x, 0.0
+        for own, size, sign in zip(products, sizes, signs, strict=True):
+            columns = bits.pair_products(known)
+            right = (columns.T @ own == len(x)).double() @ (size * sign)
+            found = bits.solve(columns, rest, weights)
+            worst = max(worst, float((found - right).abs().max()))
+            rest, known = rest - columns @ found, own
+        results.append({"deviation": worst})
+    return results
+
+
+@dataclass(frozen=True)
 class BitsConfig(Config):
     r"""Products of two and of four biased bits, population limit.
 

@@ -80,4 +80,9 @@ def _sorted(eigenvalues: Sequence[float], multiplicities: Sequence[int]) -> list
             "eigenvalues and multiplicities must not be negative; "
             f"got {list(eigenvalues)} and {list(multiplicities)}"
         )
+    if any(count > 10**300 for count in multiplicities):
+        raise ValueError(
+            "multiplicities must be at most 1e300, for their products with eigenvalues to be "
+            f"numbers; got one of {max(multiplicities).bit_length()} bits"
+        )
     return sorted(zip(eigenvalues, multiplicities, strict=True), reverse=True)

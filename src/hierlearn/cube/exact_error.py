@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Float, Float64, Int
 from torch import Tensor
 
-from hierlearn.cube.target import ParityClass, krawtchouk
+from hierlearn.cube.target import MAX_TABLE, ParityClass, krawtchouk
 from hierlearn.engine import memory
 from hierlearn.engine.doors import at_least, check_indices, checked
 from hierlearn.engine.kernels import DotProduct
@@ -66,12 +66,16 @@ class CubeKernel:
                 f"values and eigenvalues must be dim + 1 = {self.dim + 1} each; got "
                 f"{len(self.values)} and {len(self.eigenvalues)}"
             )
+        if self.dim > MAX_TABLE:
+            raise ValueError(f"tables in float64 need dim <= {MAX_TABLE}; got {self.dim}")
 
     @classmethod
     @checked
     def of(cls, kernel: DotProduct, dim: int) -> "CubeKernel":
         """Tabulate `kernel`, a function of $t$, on the hypercube; errors as `from_values`."""
         at_least(1, dim=dim)
+        if dim > MAX_TABLE:
+            raise ValueError(f"tables in float64 need dim <= {MAX_TABLE}; got {dim}")
         distances = torch.arange(dim + 1, dtype=torch.float64)
         return cls.from_values(kernel(1 - 2 * distances / dim))
 

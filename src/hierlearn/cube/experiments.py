@@ -1,9 +1,9 @@
 r"""Chapter 2: what no kernel learns from N samples, exactly, and who learns it nevertheless.
 
 Three experiments on a zoo of kernels, without a test set: the bound on classes of parities and
-staircases, the theorem's own regime, and the search for $N_{50}$. Three on networks: single
-parities and staircases, sums of random parities between sparse and dense, and two layers. One on
-the trivial learner, which searches all monomials.
+staircases, the theorem's own regime, and the search for $N_{50}$. Four on networks: single
+parities and staircases, sums of random parities between sparse and dense, noisy labels, and two
+layers. One on the trivial learner, which searches all monomials.
 """
 
 import math
@@ -21,6 +21,7 @@ from hierlearn.cube.certificates import (
     measure_half_error,
     measure_spans,
 )
+from hierlearn.cube.noise import NoisyConfig, measure_noisy
 from hierlearn.cube.runs import NetworkConfig, measure
 from hierlearn.cube.search import SearchConfig, measure_search
 from hierlearn.cube.target import ParityClass, hierarchy_class
@@ -92,7 +93,8 @@ def certificate_groups(profile: str) -> list[Group]:
 
 LAST_ERROR = number("relative", -1)
 CERTIFICATE_STATISTICS = {
-    "least_over_bound": each(measures.over_bound, KERNELS, min),
+    "least_over_bound": each(measures.over_bound_of(True), KERNELS, min),
+    "least_over_water_filling": each(measures.over_bound_of(False), KERNELS, min),
     "least_error_when_void": each(LAST_ERROR, "void bound", min),
     "odd_degree_error": each(LAST_ERROR, "one hidden layer, degree 3", min),
     "odd_degree_error_of_others": each(LAST_ERROR, "poly4, degree 3"),
@@ -241,6 +243,26 @@ SUM_STATISTICS = {
     "dense_over_bound": each(measures.network_over_bound, "all parities", min),
 }
 
+# --- noise in the labels ------------------------------------------------------------------------
+
+NOISY = {"smoke": (24, 3600), "laptop": (32, 6000), "paper": (48, 12_000)}
+"""Dimension and samples of one parity of degree 4."""
+
+
+def noise_arms(profile: str) -> Arms:
+    """A deep network on one parity with noisy labels, and on the sum of all parities."""
+    n_steps = STEPS["laptop"][0]
+    return {
+        "1 parity": NoisyConfig(NOISY[profile][0], PARITY, NOISY[profile][1], n_steps),
+        "all parities": NoisyConfig(DIM, PARITY, 1600, n_steps, target="sum", width=64),
+    }
+
+
+NOISE_STATISTICS = {
+    "one_over_bound": each(measures.network_over_bound, "1 parity"),
+    "all_over_bound": each(measures.network_over_bound, "all parities"),
+}
+
 # --- the trivial learner ----------------------------------------------------------------------
 
 SEARCH_DIMS = {"smoke": (12, DIM), "laptop": (12, 16, 24, 32), "paper": (12, 16, 24, 32, 48, 64)}
@@ -318,6 +340,10 @@ EXPERIMENTS = (
         "network_samples", CHAPTER, sample_groups, measure, SAMPLE_STATISTICS, sample_arms, TRAINED
     ),
     Experiment("network_sums", CHAPTER, sum_groups, measure, SUM_STATISTICS, sum_arms, TRAINED),
+    Experiment(
+        "network_noise", CHAPTER, apart("network_noise", noise_arms, SEEDS), measure_noisy,
+        NOISE_STATISTICS, noise_arms, TRAINED,
+    ),
     Experiment(
         "monomial_search", CHAPTER, apart("monomial_search", search_arms, SEEDS), measure_search,
         SEARCH_STATISTICS, search_arms, SEARCHED,

@@ -1,5 +1,6 @@
 """What is read off the runs of chapter 2: errors over their bounds, samples needed, exponents."""
 
+import math
 from collections.abc import Callable
 from operator import attrgetter
 from typing import Any
@@ -22,6 +23,13 @@ def over_bound(config: ErrorsConfig, measurement: dict[str, Any]) -> float:
     """Return the smallest quotient of error and bound, over the sizes at which there is a bound."""
     pairs = zip(measurement["bound"], measurement["relative"], strict=True)
     return min(error / bound for bound, error in pairs if bound > 0)
+
+
+def over_bound_of(one_degree: bool) -> Callable[[ErrorsConfig, dict[str, Any]], float]:
+    """Make `over_bound` of the classes of one degree, or of the others; infinity elsewhere."""
+    return lambda config, measurement: (
+        over_bound(config, measurement) if (len(config.degrees) == 1) == one_degree else math.inf
+    )
 
 
 def n50_over_targets(config: HalfErrorConfig, measurement: dict[str, Any]) -> float:

@@ -22,6 +22,8 @@ from hierlearn.engine.doors import at_least, check_indices, checked
 from hierlearn.engine.seeds import stream
 
 CHUNK = 500
+MAX_TABLE = 1000
+"""The largest dim whose binomials are all below the largest float64."""
 
 
 @checked
@@ -53,7 +55,21 @@ def draw_points(n_points: int, dim: int, generator: torch.Generator) -> Float[Te
 
 @checked
 def hamming(x: Float[Tensor, "n dim"], z: Float[Tensor, "m dim"]) -> Int[Tensor, "n m"]:
-    """Count the coordinates in which points of $x$ and $z$ differ, in int32."""
+    r"""Count the coordinates in which points of $x$ and $z$ differ, in int32.
+
+    Raises:
+        ValueError: for coordinates other than $\pm1$, or more than the dtype counts.
+    """
+    if not ((x.abs() == 1).all() and (z.abs() == 1).all()):
+        raise ValueError(
+            "coordinates must be -1 or 1; got, among them, "
+            f"{[*x[x.abs() != 1][:3].tolist(), *z[z.abs() != 1][:3].tolist()]}"
+        )
+    if x.shape[1] * torch.finfo(x.dtype).eps > 1:
+        raise ValueError(
+            f"{x.dtype} counts to {round(1 / torch.finfo(x.dtype).eps)}; got {x.shape[1]} "
+            "coordinates: take float32"
+        )
     return ((x.shape[1] - x @ z.T) / 2).round_().to(torch.int32)
 
 
@@ -87,6 +103,14 @@ class ParityClass:
             raise ValueError(
                 f"give one amplitude a degree, finite and not all zero; got {self.amplitudes} "
                 f"for degrees {self.degrees}"
+            )
+        if any(
+            math.lgamma(self.dim + 1) - math.lgamma(k + 1) - math.lgamma(self.dim - k + 1) > 700
+            for k in self.degrees
+        ):
+            raise ValueError(
+                f"a level may have at most 1e300 parities; dim = {self.dim} and degrees "
+                f"{self.degrees} have more: take a smaller dim"
             )
 
     @property
@@ -125,6 +149,8 @@ class ParityClass:
             raise ValueError(
                 f"give one weight for each degree 0..{self.dim}; got {len(weights)} weights"
             )
+        if self.dim > MAX_TABLE:
+            raise ValueError(f"a table in float64 needs dim <= {MAX_TABLE}; got {self.dim}")
         table = krawtchouk(self.dim)
         total = torch.zeros(self.dim + 1, dtype=torch.float64)
         for degree, value in zip(self.degrees, self.eigenvalues, strict=True):

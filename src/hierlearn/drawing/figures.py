@@ -23,8 +23,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogFormatterMathtext, LogLocator, NullFormatter
 from numpy.typing import ArrayLike
 
+from hierlearn.drawing import table
 from hierlearn.drawing.svg import COLORS, INK, NEUTRAL, PAPER, save, stack, to_svg
-from hierlearn.formatting import format_interval, format_number
+from hierlearn.formatting import data_link, format_interval, format_number
 from hierlearn.intervals import interval
 
 __all__ = [
@@ -129,7 +130,11 @@ class Series:
 
         A line with many points has a marker at some of them only, and none without `marker`.
         """
-        color = color or COLORS[self.index % len(COLORS)]
+        lines, collections = len(ax.lines), len(ax.collections)
+        self._draw(ax, color or COLORS[self.index % len(COLORS)], marker, every_seed)
+        table.drawn(ax, self, [*ax.lines[lines:], *ax.collections[collections:]])
+
+    def _draw(self, ax: Axes, color: str, marker: bool, every_seed: bool) -> None:
         if self.kind == "bound":
             ax.plot(self.x, self.y, color=color, linestyle=":", label=self.label)
             return
@@ -206,6 +211,10 @@ class Drawing:
     caption: str = ""
     numbers: Mapping[str, str] = field(default_factory=dict)
 
+    def csv(self) -> str:
+        """Return the numbers that it draws, as CSV."""
+        return table.text(table.COLUMNS, table.rows(self.fig))
+
     def show(self, name: str, command: str = "", cost: str = "") -> str:
         """Display it under a name as `to_html` makes it, close it, and return the HTML.
 
@@ -213,7 +222,7 @@ class Drawing:
         """
         markup = to_html(
             self.fig, name=name, alt=self.alt, caption=self.caption, command=command, cost=cost,
-            narrow=True,
+            data=self.csv(), narrow=True,
         )  # fmt: skip
         plt.close(self.fig)
         display(Shown(markup, f"Figure {name}: {self.alt}"))
@@ -237,6 +246,7 @@ def to_html(
     caption: str = "",
     command: str = "",
     cost: str = "",
+    data: str = "",
     narrow: bool = False,
 ) -> str:
     """Return `fig` as a `<figure>` element with an inline SVG: the same input, the same bytes.
@@ -248,6 +258,7 @@ def to_html(
         caption: plain text; formulas between dollar signs.
         command: the one command that recomputes what the figure draws.
         cost: what that takes; without a command, a sentence that says why there is none.
+        data: the numbers that it draws, as CSV.
         narrow: add a second SVG for phones; this changes `fig`.
 
     Raises:
@@ -266,12 +277,17 @@ def to_html(
     below = []
     if caption:
         below.append(f"<p>{_MATH.sub(_SPAN, html.escape(caption))}</p>")
-    if command or cost:
-        words = " ".join(f"<span>{html.escape(word)}</span>" for word in command.split(" "))
-        # Spans, so that no line ends inside an option.
-        told = [f"Recompute: <code>{words}</code>"] if command else []
-        told += [html.escape(cost)] if cost else []
-        below.append(f'<p class="hl-recompute">{", ".join(told)}</p>')
+    # Spans, so that no line ends inside an option.
+    words = " ".join(f"<span>{html.escape(word)}</span>" for word in command.split(" "))
+    told = ", ".join(
+        filter(None, [command and f"Recompute: <code>{words}</code>", html.escape(cost)])
+    )
+    if data:
+        link = data_link("Numbers as CSV", f"{name}.csv", data)
+        here = f'<a href="#fig-{name}">address of this figure</a>'
+        told += f'{told and " "}<span class="hl-links">{link}, {here}</span>'
+    if told:
+        below.append(f'<p class="hl-recompute">{told}</p>')
     if below:
         parts += ["<figcaption>", *below, "</figcaption>"]
     return "\n".join([*parts, "</figure>"])

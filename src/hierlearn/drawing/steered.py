@@ -19,7 +19,7 @@ from IPython.display import display
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator
 
-from hierlearn.drawing import figures
+from hierlearn.drawing import figures, table
 from hierlearn.drawing.figures import Series
 from hierlearn.drawing.svg import check_alt
 from hierlearn.formatting import format_number
@@ -70,6 +70,24 @@ class Steered:
         """What the first state says."""
         return self.states[self.start].text
 
+    @property
+    def fig(self) -> Figure:
+        """The figure of the first state."""
+        return self._static(self._axes())
+
+    def csv(self) -> str:
+        """Return the numbers of every state as CSV; where the controls stand comes first."""
+        words = list(self.controls.values())
+        return table.text(
+            [*self.controls, *table.COLUMNS[2:]],
+            (
+                (*(said[value] for said, value in zip(words, key, strict=True)), *row)
+                for key, state in self.states.items()
+                for one in state.series
+                for row in table.series_rows(one)
+            ),
+        )
+
     def show(self, name: str, command: str = "", cost: str = "") -> str:
         """Display the figure, and return its HTML: the same input, the same bytes.
 
@@ -81,8 +99,9 @@ class Steered:
         axes = self._axes()
         fig = self._static(axes)
         figure = figures.to_html(
-            fig, name=name, alt=self.alt, caption=self.caption, command=command, cost=cost
-        )
+            fig, name=name, alt=self.alt, caption=self.caption, command=command, cost=cost,
+            data=self.csv(),
+        )  # fmt: skip
         plt.close(fig)
         markup = (
             f'<div class="hl-steered" data-hl-steer="{name}">\n{figure}\n'

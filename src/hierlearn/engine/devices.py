@@ -9,9 +9,9 @@ from pathlib import Path
 
 import torch
 
+from hierlearn.choices import DEVICES
 from hierlearn.engine import limits
 
-DEVICES = ("auto", "cpu", "cuda")
 STEERS = re.compile("MKL_(CBWR|ENABLE|DEBUG)|(ONE)?DNN|OPENBLAS_C|NPY_|NVIDIA_TF32|GLIBC_TUN")
 
 

@@ -31,12 +31,17 @@ def checked(function: F) -> F:
 
     - Tensors: type, number of axes, and sizes. Objects of this package know sizes too: those of
       their annotated fields, or what their `_axes()` returns.
-    - Numbers: an int is a float and numpy's numbers are numbers, but not a number is none.
+    - Numbers: an int is a float and numpy's numbers are numbers; not a number is none, and so are
+      True and False.
     - Sequences: every entry. Unions: one of the members. Other classes: `isinstance`.
+
+    What a function makes is on the device that its arguments say, whatever the default device is:
+    random numbers are drawn on the CPU.
 
     Raises:
         ValueError: it names the argument, what was given, and what would be valid; also where torch
-            refuses arguments that do not fit each other in dtype, device, or else.
+            refuses arguments that do not fit each other in dtype, device, or else, or that are not
+            finite.
     """
     if isinstance(function, type):
         function.__init__ = checked(function.__init__)  # type: ignore[misc]
@@ -54,8 +59,17 @@ def checked(function: F) -> F:
             if name in given and not rule(given[name], axes, name):
                 raise ValueError(_message(function, name, given[name], annotation, axes))
         try:
-            return function(*args, **named)
+            if torch.get_default_device().type == "cpu":
+                return function(*args, **named)
+            with torch.device("cpu"):
+                return function(*args, **named)
         except RuntimeError as error:
+            odd = [n for n, one in given.items() if isinstance(one, Tensor) and not _is_finite(one)]
+            if odd and not isinstance(error, torch.OutOfMemoryError):
+                raise ValueError(
+                    f"{function.__qualname__} needs finite numbers; got {', '.join(odd)} with some "
+                    f"that are not, for which torch says: {str(error).splitlines()[0]}"
+                ) from error
             if type(error) is not RuntimeError or not _MISFIT.search(str(error)):
                 raise
             raise ValueError(
@@ -160,16 +174,24 @@ def _rule(annotation: Any) -> Rule | None:
         )
     kind = type(None) if annotation is None else origin or annotation
     if kind is int:
-        return lambda value, axes, name: isinstance(value, Integral)
+        return lambda value, axes, name: _is_a(Integral, value)
     if kind is float:
-        return lambda value, axes, name: isinstance(value, Real) and not math.isnan(value)
+        return lambda value, axes, name: _is_a(Real, value) and not math.isnan(value)
     if not isinstance(kind, type) or kind in (object, inspect.Parameter.empty):
         return None
     return lambda value, axes, name: isinstance(value, kind)
 
 
+def _is_a(kind: Any, value: Any) -> bool:
+    return isinstance(value, kind) and not isinstance(value, bool)
+
+
+def _is_finite(tensor: Tensor) -> bool:
+    return bool(tensor.isfinite().all())
+
+
 def _is_real(value: Any, axes: Axes, name: str) -> bool:
-    return isinstance(value, Real)
+    return _is_a(Real, value)
 
 
 def _entries_rule(kind: type, rules: list[Rule | None], length: int | None) -> Rule:

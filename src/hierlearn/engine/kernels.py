@@ -107,8 +107,23 @@ def polynomial_kernel(
 def rbf_kernel(
     x: Float[Tensor, "n dim"], z: Float[Tensor, "m dim"], *, bandwidth: float
 ) -> Float[Tensor, "n m"]:
-    r"""Compute $e^{-\lVert x-z\rVert^2/(2dg^2)}$, $g$ the bandwidth in units of $\sqrt d$."""
+    r"""Compute $e^{-\lVert x-z\rVert^2/(2dg^2)}$, $g$ the bandwidth in units of $\sqrt d$.
+
+    Raises:
+        ValueError: for points so far from the origin that their squared distances, found as
+            $\lVert x\rVert^2+\lVert z\rVert^2-2\langle x,z\rangle$, are rounded by $10^{-3}$ of
+            $2dg^2$ or more.
+    """
     positive(bandwidth=bandwidth)
+    if not (
+        (x.square().sum(1) * torch.finfo(x.dtype).eps <= 2e-3 * x.shape[1] * bandwidth**2).all()
+        and (z.square().sum(1) * torch.finfo(z.dtype).eps <= 2e-3 * z.shape[1] * bandwidth**2).all()
+    ):
+        raise ValueError(
+            f"points must be finite and near the origin, for {x.dtype} and bandwidth {bandwidth:g};"
+            f" got coordinates up to {max(float(x.abs().max()), float(z.abs().max())):g}: subtract "
+            "their mean from both, or take float64"
+        )
     return torch.exp(torch.cdist(x, z).square() / (-2 * x.shape[1] * bandwidth**2))
 
 
@@ -122,9 +137,16 @@ def neural_tangent_kernel(
     `neural_tangent` at the cosine of the angle, which is normalized to 1 at 1, times hidden + 1.
 
     Raises:
-        ValueError: for fewer than one hidden layer.
+        ValueError: for fewer than one hidden layer, and for a zero point in less than float64.
     """
     at_least(1, hidden=hidden)
+    if x.dtype != torch.float64 and not (
+        (x.square().mean(1) > 0).all() and (z.square().mean(1) > 0).all()
+    ):
+        raise ValueError(
+            f"points must not be zero, finite and of positive length in {x.dtype}; got some of "
+            "length 0: take float64"
+        )
     lengths = (x.square().mean(1).sqrt()[:, None] * z.square().mean(1).sqrt()).clamp(min=1e-300)
     cosine = (x @ z.T / x.shape[1] / lengths).clamp(-1, 1)
     return (hidden + 1) * lengths * neural_tangent(hidden)(cosine)

@@ -4,7 +4,10 @@ import hashlib
 
 import torch
 
+from hierlearn.engine.doors import checked
 
+
+@checked
 def stream(purpose: str, seed: int) -> torch.Generator:
     """Return the CPU generator that belongs to `purpose` and `seed`.
 

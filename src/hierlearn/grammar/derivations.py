@@ -5,6 +5,7 @@ $n_{\mathrm{sym}}\prod_im_i^{s^i}$ rows, so that writing a string costs one look
 instead of one a tree node.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -202,6 +203,11 @@ def codes_of(tuples: Integer[Tensor, "*shape branching"], vocab_size: int) -> Te
     if not tuples.shape[-1]:
         raise ValueError("give tuples of at least one symbol; got shape " + f"{list(tuples.shape)}")
     check_indices(vocab_size, tuples=tuples)
+    if tuples.shape[-1] * math.log2(vocab_size) > 62:
+        raise ValueError(
+            "vocab_size**branching must be at most 2**62, for codes to be int64; got "
+            f"{vocab_size}**{tuples.shape[-1]}"
+        )
     code = tuples[..., 0].long()
     for k in range(1, tuples.shape[-1]):
         code = code * vocab_size + tuples[..., k]
@@ -212,6 +218,8 @@ def codes_of(tuples: Integer[Tensor, "*shape branching"], vocab_size: int) -> Te
 def tuples_of(codes: Int64[Tensor, "n"], vocab_size: int, branching: int) -> Tensor:
     """Write codes as tuples of s symbols, the inverse of `codes_of`."""
     at_least(1, vocab_size=vocab_size, branching=branching)
+    if vocab_size > MAX_VOCAB:
+        raise ValueError(f"vocab_size must be at most {MAX_VOCAB}, for uint8; got {vocab_size}")
     return peel(codes, [vocab_size] * branching).to(torch.uint8)
 
 

@@ -172,7 +172,7 @@ def _check_dial(dial: str, v: int, n_classes: int, m: int, n_levels: int) -> Non
         "shared": (m % 2 == 0, "an even n_synonyms"),
         "xor": (v % 2 == m % 2 == n_classes % 2 == 0, "even vocab_size, n_synonyms and n_classes"),
     }
-    holds, need = required.get(dial, (True, ""))
+    holds, need = required[dial] if dial in required else (True, "")
     if not holds:
         given = (
             f"vocab_size = {v}, n_classes = {n_classes}, n_synonyms = {m}, n_levels = {n_levels}"

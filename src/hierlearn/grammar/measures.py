@@ -179,7 +179,8 @@ def sensitivity(
 
     $S=E|f(x)-f(x')|^2/(2E|f(x)-\bar f|^2)$: 0 when f ignores the choice among synonyms, 1 when
     the exchange moves it as far as an independent string would (Cagnetta et al., section IV).
-    `None` when the features are constant.
+    `None` when the features are constant; where they are so up to rounding, S is a quotient of
+    rounding errors.
     """
     spread = 2 * (activations - activations.mean(0)).square().sum(1).mean()
     if float(spread) == 0:

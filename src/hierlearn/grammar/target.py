@@ -52,6 +52,12 @@ class RandomHierarchy:
                 f"every level below the classes needs rules for vocab_size = {self.vocab_size} "
                 f"symbols; got {[len(lower) for lower in self.rules[1:]]}"
             )
+        if any(r.numel() > len(r.flatten(0, 1).unique(dim=0)) * r.shape[2] for r in self.rules):
+            raise ValueError(
+                "no tuple may have two parents, nor be written by two rules of one; got as many "
+                f"different tuples: {[len(r.flatten(0, 1).unique(dim=0)) for r in self.rules]} of "
+                f"{[r.shape[0] * r.shape[1] for r in self.rules]} rules, top first"
+            )
         for level, rules in enumerate(self.rules):
             check_indices(self.vocab_size, **{f"rules[{level}]": rules})
 

@@ -43,8 +43,10 @@ class Protocol:
 
     def __post_init__(self) -> None:
         positive(rate=self.rate)
-        if not math.isfinite(self.lower_rate):
-            raise ValueError(f"lower_rate is an exponent and must be finite; got {self.lower_rate}")
+        if not abs(self.lower_rate) <= 10:
+            raise ValueError(
+                f"lower_rate is an exponent and must lie in [-10, 10]; got {self.lower_rate}"
+            )
         if self.thaw is not None:
             at_least(0, thaw=self.thaw)
         steps = [step for step in self.opens if step is not None]
@@ -166,5 +168,11 @@ def _rate_table(protocol: Protocol, gaps: list[float], n_steps: int) -> Tensor:
         for level, moves in enumerate(protocol.trained_levels(start)):
             if moves:
                 factor = (gaps[newest] / gaps[level]) ** protocol.lower_rate
+                if not 1e-30 < protocol.rate * factor < 1e30:
+                    raise ValueError(
+                        "rates must lie between 1e-30 and 1e30; level "
+                        f"{level + 2} has {protocol.rate * factor:g} while level {newest + 2} is "
+                        f"the newest: lower_rate = {protocol.lower_rate:g} is too large"
+                    )
                 table[start:end, level] = protocol.rate * factor * anneal
     return table

@@ -138,7 +138,14 @@ def read_manifest(folder: Path) -> Manifest:
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
-        raise RecordError(f"{path} is not a manifest of frozen records: {error}") from error
+        said = str(getattr(error, "strerror", None) or error)
+        if isinstance(error, ValidationError):
+            one = error.errors()[0]
+            said = f"{'.'.join(map(str, ('', *one['loc'])))} {one['msg']}".strip(". ")
+        raise RecordError(
+            f"{path} is not a manifest of frozen records: {said}; `freeze` writes it, nobody else: "
+            "restore it (git checkout), or freeze into another folder"
+        ) from error
 
 
 def plain_measurements(group: Group, measurements: Sequence[Any]) -> list[dict[str, Any]]:

@@ -38,7 +38,7 @@ class Definition(NamedTuple):
     name: str = ""
 
 
-#: A decorator that is a door: it holds arguments to annotations, and returns what comes out.
+#: A decorator that is a door, wherever it stands: what it decorates returns what it returned.
 CHECKED = Definition(f"{PACKAGE}.engine.doors", "checked")
 
 
@@ -50,7 +50,12 @@ def fingerprint(measure: Callable[..., Any]) -> str:
 
     Raises ValueError when its module has no source file, as in an interactive session.
     """
-    return digest([text for _, text in _walk(_root(measure))])
+    return _code(_root(measure))
+
+
+@cache
+def _code(root: Definition) -> str:
+    return digest([text for _, text in _walk(root)])
 
 
 def reached(measure: Callable[..., Any]) -> list[Definition]:
@@ -271,7 +276,8 @@ class _Statement:
 
     def is_check(self, decorator: ast.expr) -> bool:
         """Say whether a decorator does nothing but hold arguments to their annotations."""
-        return self._definition(decorator) == CHECKED
+        found = self._definition(decorator)
+        return found is not None and found.name == CHECKED.name and _code(found) == _code(CHECKED)
 
     def _is_door(self, node: ast.expr) -> bool:
         found = self._definition(node)

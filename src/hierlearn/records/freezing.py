@@ -52,8 +52,8 @@ def restamp(
 ) -> None:
     """Add the fingerprint `code` to the group `seen`, which it was seen to measure the same.
 
-    Raises RecordError when the folder cannot be written, and when what is there now is not what
-    was seen; nothing is written then.
+    A group that has been stamped so meanwhile is left as it is. Raises RecordError when the folder
+    cannot be written, and when what is there now is not what was seen; nothing is written then.
     """
     key = seen.group.key
     with _writing_frozen(store.folder) if store.frozen else files.sole_writer(store.folder):
@@ -64,6 +64,8 @@ def restamp(
             raise RecordError("damaged while it was replayed: " + "; ".join(dict.fromkeys(damaged)))
         for i, state in enumerate(states):
             if state.group.key == key:
+                if state.records == tuple(_stamped(r, code) for r in seen.records):
+                    return
                 if state.records != seen.records:
                     raise RecordError(
                         f"{store.folder}: group {key} of {experiment.name} was changed while it "

@@ -21,8 +21,8 @@ TORCH = frozenset(
     f"torch.{name}" for name in "all any equal finfo iinfo isfinite isnan is_floating_point".split()
 )
 METHODS = frozenset(
-    "abs all amax amin aminmax any bit_length count diff dim double element_size endswith flatten "
-    "float get is_complex is_floating_point is_integer isfinite isnan items keys long max mean min "
+    "abs all amax amin aminmax any bit_length count diff dim element_size endswith flatten "
+    "is_complex is_floating_point is_integer isfinite isnan items keys long max mean min "
     "norm numel prod size square startswith sum tolist unique values".split()
 )
 COLLECTION = re.compile(r"\b(Sequence|Collection|Mapping|Tensor|dict|list|range|set|str|tuple)\b")
@@ -30,9 +30,9 @@ ONCE = re.compile(r"Iter|Generator|Any|object")
 PURE = (
     ast.Name, ast.Constant, ast.Attribute, ast.Subscript, ast.Slice, ast.Compare, ast.BinOp,
     ast.BoolOp, ast.UnaryOp, ast.IfExp, ast.Tuple, ast.List, ast.Set, ast.Dict, ast.ListComp,
-    ast.SetComp, ast.DictComp,
-    ast.GeneratorExp, ast.JoinedStr, ast.FormattedValue, ast.Starred, ast.keyword, ast.Call,
-    ast.comprehension, ast.expr_context, ast.operator, ast.boolop, ast.unaryop, ast.cmpop,
+    ast.SetComp, ast.DictComp, ast.GeneratorExp, ast.JoinedStr, ast.FormattedValue, ast.Starred,
+    ast.keyword, ast.Call, ast.comprehension,
+    ast.expr_context, ast.operator, ast.boolop, ast.unaryop, ast.cmpop,
 )  # fmt: skip
 FRESH = (
     ast.Constant, ast.Tuple, ast.List, ast.Set, ast.Dict, ast.ListComp, ast.SetComp, ast.DictComp,

@@ -195,7 +195,10 @@ class RecordStore:
                 problems.append(f"{path}: is listed in manifest.json but not there")
             elif stated and (problems or sha256(content).hexdigest() != stated.sha256):
                 problems = problems or files.misfits(path, groups_of(experiment, profile), entries)
-                problems.append(f"{path}: has not the hash that manifest.json states")
+                problems.append(
+                    f"{path}: has not the hash that manifest.json states: one of the two was "
+                    "changed; restore both (git checkout), or freeze again"
+                )
             by_group: dict[str, Numbered] = {}
             for number, record in entries:
                 by_group.setdefault(record.group, []).append((number, record))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from math import fsum
 
 from hierlearn.experiment import PROFILES, Experiment, Group
-from hierlearn.records import Provenance, RecordStore, computed, groups_of
+from hierlearn.records import GroupState, Provenance, RecordStore, computed, groups_of
 
 
 @dataclass(frozen=True)
@@ -69,12 +69,22 @@ def cost(
 
     It is read from the provenance of the records in `store`, and in `others` (the committed ones).
     """
-    total = Cost()
-    for one in experiments:
-        needed = [s.group.key for s in store.states(one, profile) if s.to_compute]
-        found = estimates(one, profile, (store, others)) if needed else {}
-        total = sum((found[key] for key in needed), total)
-    return total
+    return sum(
+        (
+            of_states(one, profile, store.states(one, profile), (store, others))
+            for one in experiments
+        ),
+        Cost(),
+    )
+
+
+def of_states(
+    one: Experiment, profile: str, states: Iterable[GroupState], stores: Sequence[RecordStore]
+) -> Cost:
+    """Return what computing those groups of an experiment will cost that are not present."""
+    needed = [state.group.key for state in states if state.to_compute]
+    found = estimates(one, profile, stores) if needed else {}
+    return sum((found[key] for key in needed), Cost())
 
 
 def estimates(

@@ -11,6 +11,7 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
+from typing import Any
 
 START_METHOD = "spawn"  # only tests fork theirs, from a process that has imported everything
 
@@ -29,6 +30,38 @@ def environment(variables: Mapping[str, str]) -> Iterator[None]:
 
 
 @contextmanager
+def _later(*, lost: bool) -> Iterator[None]:
+    """Keep Ctrl-C off this thread, and off processes that it starts, until the block ends.
+
+    It is answered then, or `lost`. No system but POSIX can, and no thread but the main one need.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+    elif lost:
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before or signal.SIG_DFL)
+    elif hasattr(signal, "pthread_sigmask"):
+        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            yield
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+    else:
+        yield
+
+
+class _Pool(ProcessPoolExecutor):
+    """Starts workers that Ctrl-C does not reach, not even while they load what they need."""
+
+    def submit(self, *args: Any, **named: Any) -> Any:
+        with _later(lost=False):
+            return super().submit(*args, **named)
+
+
+@contextmanager
 def worker_pool(n_workers: int, variables: Mapping[str, str]) -> Iterator[ProcessPoolExecutor]:
     """Give a pool of fresh processes that end with the block, or this process, however it ends.
 
@@ -40,9 +73,7 @@ def worker_pool(n_workers: int, variables: Mapping[str, str]) -> Iterator[Proces
     # A forked worker has both ends: held open there, the pipe would outlive the driver.
     ends = leash, held if START_METHOD == "fork" else None
     try:
-        pool = ProcessPoolExecutor(
-            n_workers, mp_context=context, initializer=_start_worker, initargs=ends
-        )
+        pool = _Pool(n_workers, mp_context=context, initializer=_start_worker, initargs=ends)
     except OSError as error:  # it names no file
         raise OSError(
             error.errno, f"{error.strerror}, where processes share locks", "/dev/shm"
@@ -52,9 +83,10 @@ def worker_pool(n_workers: int, variables: Mapping[str, str]) -> Iterator[Proces
             yield pool
             pool.shutdown()
     finally:
-        held.close()
-        pool.shutdown(cancel_futures=True)
-        leash.close()
+        with _later(lost=True):  # a second one: the first is why this ends, and it takes a second
+            held.close()
+            pool.shutdown(cancel_futures=True)
+            leash.close()
 
 
 def _start_worker(leash: Connection, held: Connection | None) -> None:

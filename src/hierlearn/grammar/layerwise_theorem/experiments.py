@@ -13,6 +13,7 @@ import numpy as np
 
 from hierlearn.experiment import Arms, Experiment, Result, Runs, Statistic, apart
 from hierlearn.grammar.experiments import CHAPTER, FEWER, grouped
+from hierlearn.grammar.layerwise_theorem.proof import ProofConfig, measure_proof
 from hierlearn.grammar.layerwise_theorem.runs import (
     LEVEL,
     N_TEST,
@@ -277,6 +278,31 @@ LEMMA_STATISTICS = {name: each(number(name), str(MAIN.parameters)) for name in _
     "signal": each(quotient(number("signal"), _mean_signal), str(MAIN.parameters)),
 }
 
+# --- the proof of one stage ------------------------------------------------------------------
+
+
+def proof_arms(profile: str) -> Arms:
+    """One stage as Lemmas 14 to 16 assume it; a step too small, and tokens too far apart."""
+    main = ProofConfig(*MAIN.parameters)
+    others = [] if profile == "smoke" else [ProofConfig(8, 2, 3), ProofConfig(16, 4, 3)]
+    return {
+        "as assumed": [main, *others],
+        "main": main,
+        "a tenth of the step": replace(main, step=0.1),
+        "tokens two bandwidths off": replace(main, noise=2.0),
+    }
+
+
+PROOF_STATISTICS = {
+    "rate": each(number("rate"), "as assumed", max),
+    "rate_small_step": each(number("rate"), "a tenth of the step"),
+    "factor": each(number("factor"), "as assumed", min),
+    "factor_loose": each(number("factor"), "tokens two bandwidths off"),
+    "cross": each(number("cross"), "as assumed", max),
+    "moment": each(number("moment"), "main"),
+    "moment_replaced": each(number("replaced"), "main"),
+}
+
 SOLVED = "solved in closed form, nothing is trained by steps"
 EXPERIMENTS = (
     *(
@@ -287,6 +313,7 @@ EXPERIMENTS = (
             ("rhm_theorem_stages", stage_arms, measure_stages, STAGE_STATISTICS),
             ("rhm_theorem_sizes", size_arms, measure_sizes, SIZE_STATISTICS),
             ("rhm_theorem_lemmas", lemma_arms, measure_lemmas, LEMMA_STATISTICS),
+            ("rhm_theorem_proof", proof_arms, measure_proof, PROOF_STATISTICS),
         )
     ),
     Experiment(

@@ -85,7 +85,7 @@ def joint(joint_sgd: Runs) -> Drawing:
 
 
 @gives("learned", "learned-tenth")
-def depth(joint_sgd: Runs) -> Drawing:
+def when_learned(joint_sgd: Runs) -> Drawing:
     """Draw the step at which each level is learned in joint training, by number of levels."""
     fig, ax = plt.subplots(figsize=(WIDTH, 3.4))
     said, numbers, tenths = [], [], []

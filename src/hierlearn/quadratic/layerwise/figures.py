@@ -21,6 +21,7 @@ from hierlearn.drawing.figures import (
     over_seeds,
 )
 from hierlearn.drawing.steered import Axis, State, Steered
+from hierlearn.drawing.table import drawn
 from hierlearn.experiment import Runs
 from hierlearn.intervals import Bound
 from hierlearn.quadratic.layerwise.experiments import (
@@ -114,6 +115,7 @@ def _bar(ax: Axes, line: Series, row: int) -> None:
             linewidth=0, antialiased=False,
         )  # fmt: skip
         ax.add_patch(box)
+    drawn(ax, line)
 
 
 def steer_look_back(look_back: Runs) -> Steered:
