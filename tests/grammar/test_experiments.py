@@ -16,6 +16,7 @@ from hierlearn.grammar.experiments import (
     sized,
     steps_to_level,
 )
+from hierlearn.grammar.layerwise_theorem.proof import ProofConfig
 from hierlearn.grammar.layerwise_theorem.runs import TheoremConfig
 from hierlearn.grammar.networks import PatchNetworks, Shape
 from hierlearn.grammar.runs import measure_networks
@@ -34,7 +35,7 @@ def test_every_configuration_survives_json_and_no_run_is_listed_twice(experiment
         assert len(set(keys)) == len(keys)
         for one in experiment.groups(profile):
             for run in one.runs:
-                of = {"rhm_trees": TreeConfig, "rhm_theorem": TheoremConfig}
+                of = {"trees": TreeConfig, "proof": ProofConfig, "theorem": TheoremConfig}
                 config = next((c for k, c in of.items() if k in experiment.name), HierarchyConfig)
                 assert config(**run.config).as_dict() == run.config
 
