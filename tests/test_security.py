@@ -46,7 +46,10 @@ def forbidden(source: str) -> list[str]:
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
 def test_no_module_unpickles_evaluates_or_calls_a_shell(path):
-    assert forbidden(path.read_text(encoding="utf-8")) == []
+    # The process that runs the file that a user names to `place`, and nothing else.
+    allowed = ["compile", "exec"] if path.parts[-2:] == ("place", "child.py") else []
+    found = forbidden(path.read_text(encoding="utf-8"))
+    assert sorted(one.partition(": ")[2] for one in found) == allowed
 
 
 @pytest.mark.parametrize(

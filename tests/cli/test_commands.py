@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow
 
 COMMANDS = (
     *("run", "compute", "build", "book", "claims", "status", "replay"),
-    *("freeze", "page", "push", "compare", "figure", "pdf"),
+    *("freeze", "page", "place", "push", "compare", "figure", "pdf"),
 )
 
 
@@ -82,7 +82,10 @@ def record_files(root: Path) -> dict[str, tuple[bytes, int]]:
         (["run", "--records", "README.md"], "valid: a folder"),
         (["run", "--records", ""], "valid: a folder"),
         (["run", "--records", "a\0b"], "valid: a folder"),
-        (["fly"], "compare, compute, data, figure, freeze, page, pdf, push, replay, run, status"),
+        (
+            ["fly"],
+            "compare, compute, data, figure, freeze, page, pdf, place, push, replay, run, status",
+        ),
         (["freeze"], "--profile"),
         (["compute", "toys"], "valid experiments: toy"),
         (["compute", "9" * 5000], "valid experiments: toy"),

@@ -482,20 +482,25 @@ def evaluate_all(
     return with_families(with_holm([one.row for one in found]), [one.runs for one in found])
 
 
-def with_holm(rows: Sequence[Row]) -> list[Row]:
-    """Return the rows with `holm` set on the supported ones.
+def holm(ps: Mapping[str, float]) -> dict[str, bool]:
+    """Return which of several tests stand together at the level 1 - `CONFIDENCE`.
 
-    Of the m decided claims of a chapter, those with the k smallest p stand for which
-    p_(i) <= .05 / (m - i + 1) up to i = k (Holm 1979).
+    Of m, those with the k smallest p stand for which p_(i) <= .05 / (m - i + 1) up to i = k
+    (Holm 1979).
     """
+    stands: dict[str, bool] = {}
+    holds = True
+    for i, key in enumerate(sorted(ps, key=ps.__getitem__)):
+        stands[key] = holds = holds and ps[key] <= (1 - CONFIDENCE) / (len(ps) - i)
+    return stands
+
+
+def with_holm(rows: Sequence[Row]) -> list[Row]:
+    """Return the rows with `holm` set on the supported ones, over a chapter's decided claims."""
     stands: dict[str, bool] = {}
     for chapter in dict.fromkeys(row.chapter for row in rows):
         decided = [row for row in rows if row.chapter == chapter and row.verdict in DECIDED]
-        ps = {row.id: 1.0 if row.p is None else row.p for row in decided}
-        holds = True
-        for i, key in enumerate(sorted(ps, key=ps.__getitem__)):
-            holds = holds and ps[key] <= (1 - CONFIDENCE) / (len(ps) - i)
-            stands[key] = holds
+        stands |= holm({row.id: 1.0 if row.p is None else row.p for row in decided})
     return [
         row.model_copy(update={"holm": stands[row.id]}) if row.verdict == "supported" else row
         for row in rows

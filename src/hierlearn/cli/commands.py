@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 import click
 
 from hierlearn.book.project import find_project
-from hierlearn.choices import DEVICES, PROFILES
+from hierlearn.choices import DEVICES, LIMIT, MEMORY, PROFILES
 from hierlearn.errors import DataMissing, RunError, UsageError, check_choice
 from hierlearn.formatting import say
 
@@ -445,6 +445,45 @@ def compare(profile: Given, records: Given) -> None:
         )
     if changed := work.tell_agreement(project, store, profile):
         raise RunError("not as published:\n  " + "\n  ".join(changed))
+
+
+@cli.command(name="place")
+@click.argument("file", type=click.Path(path_type=Path))
+@options("profile")
+@click.option("--tasks", "names", metavar="TASK,...", help="Tasks or families; default: all.")
+@options("seeds", "records", *WHERE)
+@click.option(
+    "--limit",
+    type=click.FloatRange(0, min_open=True),
+    default=LIMIT,
+    show_default=True,
+    metavar="SECONDS",
+    help="What a fit, or a prediction, may take.",
+)
+@click.option(
+    "--memory",
+    type=click.FloatRange(0, min_open=True),
+    default=MEMORY,
+    show_default=True,
+    metavar="GIB",
+    help="What a process may take.",
+)
+@click.option(
+    "--replay",
+    "n_replayed",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Measure N groups of its records again, at random; compute nothing.",
+)
+def place_learner(file: Path, profile: Given, **settings: Any) -> None:
+    """Show where a learner of your own stands.
+
+    FILE holds a class with fit(X, y) and predict(X), or two, Regressor and Classifier, or a
+    function optimizer(parameters, n_steps). It runs in processes of its own.
+    """
+    from hierlearn.cli import placing, work
+
+    placing.place(file, profile=profile or work.DEFAULT_PROFILE, **settings)
 
 
 @cli.command(name="push")

@@ -27,11 +27,12 @@ from hierlearn.formatting import format_number
 
 @dataclass(frozen=True)
 class Axis:
-    """An axis: its label in plain text, its scale, and its ticks (none: chosen from the data)."""
+    """An axis: label in plain text, scale, ticks (none: chosen from the data), and their names."""
 
     label: str
     log: bool = False
     ticks: Sequence[float] = ()
+    names: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -207,11 +208,12 @@ def _axis(axis: Axis, values: list[float]) -> dict[str, Any]:
     if axis.log:
         low, high = 10**low, 10**high
     ticks = list(axis.ticks) or _ticks(axis.log, low, high)
+    texts = list(axis.names) or [_tick_text(tick) for tick in ticks]
     return {
         "label": axis.label,
         "log": axis.log,
         "limits": [_short(low), _short(high)],
-        "ticks": [[_short(tick), _tick_text(tick)] for tick in ticks],
+        "ticks": [[_short(tick), text] for tick, text in zip(ticks, texts, strict=True)],
     }
 
 

@@ -1,0 +1,210 @@
+"""Chapter 9: the map, learners by tasks, its statistics, and the conditions of every task."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from hierlearn.experiment import Arms, Experiment, Runs, apart
+from hierlearn.place.references import TOLD as TOLD  # for the figures
+from hierlearn.place.references import references
+from hierlearn.place.runs import (
+    MEASURED,
+    PLANTED,
+    ConditionsConfig,
+    MapConfig,
+    measure,
+    measure_conditions,
+)
+from hierlearn.place.tasks import SEEDS, Task, tasks
+from hierlearn.place.walk import passed, rank
+from hierlearn.statistics import Statistic, at_least, crossing, each, number, quotient, ratio
+
+CHAPTER = "09_who_learns_what"
+LEARNERS = tuple(references())
+TASKS: Mapping[str, Task] = tasks("paper")
+LEAST = 10
+"""Errors are raised to the threshold over this, before sizes are interpolated."""
+
+
+ABSENT: Mapping[str, tuple[str, ...]] = {
+    "smoke": tuple(
+        name for name in TASKS if name not in ("quadratic-2", "quadratic-3", "parity-4")
+    ),
+    "laptop": (
+        "original-3",
+        "cyclic, quadratic-4",
+        "perceptron, grammar",
+        "boosting, grammar",
+        *(
+            f"{one}, {task}"
+            for one in ("feature machine", "boosting", "perceptron", "thawed")
+            for task in ("grammar-flat", "grammar-xor")
+        ),
+    ),
+    "paper": (),
+}
+"""Tasks, and cells, that a profile has no time for."""
+FEW = ("kernel ridge", "feature machine", "forest", "greedy", "staged")
+"""Learners of the smoke profile."""
+
+
+def arms(profile: str) -> Arms:
+    """Every learner on every task that it is for; the cheater also on fresh test points."""
+    found = {}
+    every = references()
+    chosen = [every[name] for name in (FEW if profile == "smoke" else every)]
+    for task in tasks(profile).values():
+        if task.name in ABSENT[profile]:
+            continue
+        for learner in (*chosen, *PLANTED.values()):
+            if learner.takes(task) and f"{learner.name}, {task.name}" not in ABSENT[profile]:
+                one = MapConfig(task.name, learner.name, task.ladder, task.n_test)
+                found[f"{learner.name}, {task.name}"] = one
+        cheater = found[f"cheater, {task.name}"]
+        found[f"cheater caught, {task.name}"] = replace(cheater, salt="fresh")
+    return found
+
+
+def condition_arms(profile: str) -> Arms:
+    """One an arm: every task that has hidden features to speak of."""
+    known = [task for task in TASKS.values() if task.family in MEASURED]
+    return {
+        one.name: ConditionsConfig(one.name) for one in known if one.name not in ABSENT[profile]
+    }
+
+
+def interpolated(found: dict[str, Any]) -> float:
+    """Return the size at which the error crosses the threshold, log-log between rungs.
+
+    A bound where no rung was passed, or already the first; a failure counts as not passed.
+    """
+    level = found["threshold"]
+    if not passed(found):  # the next rung was refused, or there was none
+        return at_least(float(found["sizes"][-1])) if found["sizes"] else math.nan
+    points = zip(found["sizes"], found["errors"], strict=True)
+    return crossing([(n, max(error, level / LEAST)) for n, error in points], level)
+
+
+def _walks(runs: Runs, *names: str) -> dict[int, list[dict[str, Any]]]:
+    return {seed: [m for _, m in own] for seed, own in runs.of(*names).items()}
+
+
+def fewest(task: str, *learners: str) -> Statistic:
+    """Make the statistic of what the best of some learners needs on a task, see `interpolated`."""
+
+    def statistic(runs: Runs) -> dict[int, float]:
+        arms = [f"{learner}, {task}" for learner in learners]
+        return {seed: min(map(interpolated, own)) for seed, own in _walks(runs, *arms).items()}
+
+    return statistic
+
+
+def others(task: str, *absent: str) -> list[str]:
+    """List the learners that are not told the architecture and are for a task, but for some."""
+    every = references()
+    free = [one for one in every.values() if not one.told and one.takes(TASKS[task])]
+    return [one.name for one in free if one.name not in absent]
+
+
+def behind(learner: str) -> Statistic:
+    """Make the statistic that counts learners that rank behind another, over all tasks."""
+
+    def statistic(runs: Runs) -> dict[int, float]:
+        counts: dict[int, float] = {}
+        for task in TASKS:
+            own = _walks(runs, f"{learner}, {task}") if f"{learner}, {task}" in runs.arms else {}
+            arms = [arm for one in LEARNERS if (arm := f"{one}, {task}") in runs.arms]
+            for seed, walks in _walks(runs, *arms).items():
+                place = rank(None, own[seed][0])
+                counts[seed] = counts.get(seed, 0) + sum(rank(None, m) > place for m in walks)
+        return counts
+
+    return statistic
+
+
+def _first_errors(planted: str, combine: Any) -> Statistic:
+    """Combine the errors on first rungs, but of images: half of 2048 are in any two test sets."""
+    endless = [one.name for one in TASKS.values() if one.family != "images"]
+
+    def statistic(runs: Runs) -> dict[int, float]:
+        arms = [arm for task in endless if (arm := f"{planted}, {task}") in runs.arms]
+        return {
+            seed: combine(m["errors"][0] for m in own) for seed, own in _walks(runs, *arms).items()
+        }
+
+    return statistic
+
+
+def lead(task: str, learner: str) -> Statistic:
+    """Make the statistic of what the best of the others not told needs over what a learner does."""
+    return ratio(fewest(task, *others(task, learner)), fewest(task, learner))
+
+
+def last_error(learner: str, task: str) -> Statistic:
+    """Make the statistic of the error on the last rung that was tried."""
+    return each(number("errors", -1), f"{learner}, {task}")
+
+
+def excess(learner: str, task: str) -> Statistic:
+    """Make the statistic of the error on the last rung that was tried, over the threshold."""
+    return each(quotient(number("errors", -1), number("threshold")), f"{learner}, {task}")
+
+
+def least_error(task: str) -> Statistic:
+    """Make the statistic of the least error that those not told leave on their last rung."""
+    return each(number("errors", -1), tuple(f"{one}, {task}" for one in others(task)), min)
+
+
+def over(task: str, learner: str, other: str) -> Statistic:
+    """Make the statistic of what a learner needs over what another one does."""
+    return ratio(fewest(task, learner), fewest(task, other))
+
+
+def told_lead(task: str, learner: str) -> Statistic:
+    """Make the statistic of what the best of those not told needs over what one told does."""
+    return ratio(fewest(task, *others(task)), fewest(task, learner))
+
+
+STATISTICS = {
+    "constant": behind("constant"),
+    "kernel": behind("kernel ridge"),
+    "caught": _first_errors("cheater caught", min),
+    "uncaught": _first_errors("cheater", max),
+    "greedy_three": excess("greedy", "quadratic-3"),
+    "staged_three": excess("staged", "quadratic-3"),
+    "machine_three": lead("quadratic-3", "feature machine"),
+    "kernel_three": lead("quadratic-3", "kernel ridge"),
+    "layers_parity": lead("parity-4", "two layers"),
+    "kernel_parity": lead("parity-4", "kernel ridge"),
+    "told_grammar": told_lead("grammar", "joint"),
+    "told_three": told_lead("quadratic-3", "thawed"),
+    "greedy_flat": last_error("greedy", "grammar-flat"),
+    "joint_flat": last_error("joint", "grammar-flat"),
+    "greedy_xor": over("grammar-xor", "greedy", "joint"),
+    "greedy_grammar": over("grammar", "greedy", "joint"),
+    "free_xor": least_error("grammar-xor"),
+    "joint_xor": last_error("joint", "grammar-xor"),
+    "kernel_ball": ratio(
+        fewest("ball", *others("ball", "kernel ridge", "feature machine")),
+        fewest("ball", "kernel ridge"),
+    ),
+    "layers_ball": lead("ball", "two layers"),
+}
+
+CONDITION_STATISTICS = {
+    "outer_three": each(number("outer"), "quadratic-3"),
+    "margin_grammar": each(number("margin"), "grammar"),
+}
+
+EXPERIMENTS = (
+    Experiment(
+        "map", CHAPTER, apart("map", arms, SEEDS), measure, STATISTICS, arms,
+        ("effort",),
+    ),
+    Experiment(
+        "map_conditions", CHAPTER, apart("map_conditions", condition_arms, SEEDS),
+        measure_conditions, CONDITION_STATISTICS, condition_arms,
+        budget="computed, nothing is trained",
+    ),
+)  # fmt: skip

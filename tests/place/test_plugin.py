@@ -1,0 +1,223 @@
+import sys
+import time
+from dataclasses import replace
+from textwrap import dedent
+
+import numpy as np
+import pytest
+import torch
+
+from hierlearn.errors import UsageError
+from hierlearn.experiment import Group
+from hierlearn.place import plugin
+from hierlearn.place.child import LearnerError
+from hierlearn.place.plugin import PlaceConfig, Process, Remote, measure, self_test
+from hierlearn.place.tasks import tasks
+
+pytestmark = pytest.mark.slow  # each starts processes
+
+TASKS = tasks("smoke")
+BALL, PARITY = TASKS["ball"], TASKS["parity-4"]
+GOOD = """
+import numpy as np
+class Mean:
+    def fit(self, X, y):
+        self.value = y.mean() if y.dtype.kind == "f" else np.bincount(y).argmax()
+    def predict(self, X):
+        return np.full(len(X), self.value)
+"""
+
+
+def try_out(source, *chosen, limit=30.0, memory=plugin.MEMORY):
+    return self_test(dedent(source), "mine.py", chosen or (BALL,), limit, memory)
+
+
+def test_a_file_with_one_learner_passes_and_its_cost_is_estimated():
+    found = try_out(GOOD, BALL, PARITY)
+    assert found.holds == "learner" and not found.refused
+    assert found.seconds.keys() == {"regression", "classification"}
+    assert 0 < found.cost(BALL) < 60
+
+
+BAD = {
+    "no learner": ("x = 1", "mine.py: no learner in it; expected one class with fit(X, y)"),
+    "no syntax": ("class A:\n  def fit(self, X y): pass", "mine.py, line 2: SyntaxError"),
+    "no fit": ("class A:\n  def predict(self, X): pass", "A lacks fit; expected"),
+    "two": (GOOD + "class Other(Mean): pass", "2 learners (Mean, Other); expected"),
+    "import": ("import no_such_package", "line 1: ModuleNotFoundError: No module named"),
+    "raises": (
+        "class A:\n  def fit(self, X, y):\n    raise KeyError('k')\n  predict = fit",
+        "mine.py, line 3: KeyError: 'k'",
+    ),
+    "arguments": (
+        "class A:\n  def __init__(self, k): pass\n  def fit(self, X, y): pass\n  predict = fit",
+        "missing 1 required positional argument: 'k'",
+    ),
+    "exit": ("import sys\nsys.exit(3)", "mine.py, line 2: SystemExit: 3"),
+    "shape": (GOOD.replace("np.full(len(X)", "np.full(3"), "array of shape [100], one a row"),
+    "nan": (GOOD.replace("self.value)", "np.nan)"), "100 of 100 values that are not finite"),
+    "strings": (GOOD.replace("self.value)", "'a')"), "must return numbers; got dtype <U1"),
+    "none": (GOOD.replace("return ", ""), "got an array of objects"),
+    "families": (GOOD + "    families = ('space',)", "has 'space'; valid: ball, cube, grammar"),
+    "optimizer": (
+        "def optimizer(parameters, n_steps): return 3",
+        "must return an object with step() and zero_grad()",
+    ),
+    "endless": (
+        GOOD.replace("def fit(self, X, y):", "def fit(self, X, y):\n        while True: pass"),
+        "fit took longer than 1 s and was stopped",
+    ),
+    "killed": (
+        "import os\n" + GOOD.replace("return ", "os.abort(); return "),
+        "its process died in predict (signal 6: out of memory, or a crash)",
+    ),
+    "unseeded": (
+        GOOD.replace("self.value)", "self.value) + np.random.default_rng().random(len(X))"),
+        "two fits on the same data predict differently",
+    ),
+    "state": (
+        GOOD.replace("np.full(len(X), self.value)", "Mean.n * np.ones(len(X))").replace(
+            "def fit(self, X, y):", "n = 0\n    def fit(self, X, y):\n        Mean.n += 1"
+        ),
+        "a fit changes what a later fit predicts",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_what_cannot_be_placed_ends_in_a_sentence_that_says_why(name):
+    source, problem = BAD[name]
+    chosen = TASKS["quadratic-2"] if name == "optimizer" else BALL
+    with pytest.raises(UsageError) as error:
+        try_out(source, chosen, limit=1.0 if name == "endless" else 30.0)
+    assert problem in str(error.value) and "\n" not in str(error.value)
+
+
+def test_memory_beyond_the_limit_is_a_failure_of_the_learner():
+    if sys.platform != "linux":
+        pytest.skip("limits of memory are those of Linux")
+    greedy = GOOD.replace("self.value =", "np.ones((3000, 10**6)); self.value =")
+    with pytest.raises(UsageError, match="MemoryError"):
+        try_out(greedy, memory=2.0)
+
+
+def test_a_learner_of_one_kind_is_refused_by_the_other_and_goes_on():
+    found = try_out(GOOD.replace("class Mean", "class Regressor"), BALL, PARITY)
+    assert found.seconds.keys() == {"regression"}
+    assert found.refused == {
+        "classification": "mine.py has no Classifier: it is not for classification"
+    }
+
+
+def test_what_a_learner_prints_and_global_seeds_that_it_sets_disturb_nothing():
+    noisy = GOOD.replace("self.value =", "print('x' * 10**5); np.random.seed(1); self.value =")
+    assert not try_out(noisy).refused
+
+
+def test_generators_are_seeded_before_each_fit_so_that_a_learner_need_not():
+    random = GOOD.replace("self.value)", "self.value) + np.random.rand(len(X))")
+    assert not try_out(random, PARITY).refused
+
+
+def run(source, task=BALL, seeds=(9801, 9802), **fields):
+    config = PlaceConfig(task.name, task.ladder, task.n_test, dedent(source), "salt", **fields)
+    return measure(Group.of("place_x", [config], seeds), torch.device("cpu"))
+
+
+def test_a_file_measured_again_gives_the_same_numbers():
+    source = """
+    from sklearn.ensemble import RandomForestClassifier as Classifier
+    """
+    task = replace(BALL, ladder=(64, 128))
+    first, again = run(source, task), run(source, task)
+    assert first == again and len(first[0]["errors"]) == 2
+    assert first[0]["errors"] != first[1]["errors"]
+
+
+def test_a_process_that_dies_on_one_seed_is_a_failure_there_and_no_more():
+    source = GOOD + dedent("""
+    import os
+    class Dies(Mean):
+        def fit(self, X, y):
+            super().fit(X, y)
+            if X[0, 0] > 0: os._exit(1)
+    Classifier = Dies
+    """)
+    seeds = range(9800, 9806)
+    found = run(source, seeds=seeds)
+    died = [bool(BALL.draw(seed, 256)[0][0, 0] > 0) for seed in seeds]
+    assert 0 < sum(died) < 6
+    for one, dead in zip(found, died, strict=True):
+        assert (one["sizes"] == []) == dead
+        if dead:
+            assert one["failure"] == "its process died in fit (exit 1)"
+
+
+def test_a_process_does_not_outlive_who_asked(tmp_path):
+    psutil = pytest.importorskip("psutil")
+    with Process("import time\ntime.sleep(0)" + GOOD) as process:
+        process.loaded()
+        assert process.running
+        pid = process.running.pid
+        process.running.stdin.close()  # as when the driver is killed
+        for _ in range(100):
+            if not psutil.pid_exists(pid) or psutil.Process(pid).status() == "zombie":
+                break
+            time.sleep(0.1)
+        else:
+            pytest.fail("it runs on")
+
+
+def test_a_learner_does_not_see_task_seed_or_salt():
+    source = GOOD.replace(
+        "self.value =",
+        "import os, sys; assert 'secret' not in str((sys.argv, dict(os.environ))); self.value =",
+    )
+    config = PlaceConfig("ball", (64,), 100, source, "secret")
+    (found,) = measure(Group.of("place_x", [config], [9801]), torch.device("cpu"))
+    assert found["failure"] is None
+
+
+def test_an_optimiser_gets_the_books_deep_networks():
+    source = """
+    import torch
+    def optimizer(parameters, n_steps):
+        return torch.optim.Adam(parameters, lr=0.01, betas=(0.9, 0.99))
+    """
+    with Process(dedent(source)) as process:
+        holds = process.loaded()
+    assert holds["is"] == "optimiser" and holds["families"] == ["quadratic", "grammar"]
+    (learned,) = run(source, TASKS["quadratic-2"], seeds=[9801])
+    assert learned["sizes"] == [256] and learned["failure"] is None
+
+
+def test_arrays_travel_whole_and_objects_do_not():
+    with Process(GOOD) as process:
+        learner = Remote(process, "regression", 0, {})
+        x, y = np.random.default_rng(0).normal(size=(5000, 300)), np.arange(5000.0)
+        learner.fit(x, y)
+        assert np.array_equal(learner.predict(x), np.full(5000, 2499.5))
+    with Process("class A:\n fit = lambda s, X, y: 0\n predict = lambda s, X: [[1], [1, 2]]") as p:
+        learner = Remote(p, "regression", 0, {})
+        learner.fit(x[:2], y[:2])
+        with pytest.raises(LearnerError):
+            learner.predict(x[:2])
+
+
+def test_tasks_are_chosen_by_name_or_family():
+    assert list(plugin.choose("parity-4,quadratic", "smoke")) == [
+        "quadratic-2", "quadratic-3", "quadratic-4", "parity-4",
+    ]  # fmt: skip
+    assert list(plugin.choose(None, "smoke")) == list(TASKS)
+    assert list(plugin.choose("grammar", "smoke")) == ["grammar"]
+    with pytest.raises(UsageError, match="unknown task 'x'; valid: .*ball"):
+        plugin.choose("x", "smoke")
+
+
+def test_a_file_that_is_none_or_too_long_is_refused(tmp_path):
+    for path, problem in ((tmp_path / "none.py", "cannot be read"), (tmp_path, "cannot be read")):
+        with pytest.raises(UsageError, match=problem):
+            plugin.read_source(path)
+    (tmp_path / "long.py").write_text("#" * (plugin.LARGEST + 1))
+    with pytest.raises(UsageError, match="valid: at most"):
+        plugin.read_source(tmp_path / "long.py")

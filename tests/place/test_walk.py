@@ -1,0 +1,191 @@
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from hierlearn.intervals import Bound
+from hierlearn.place import score
+from hierlearn.place.child import LearnerError, n_fits
+from hierlearn.place.tasks import tasks
+from hierlearn.place.walk import Learner, needed, passed, rank, walk
+
+SEED = 9802
+SMOKE = tasks("smoke")
+
+
+class Constant:
+    def fit(self, X, y):
+        self.value = y.mean() if y.dtype.kind == "f" else np.bincount(y).argmax()
+
+    def predict(self, X):
+        return np.full(len(X), self.value)
+
+
+class Knows:
+    """Looks labels up among points that it has."""
+
+    def __init__(self, x, y):
+        self.known = {row.tobytes(): value for row, value in zip(x, y, strict=True)}
+        self.guess = y[0]
+
+    def fit(self, X, y):
+        pass
+
+    def predict(self, X):
+        return np.array([self.known.get(row.tobytes(), self.guess) for row in X])
+
+
+class Oracle:
+    """Knows the ball."""
+
+    def fit(self, X, y):
+        pass
+
+    def predict(self, X):
+        return (np.linalg.norm(X, axis=1) <= math.sqrt(2)).astype(int)
+
+
+class Fails(Oracle):
+    def fit(self, X, y):
+        if len(X) > 300:
+            raise LearnerError("enough is enough")
+
+
+@pytest.mark.parametrize("name", SMOKE)
+def test_a_constant_passes_nowhere(name):
+    found = walk(SMOKE[name], SEED, Constant)
+    assert found["sizes"] == list(SMOKE[name].ladder) and not passed(found)
+    least = needed(None, found)
+    assert isinstance(least, Bound) and (least, least.side) == (SMOKE[name].ladder[-1], "≥")
+    assert rank(None, found) == len(SMOKE[name].ladder)
+
+
+def test_an_oracle_passes_on_the_first_rung():
+    found = walk(SMOKE["ball"], SEED, Oracle)
+    assert found["sizes"] == [256] and found["errors"] == [0.0] and found["failure"] is None
+    first = needed(None, found)
+    assert isinstance(first, Bound) and (first, first.side) == (256, "≤")
+    assert rank(None, found) == 0
+
+
+@pytest.mark.parametrize("name", SMOKE)
+def test_a_cheater_that_knows_the_test_stream_is_caught_by_fresh_draws(name):
+    task = SMOKE[name]
+    first = f"/{task.ladder[0]}"
+    cheater = Knows(*task.draw(SEED, task.n_test, test=first))
+    assert walk(task, SEED, lambda: cheater)["errors"] == [0.0]
+    caught = walk(task, SEED, lambda: cheater, salt="drawn after the fit")
+    # Of images there are only 2048 for tests, and half of them were foreseen.
+    assert min(caught["errors"]) > (0.4 if name == "images" else 0.9)
+
+
+def test_the_test_points_of_a_rung_are_not_those_of_another():
+    task, seen = SMOKE["ball"], []
+
+    class Watches(Constant):
+        def predict(self, X):
+            seen.append(X.tobytes())
+            return super().predict(X)
+
+    walk(task, SEED, Watches)
+    assert len(set(seen)) == len(seen) == len(task.ladder)
+
+
+def test_a_learner_that_fails_is_recorded_with_its_sentence_and_ranked_last():
+    task = SMOKE["parity-4"]
+    found = walk(task, SEED, Fails)
+    assert found["sizes"] == [256] and found["failure"] == "enough is enough"
+    assert rank(None, found) > rank(None, walk(task, SEED, Constant))
+    assert needed(None, found).side == "≥"
+    assert math.isnan(needed(None, walk(task, SEED, lambda: 1 / 0)))
+
+
+def test_a_machine_that_fails_is_not_the_learners_failure():
+    def no_memory():
+        raise OSError("cannot start a process")
+
+    with pytest.raises(OSError, match="cannot start"):
+        walk(SMOKE["ball"], SEED, no_memory)
+
+
+def test_fits_are_counted_where_the_learner_says_them():
+    class Tunes(Oracle):
+        n_fits_ = 7
+
+    class Search(Oracle):
+        cv_results_, n_splits_, refit = {"params": [{}, {}, {}]}, 5, True
+
+    assert walk(SMOKE["ball"], SEED, Tunes)["fits"] == 7
+    assert n_fits(Search()) == 16 and n_fits(Oracle()) == 1
+
+
+def test_a_learner_is_for_its_families_only():
+    told = Learner("told", lambda task, seed: Oracle(), told=True, families=("ball",))
+    assert [name for name, task in SMOKE.items() if told.takes(task)] == ["ball"]
+
+
+# --- scores -----------------------------------------------------------------------------------
+
+
+def walks(*rungs, failure=None, errors=0.5):
+    """Walks on a ladder of four rungs that passed these, 4 for none."""
+    return {
+        seed: {
+            "sizes": [64 * 2**i for i in range(min(rung + 1, 4))],
+            "errors": [errors] * min(rung, 4) + [0.01] * (rung < 4),
+            "threshold": 0.1, "failure": failure, "fits": 1, "rungs": 4,
+        }
+        for seed, rung in enumerate(rungs)
+    }  # fmt: skip
+
+
+def test_paired_differences_of_rungs_are_those_of_students_test():
+    from scipy import stats
+
+    mine, other = walks(0, 1, 1, 0, 2), walks(3, 3, 2, 4, 3)
+    found = score.paired(mine, other)
+    theirs = stats.ttest_rel([3, 3, 2, 4, 3], [0, 1, 1, 0, 2])
+    assert found.rungs == pytest.approx(2.2)
+    assert found.p == pytest.approx(theirs.pvalue)
+    assert score.paired(walks(*[1] * 5), walks(*[1] * 5)) == (0, 1.0)
+    assert 0.001 < score.paired(walks(*[1] * 5), walks(*[2] * 5)).p < 0.01  # not zero
+
+
+def test_rounding_to_rungs_has_the_spread_that_is_said():
+    rng = np.random.default_rng(0)
+    a, b = rng.uniform(0, 1, 100_000), rng.uniform(0, 1, 100_000)  # log sizes above a rung
+    assert np.std(a - b) == pytest.approx(score.ROUNDING, rel=0.02)
+
+
+def test_holm_over_tasks_takes_back_what_one_task_alone_would_show():
+    mine = {f"task {i}": walks(*[1] * 5) for i in range(11)}
+    other = {**{name: walks(*[1] * 5) for name in mine}, "task 3": walks(*[2] * 5)}
+    assert score.against({"task 3": mine["task 3"]}, other) == {"task 3": 1}
+    assert score.against(mine, other)["task 3"] == 0
+    far = {**other, "task 3": walks(*[4] * 5)}
+    assert score.against(mine, far)["task 3"] == 1 and score.against(far, mine)["task 3"] == -1
+
+
+def test_words_follow_the_rules():
+    task = replace(SMOKE["quadratic-3"], share=0.5)  # of the least yardstick: that is 0.2
+    others = {"joint": walks(0, 0), "greedy": walks(2, 2), "kernel ridge": walks(3, 3)}
+    assert score.word(task, walks(0, 0), others) == "like end-to-end"
+    assert score.word(task, walks(2, 2), others) == "like layerwise"
+    assert score.word(task, walks(3, 3), others) == "like a kernel"
+    assert score.word(task, walks(2, 3), others) == "like layerwise or a kernel"
+    assert score.word(task, walks(1, 1), others) == "between them"
+    assert score.word(task, walks(4, 4), others) == "below the yardstick"
+    assert score.word(task, walks(4, 4, errors=0.15), others) == "behind all"
+    assert score.word(task, walks(0, 0), {"greedy": walks(2, 2)}) == "ahead of all"
+    assert score.word(task, walks(0, 0, failure="no"), others) == "failed"
+    assert score.word(task, walks(0, 4, errors=0.15), {}) == "does not pass"
+    assert score.word(task, walks(0, 1), {}) == "passes"
+
+
+def test_the_order_on_a_task_has_failures_last():
+    table = {
+        "fails": {"t": walks(4, 4, failure="no")}, "constant": {"t": walks(4, 4)},
+        "good": {"t": walks(0, 1)}, "elsewhere": {"u": walks(0, 0)},
+    }  # fmt: skip
+    assert score.order(table, "t") == ["good", "constant", "fails"]
