@@ -307,7 +307,7 @@ chapter.show(figures.steer_dimension)
 # guarantees errors of the order $r^{-1/5}$, and Proposition 12 bounds the empirical risk at which progress may stop by
 # the order $r^{-1/4}$.
 #
-# Without momentum, as in the theorem, the descent is slow on this distribution: the error is {glue:text}`ball-plain-sum`, and falling.
+# Without momentum, as in the theorem, the descent is slow on this distribution (paper): the error is {glue:text}`ball-plain-sum`, and falling.
 # The theorem grants it $2\eta^{-1}\nu^{-1}\ln(r/8\epsilon)$ steps.
 #
 # ### Every radius of the proof

@@ -7,10 +7,13 @@ import torch
 
 from hierlearn.conditions import bits, labels
 from hierlearn.conditions.runs import (
+    THEOREM_SCALE,
     BitsConfig,
+    DirtConfig,
     MinimizerConfig,
     QuadraticConfig,
     measure_bits,
+    measure_dirt,
     measure_minimizer,
     measure_quadratic,
 )
@@ -141,3 +144,12 @@ def test_shares_of_counts_are_unbiased_where_plain_frequencies_are_not():
     read, naive = torch.tensor(found).mean(0).tolist()
     exact = labels.shares(joint, 4)[1]
     assert read == pytest.approx(exact, abs=0.03) and abs(naive - exact) > abs(read - exact)
+
+
+def test_theorem_7s_learner_needs_data_and_is_not_misled_by_a_bit_that_the_label_does_not_know():
+    cases = [(64, "hint", 0.0), (64, "shared", 1.0), (4, "hint", 0.0)]
+    few = [DirtConfig(n * THEOREM_SCALE, dial, t) for n, dial, t in cases]
+    clean, leaning, starved = (
+        one["error"] for one in measure_dirt(Group.of("test", few, [0]), CPU)
+    )
+    assert clean < 0.02 and leaning < 0.1 and starved > 0.3

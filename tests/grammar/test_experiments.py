@@ -1,5 +1,6 @@
 """Experiments of chapter 4: identity, groups, statistics, and one small run end to end."""
 
+import math
 from types import SimpleNamespace
 
 import pytest
@@ -9,14 +10,18 @@ from hierlearn.experiment import PROFILES, Group, Runs
 from hierlearn.grammar.config import HierarchyConfig, draw_problem
 from hierlearn.grammar.experiments import (
     CHAPTER,
-    exponent_in,
+    exponent_of,
     sample_size,
     sample_sizes,
     sized,
     steps_to_level,
 )
+from hierlearn.grammar.layerwise_theorem.proof import ProofConfig
 from hierlearn.grammar.layerwise_theorem.runs import TheoremConfig
+from hierlearn.grammar.networks import PatchNetworks, Shape
 from hierlearn.grammar.runs import measure_networks
+from hierlearn.grammar.target import RandomHierarchy
+from hierlearn.grammar.trees import LocalNetworks, TreeConfig, draw_tree, measure_trees
 from hierlearn.registry import EXPERIMENTS
 
 CPU = torch.device("cpu")
@@ -30,7 +35,8 @@ def test_every_configuration_survives_json_and_no_run_is_listed_twice(experiment
         assert len(set(keys)) == len(keys)
         for one in experiment.groups(profile):
             for run in one.runs:
-                config = TheoremConfig if "theorem" in experiment.name else HierarchyConfig
+                of = {"trees": TreeConfig, "proof": ProofConfig, "theorem": TheoremConfig}
+                config = next((c for k, c in of.items() if k in experiment.name), HierarchyConfig)
                 assert config(**run.config).as_dict() == run.config
 
 
@@ -74,15 +80,22 @@ def test_the_sample_size_is_where_the_error_crosses_a_tenth_and_a_bound_where_it
     assert (stuck, stuck.side) == (pytest.approx(4), "≥")
 
 
-def test_the_exponents_of_a_planted_law_are_found():
-    grammars = [(8, 2, 4, 3), (8, 8, 4, 3), (16, 8, 4, 3), (8, 8, 2, 4), (8, 8, 4, 4)]
+def test_a_sample_size_that_rests_on_a_network_which_has_not_fitted_is_a_bound():
+    p, ends = (4, 4, 4, 3), ((256, 0.9), (512, 0.5), (1024, 0.02))
+    for unfitted, side in ((256, None), (512, "≤"), (1024, None)):
+        own = [(p, n, {"error": e, "converged": n != unfitted}) for n, e in ends]
+        found = sample_sizes(runs(own), "deep")[0][p]
+        assert getattr(found, "side", None) == side
+        assert found == 1024 if side else 512 < found < 1024
+
+
+def test_the_exponent_of_a_planted_law_is_found_and_none_of_a_bound():
     found = []
-    for v, n, m, depth in grammars:
-        size = 100 * n**0.5 * m ** (0.75 * depth) * v**0.25
-        found += at((v, n, m, depth), _1=0.9, **{f"_{round(1000 * size)}": 0.1})
-    planted = runs(found)
-    fitted = [exponent_in(factor, "deep")(planted)[0] for factor in range(3)]
-    assert fitted == pytest.approx([0.5, 0.75, 0.25], abs=1e-4)
+    for n in (2, 4, 8):
+        found += at((8, n, 4, 3), _1=0.9, **{f"_{round(100_000 * n**0.7)}": 0.1})
+    fitted = exponent_of("deep", lambda c: c.n_classes)
+    assert fitted(runs(found))[0] == pytest.approx(0.7, abs=1e-4)
+    assert math.isnan(fitted(runs([*found, *at((8, 16, 4, 3), _1=0.9)]))[0])
 
 
 def test_steps_to_a_level_that_is_not_reached_are_a_lower_bound():
@@ -111,3 +124,33 @@ def test_arms_that_do_not_share_a_network_cannot_form_a_group():
         Group.of("test", [*sized((4, 4, 4, 3), (1,)), *sized((4, 4, 4, 3), (1,), width=8)], [0])
     with pytest.raises(ValueError, match="learner is 'oracle'; valid: 'cnn'"):
         HierarchyConfig(4, 4, 4, 3, 10, learner="oracle")
+
+
+def test_trees_of_three_train_and_test_on_different_strings_with_the_labels_of_their_grammar():
+    config = TreeConfig(4, 4, 3, 2, 3, 60, n_test=40)
+    train, labels, test, truth = draw_tree(config, 1)
+    grammar = RandomHierarchy.draw(
+        1, vocab_size=4, n_classes=4, n_synonyms=3, n_levels=2, branching=3
+    )
+    assert train.shape == (60, 9) and len(torch.unique(torch.cat([train, test]), dim=0)) == 100
+    assert torch.equal(grammar.parse(train)[0], labels)
+    assert torch.equal(grammar.parse(test)[0], truth)
+
+
+def test_own_weights_that_are_equal_compute_what_shared_ones_do_and_can_fit():
+    shape = Shape(4, 3, 8, (3, 2), 4)
+    generators = [torch.Generator().manual_seed(s) for s in (1, 2)]
+    net = PatchNetworks(shape, generators)
+    head = net.new_head(2)
+    local = LocalNetworks(shape, generators, CPU)
+    with torch.no_grad():
+        for layer, q in enumerate((2, 1)):
+            local.weights[layer].copy_(net.weights[layer].repeat_interleave(q, 0))
+            local.biases[layer].copy_(net.biases[layer].repeat_interleave(q, 0)[:, None])
+        local.head.copy_(head.weights)
+    x = torch.randint(4, (2, 7, 6), generator=generators[0])
+    assert torch.allclose(local.logits(x), net.logits(x, head), atol=1e-6)
+    (found,) = measure_trees(
+        Group.of("t", [TreeConfig(4, 2, 2, 2, 3, 20, shared=False, width=8, n_test=9)], [0]), CPU
+    )
+    assert found["converged"] and found["loss"] < 1e-3 and 0 <= found["error"] <= 2

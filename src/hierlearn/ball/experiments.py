@@ -39,7 +39,7 @@ FROZEN = {
     "laptop": {10: (1000, 8000, 800), 20: (2500, 14_000, 700)},
     "paper": {10: (2000, 16_000, 1600), 20: (4000, 32_000, 1400)},
 }
-FROZEN_WIDTHS = {"smoke": (100,), "laptop": (100, 300), "paper": (100, 300, 1000)}
+FROZEN_WIDTHS = {"smoke": (100,), "laptop": (100,), "paper": (100, 300, 1000)}
 DIMS = {"smoke": (20,), "laptop": (10, 20), "paper": (10, 20)}
 # Units, samples and steps of plain gradient descent.
 PLAIN = {"laptop": (400, 8000, 2000), "paper": (1000, 8000, 8000)}
@@ -82,7 +82,7 @@ def sum_arms(profile: str) -> Arms:
     found |= {f"frozen, d = {dim}": frozen(profile, dim) for dim in FROZEN[profile]}
     widths = [frozen(profile, DIM, width=width) for width in FROZEN_WIDTHS[profile]]
     found["frozen over widths"] = [*widths, found[f"frozen, d = {DIM}"]]
-    if profile in PLAIN:
+    if profile == "paper":
         found["plain"] = plain(profile, found[f"frozen, d = {DIM}"])
     if DIM in DIMS[profile]:
         weakest, strong = found[f"narrowest weak, d = {DIM}"], found[f"frozen, d = {DIM}"]
@@ -190,7 +190,7 @@ UNIFORM = {
     "smoke": (100, 300), "laptop": (100, 300, 1000), "paper": (100, 300, 1000, 3000),
 }  # fmt: skip
 SAMPLES = {"smoke": (4000, 300), "laptop": (8000, 400), "paper": (32_000, 800)}
-SIZES = {"laptop": (500, 1000, 2000, 4000), "paper": (500, 1000, 2000, 4000, 8000, 16_000)}
+SIZES = {"laptop": (500, 2000), "paper": (500, 1000, 2000, 4000, 8000, 16_000)}
 SWEEP_WIDTH = 300
 
 

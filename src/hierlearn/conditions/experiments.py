@@ -6,13 +6,16 @@ from itertools import product
 from typing import Any
 
 from hierlearn.conditions.runs import (
+    THEOREM_SCALE,
     BitsConfig,
     ChainConfig,
+    DirtConfig,
     MinimizerConfig,
     QuadraticConfig,
     ShapeConfig,
     measure_bits,
     measure_chain,
+    measure_dirt,
     measure_grammar,
     measure_minimizer,
     measure_quadratic,
@@ -20,8 +23,17 @@ from hierlearn.conditions.runs import (
 )
 from hierlearn.experiment import Arms, Experiment, Runs, apart
 from hierlearn.grammar.config import HierarchyConfig
-from hierlearn.grammar.experiments import MAIN, sample_size, sized
-from hierlearn.statistics import Statistic, each, exponent, geometric_mean, number, quotient, ratio
+from hierlearn.grammar.experiments import FLOOR, LEVEL, MAIN, sample_size, sized
+from hierlearn.statistics import (
+    Statistic,
+    crossing,
+    each,
+    exponent,
+    geometric_mean,
+    number,
+    quotient,
+    ratio,
+)
 
 CHAPTER = "07_what_decides"
 SEEDS = {"smoke": range(4), "laptop": range(8), "paper": range(16)}
@@ -180,6 +192,39 @@ GRAMMAR_STATISTICS = {
     "naive_outer": each(quotient(number("naive_outer"), number("outer")), "read off"),
 }
 
+# --- grammars, Theorem 7's own learner -------------------------------------------------------
+
+STAGES = {"smoke": (16, 256), "laptop": (4, 8, 16, 32, 64, 256), "paper": (4, 8, 16, 32, 64, 256)}
+"""Examples of the lowest stage, in units of P_0."""
+
+
+def dirt_arms(profile: str) -> Arms:
+    """Theorem 7's learner over sample sizes, with a lean to the label, to another bit, and none."""
+    arms: dict[str, Any] = {}
+    turns = (("hint", OUTSIDE), ("hint", 0.0), ("shared", OUTSIDE))
+    for dial, t in turns[: 1 if profile == "smoke" else None]:
+        name = f"{dial}, t = {t}"
+        found = [DirtConfig(n * THEOREM_SCALE, dial, t) for n in STAGES[profile]]
+        arms |= {name: found, f"{name}, most data": found[-1]}
+        arms[f"{name}, 16 P_0"] = found[STAGES[profile].index(16)]
+    return arms
+
+
+def _needed_on(name: str) -> Statistic:
+    return lambda runs: {
+        seed: crossing([(c.n_samples, max(m["error"], FLOOR)) for c, m in own], LEVEL)
+        for seed, own in runs.of(name).items()
+    }
+
+
+_CLEAN = _needed_on("hint, t = 0.0")
+DIRT_STATISTICS = {
+    "most_data": each(number("error"), f"hint, t = {OUTSIDE}, most data"),
+    "some_data": each(number("error"), f"hint, t = {OUTSIDE}, 16 P_0"),
+    "hint_cost": ratio(_needed_on(f"hint, t = {OUTSIDE}"), _CLEAN),
+    "shared_cost": ratio(_needed_on(f"shared, t = {OUTSIDE}"), _CLEAN),
+}
+
 EXPERIMENTS = tuple(
     Experiment(
         name, CHAPTER, apart(name, arms, seeds), measure, statistics, arms,
@@ -192,5 +237,6 @@ EXPERIMENTS = tuple(
         ("decide_shapes", shape_arms, SEEDS, measure_shapes, SHAPE_STATISTICS),
         ("decide_quadratic", quadratic_arms, SEEDS, measure_quadratic, QUADRATIC_STATISTICS),
         ("decide_grammar", grammar_arms, SEEDS, measure_grammar, GRAMMAR_STATISTICS),
+        ("decide_theorem", dirt_arms, SEEDS, measure_dirt, DIRT_STATISTICS),
     )
 )  # fmt: skip

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 
 from hierlearn.conditions.bits import after_look_backs
 from hierlearn.conditions.experiments import DIMS, INNER, INSIDE, OUTSIDE
-from hierlearn.conditions.runs import N_LOOK_BACKS
+from hierlearn.conditions.runs import N_LOOK_BACKS, THEOREM_SCALE
 from hierlearn.drawing.figures import (
     COLORS,
     DASHES,
@@ -45,16 +45,21 @@ def _means(runs: Runs, arm: str, *values: Value) -> np.ndarray:
     return np.array([np.mean(one, 0) for one in rows.values()]).T
 
 
-def what_decides(decide_bits: Runs, decide_quadratic: Runs, decide_grammar: Runs) -> Drawing:
+def what_decides(
+    decide_bits: Runs,
+    decide_quadratic: Runs,
+    decide_grammar: Runs,
+    decide_theorem: Runs | None = None,
+) -> Drawing:
     """Draw what frozen outputs leave, what frozen features leave, and errors on grammars."""
     fig, axes = plt.subplots(1, 3, figsize=(WIDTH, 3.3))
     said = [
         *_outputs(axes[0], decide_bits, decide_quadratic),
         *_features(axes[1], decide_bits, decide_quadratic),
-        *_errors(axes[2], decide_grammar),
+        *_errors(axes[2], decide_grammar, decide_theorem),
     ]
-    for ax in axes[1:]:
-        ax.legend(fontsize=7)
+    for ax, place in zip(axes[1:], ("best", "upper right"), strict=True):
+        ax.legend(fontsize=7, loc=place)
     return Drawing(
         fig,
         alt="; ".join(said) + ".",
@@ -62,7 +67,8 @@ def what_decides(decide_bits: Runs, decide_quadratic: Runs, decide_grammar: Runs
         "$\\delta^{2n+1}(1-\\delta)$: bits of any bias (circles), Gaussian hierarchies of any skip "
         "(squares, fitted to samples, $n=0$). Middle: features frozen, everything above fitted "
         "freely; bits with a margin leave a rounding error. Right: layerwise learners on (8,8,4,3) "
-        "with the dial hint, error over chance. Means over seeds.",
+        "with the dial hint, error over chance (of Theorem 7's the examples of the lowest stage). "
+        "Means over seeds.",
     )
 
 
@@ -105,16 +111,19 @@ def _features(ax: Axes, bits: Runs, quadratic: Runs) -> Iterator[str]:
     ax.set(xlabel="outer dirt $D$", title="frozen features leave")
 
 
-def _errors(ax: Axes, grammar: Runs) -> Iterator[str]:
-    for index, (arm, label) in enumerate(LEARNED.items()):
-        if not grammar.of(arm):
+def _errors(ax: Axes, grammar: Runs, theorem: Runs | None) -> Iterator[str]:
+    drawn = [(grammar, arm, label) for arm, label in LEARNED.items()]
+    if theorem:
+        drawn.append((theorem, f"hint, t = {OUTSIDE}", f"Theorem 7, $t={OUTSIDE}$"))
+    for index, (runs, arm, label) in enumerate(drawn):
+        if not runs.of(arm):
             continue
-        points = grammar.points(lambda c: c.n_samples / c.scale, number("error"), arm)
+        points = runs.points(lambda c: c.n_samples / THEOREM_SCALE, number("error"), arm)
         line = over_seeds(label, points, index=index, geometric=False)
         replace(line, low=(), high=(), seeds=()).draw(ax)
-        yield f"{arm}: error {line.at(0)} to {line.at()} at {line.x[-1]:g} P_0"
-    log_axes(ax, "x", x_ticks=(1, 4, 16))
-    ax.set(xlabel="$P/P_0$", title="grammars, test error")
+        yield f"{label}: error {line.at(0)} to {line.at()} at {line.x[-1]:g} P_0"
+    log_axes(ax, "x", x_ticks=(1, 4, 16, 64, 256))
+    ax.set(xlabel="$P/P_0$", title="grammars, test error", ylim=(-0.04, 1.25))
 
 
 def steer_bias(decide_bits: Runs) -> Steered:

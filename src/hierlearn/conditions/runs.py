@@ -17,12 +17,18 @@ from hierlearn.engine.seeds import stream
 from hierlearn.experiment import Config, Group
 from hierlearn.grammar.config import HierarchyConfig, draw_problem, over_chance
 from hierlearn.grammar.counting import predict_by_clustering, predict_by_ridge
+from hierlearn.grammar.dials import DialedHierarchy
+from hierlearn.grammar.layerwise_theorem.learner import TrainedLevel, fit_stage, kernel_of, read
+from hierlearn.grammar.layerwise_theorem.target import draw_identifiable
 from hierlearn.grammar.measures import rule_counts
 from hierlearn.quadratic.layerwise.floors import target_forms
 from hierlearn.quadratic.target import QuadraticTeachers
 
 N_TARGETS, N_LOOK_BACKS = 4, 3
 WIDTHS = (3, 2)
+THEOREM, MOST_ON_TOP = (8, 4, 3), 2048
+"""Theorem 7's learner: (v, m, L), and the most examples of its last stage."""
+THEOREM_SCALE = THEOREM[0] * THEOREM[1] ** THEOREM[2]
 
 
 @dataclass(frozen=True)
@@ -345,3 +351,47 @@ def _grammar(config: HierarchyConfig, seed: int) -> dict[str, Any]:
         "read_outer": read_outer,
         "naive_outer": labels.shares(counted, m)[1],
     }
+
+
+@dataclass(frozen=True)
+class DirtConfig(Config):
+    r"""Theorem 7's learner on (8,8,4,3), with uniform first tokens, under a dial.
+
+    N fresh examples of the lowest stage, m times fewer of each further one, at most `MOST_ON_TOP`
+    of the last; $\sigma$ of a stage in units of the least distance of its tokens' laws, which the
+    dials leave as they are.
+    """
+
+    n_samples: int
+    dial: str
+    t: float
+    bandwidth: float = 0.25
+
+    def seconds(self, n_runs: int) -> float:
+        """Return what a group takes: little, but for the last stage."""
+        return 0.4 * n_runs
+
+
+def measure_dirt(work: Group, device: torch.device) -> list[dict[str, Any]]:
+    """Train the stages of Theorem 7's learner on data under a dial; `error` is over chance."""
+    return [{"error": _dirty(DirtConfig(**run.config), run.seed)} for run in work.runs]
+
+
+def _dirty(config: DirtConfig, seed: int) -> float:
+    v, m, depth = THEOREM
+    grammar, found, _ = draw_identifiable(stream("uniform first tokens", seed), v, m, depth)
+    law = DialedHierarchy(grammar, config.dial, config.t)
+    data, stages = stream("dirt data", seed), list[TrainedLevel]()
+    for k in range(depth):
+        n = round(config.n_samples / m**k)
+        strings = law._tilted(n if k < depth - 1 else min(n, MOST_ON_TOP), data)
+        patches, place = read(stages, strings[:, : 2 ** (k + 1)], vocab_size=v)
+        cells = place[:, 0] * v + law.labels(strings)
+        counts = torch.bincount(cells, minlength=len(patches) * v).view(-1, v)
+        sigma = config.bandwidth * found.squares[k - 1][0] ** 0.5 if k else 0.35
+        kernel = kernel_of(sigma, 2 * v)
+        stages.append(fit_stage(patches, counts.double(), kernel, ridge=1 / (m * v)))
+    strings = law._tilted(1000, stream("dirt test", seed))
+    patches, place = read(stages[:-1], strings, vocab_size=v)
+    wrong = stages[-1](patches).argmax(1)[place[:, 0]] != law.labels(strings)
+    return over_chance(float(wrong.double().mean()), v)

@@ -9,11 +9,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
 from hierlearn.experiment import Arms, Experiment, Group, Runs, every
 from hierlearn.grammar.config import HierarchyConfig
 from hierlearn.grammar.runs import measure_closed_form, measure_counts, measure_networks
+from hierlearn.grammar.trees import TreeConfig, measure_trees
 from hierlearn.intervals import Bound
 from hierlearn.statistics import (
     Arm,
@@ -21,13 +20,15 @@ from hierlearn.statistics import (
     Value,
     at_least,
     at_most,
+    crossing,
     difference,
     each,
+    exponent,
     geometric_mean,
     mean,
-    needed,
     number,
     ratio,
+    runs_of,
 )
 
 CHAPTER = "04_random_hierarchy"
@@ -83,17 +84,31 @@ def floored(value: Value) -> Value:
     return floor
 
 
-def sample_sizes(runs: Runs, arm: Arm) -> dict[int, dict[Parameters, float]]:
-    """Return P* per seed and grammar: where the error first falls to a tenth of chance."""
-    return needed(
-        runs, arm, size=lambda c: c.n_samples, by=lambda c: c.parameters, value=error,
-        level=LEVEL, floor=FLOOR,
-    )  # fmt: skip
+def sample_sizes(
+    runs: Runs, arm: Arm, value: Value = error, level: float = LEVEL
+) -> dict[int, dict[Any, float]]:
+    """Return P* per seed and grammar: where the error, or another value, first falls to a level.
+
+    A network that is above it because it has not fitted its examples says nothing of its sample
+    size, nor do smaller ones: where P* would rest on it, P* is at most the next size.
+    """
+    found: dict[int, dict[Any, float]] = {}
+    for seed, own in runs_of(runs, arm).items():
+        grids: dict[Any, list[tuple[int, float, bool]]] = {}
+        for config, m in own:
+            point = config.n_samples, max(value(config, m), FLOOR), m.get("converged", True)
+            grids.setdefault(config.parameters, []).append(point)
+        found[seed] = {}
+        for grammar, grid in grids.items():
+            unfitted = max((n for n, y, fitted in grid if y > level and not fitted), default=0)
+            kept = [(n, y) for n, y, _ in grid if n > unfitted]
+            found[seed][grammar] = crossing(kept, level) if kept else math.nan
+    return found
 
 
-def scale_of(parameters: Parameters) -> int:
-    """Return $P_0=n_cm^L$."""
-    _, n_classes, m, depth = parameters
+def scale_of(parameters: tuple[int, ...]) -> int:
+    """Return $P_0=n_cm^L$ of $(v,n_c,m,L)$, with s or without."""
+    _, n_classes, m, depth, *_ = parameters
     return int(n_classes * m**depth)
 
 
@@ -103,7 +118,9 @@ def strings_of(parameters: Parameters) -> int:
     return int(n_classes * m ** (2**depth - 1))
 
 
-def sample_size(arm: Arm, unit: Any = scale_of) -> Statistic:
+def sample_size(
+    arm: Arm, unit: Any = scale_of, value: Value = error, level: float = LEVEL
+) -> Statistic:
     """Make the statistic P* over a unit, geometric mean over the grammars of an arm.
 
     It is a bound where one of them is.
@@ -111,10 +128,10 @@ def sample_size(arm: Arm, unit: Any = scale_of) -> Statistic:
 
     def statistic(runs: Runs) -> dict[int, float]:
         found = {}
-        for seed, sizes in sample_sizes(runs, arm).items():
-            value = geometric_mean([size / unit(key) for key, size in sizes.items()])
+        for seed, sizes in sample_sizes(runs, arm, value, level).items():
+            middle = geometric_mean([size / unit(key) for key, size in sizes.items()])
             sides = {size.side for size in sizes.values() if isinstance(size, Bound)}
-            found[seed] = Bound(value, sides.pop()) if len(sides) == 1 else value
+            found[seed] = Bound(middle, sides.pop()) if len(sides) == 1 else middle
             if sides:
                 found[seed] = math.nan
         return found
@@ -122,24 +139,29 @@ def sample_size(arm: Arm, unit: Any = scale_of) -> Statistic:
     return statistic
 
 
-def exponent_in(factor: int, arm: Arm) -> Statistic:
-    """Make the statistic that fits log P* linearly in log n_c, log m^L and log v, seed by seed.
+FACTORS: dict[str, tuple[list[Parameters], Any]] = {
+    "n_c": ([(8, 2, 4, 3), (8, 4, 4, 3), MAIN], lambda c: c.n_classes),
+    "m": ([THIN, TALL], lambda c: c.n_synonyms**c.n_levels),
+    "L": ([MAIN, TALL], lambda c: c.n_synonyms**c.n_levels),
+    "v": ([SMALL, (8, 4, 4, 3), (16, 4, 4, 3)], lambda c: c.vocab_size),
+}
+"""Grammars that differ in one factor alone, and in what its exponent is taken."""
 
-    Returns the coefficient number `factor`, for the seeds that have all grammars; nan where one is
-    only a bound.
+
+def exponent_of(arm: str, size: Any) -> Statistic:
+    """Make the statistic that fits, seed by seed, the exponent of P* in `size(config)`.
+
+    It takes the seeds that have all grammars of the arm; nan where a P* is only a bound.
     """
 
     def statistic(runs: Runs) -> dict[int, float]:
         found = sample_sizes(runs, arm)
-        most = max(map(len, found.values()), default=0)
-        fitted = {}
-        for seed, sizes in found.items():
-            if len(sizes) == most:
-                rows = [[n, m**depth, v, math.e] for v, n, m, depth in sizes]
-                bounds = any(isinstance(size, Bound) for size in sizes.values())
-                solved = np.linalg.lstsq(np.log(rows), np.log([*sizes.values()]), rcond=None)
-                fitted[seed] = math.nan if bounds else float(solved[0][factor])
-        return fitted
+        sizes = {c.parameters: size(c) for own in runs_of(runs, arm).values() for c, _ in own}
+        return {
+            seed: exponent([(sizes[grammar], p) for grammar, p in own.items()])
+            for seed, own in found.items()
+            if len(own) == len(sizes) > 1
+        }
 
     return statistic
 
@@ -184,6 +206,18 @@ def over_law(config: HierarchyConfig, measurement: dict[str, Any]) -> float:
     return float(measurement["detectability"] / measurement["law"])
 
 
+def step_sensitivity(config: HierarchyConfig, measurement: dict[str, Any]) -> float:
+    r"""Compute the sensitivity to synonyms of what one gradient step makes of pairs.
+
+    From a zero output it moves a pair's features along its centred label counts (Cagnetta et al.,
+    Eq. 13); by the example, these are its label frequencies. With w the share of synonyms among
+    pairs of pairs, their mean squared distance over that of any two is $1/(w+(1-w)R)$.
+    """
+    m = config.n_synonyms
+    share = (m - 1) / (config.vocab_size * m - 1)
+    return float(1 / (share + (1 - share) * measurement["detectability"]))
+
+
 def _kept(dial: str) -> Statistic:
     return ratio(each(number("signal"), f"{dial} at 1"), each(number("signal"), f"{dial} at 0"))
 
@@ -193,6 +227,9 @@ COUNT_STATISTICS = {
     "over_law_tall": each(over_law, f"{TALL} from P_0 on", mean),
     "over_law_thin": each(over_law, f"{THIN} from P_0 on", mean),
     "shuffled_labels": each(number("detectability"), "shuffled labels", mean),
+    "one_step_size": sample_size(
+        tuple(str(p) for p in SEEN["paper"] if p[3] == 3), value=step_sensitivity, level=0.5
+    ),
     "hint_signal": _kept("hint"),
     "corr_signal": _kept("corr"),
 }
@@ -206,15 +243,18 @@ DEEP: dict[str, list[Parameters]] = {
     "paper": [SMALL, THIN, MAIN, TALL, *LARGE, (8, 8, 4, 5)],
 }
 APART: list[Parameters] = [(8, 2, 4, 3), (8, 4, 4, 3), (16, 4, 4, 3)]
-"""Grammars with other than v classes, to tell $n_c$, v and $m^L$ apart."""
+"""Grammars with other than v classes, to tell $n_c$ and v apart."""
+LARGEST = [*LARGE[1:], (8, 8, 4, 5)]
+"""Grammars of which samples below P* were not fitted."""
 GRIDS = {
     "smoke": (1, 2, 4, 6),
     "laptop": (1, 1.5, 2, 3, 4, 6),
     "paper": (0.5, 1, 1.25, 1.5, 1.75, 2, 2.5, 3, 3.5, 4, 6, 8),
 }
-LATIN = {"smoke": (8,), "laptop": (8, 48, 64), "paper": (8, 16, 32, 40, 48, 64, 96, 120)}
+LATIN = {"smoke": (8,), "laptop": (8, 64), "paper": (8, 16, 32, 40, 48, 64, 96, 120)}
+TOP = {"laptop": (4, 6, 8), "paper": (2, 3, 4, 6, 8, 12)}
 DENSE = {
-    "laptop": ((6, 16), 20_000, (4, 8, 12, 16, 24)),
+    "laptop": ((16,), 20_000, (8, 12, 16)),
     "paper": ((2, 6, 16, 32), 40_000, (2, 4, 6, 8, 12, 16, 24, 32)),
 }
 
@@ -223,12 +263,11 @@ def deep_arms(profile: str) -> Arms:
     """Networks trained end to end: with the tree, without correlation, without the tree."""
     grid = GRIDS[profile]
     apart = APART if profile != "smoke" else []
+    grids = {(8, 8, 4, 5): (0.25, *grid)}  # five levels take less than half of P_0
+    if profile == "laptop":
+        grids[TALL] = grid[:4]
     by_size = {
-        p: sized(
-            p,
-            (0.25, *grid) if p[3] > 4 else grid,  # five levels take less than half of P_0
-            n_steps=N_STEPS if scale_of(p) < 8000 else MORE_STEPS,
-        )
+        p: sized(p, grids.get(p, grid), n_steps=N_STEPS if scale_of(p) < 8000 else MORE_STEPS)
         for p in [*DEEP[profile], *apart]
     }
     latin = sized(SMALL, LATIN[profile], dial="corrall", t=1.0, n_steps=40_000)
@@ -241,10 +280,15 @@ def deep_arms(profile: str) -> Arms:
     if profile == "smoke":
         return arms
     multiples, n_steps, generic = DENSE[profile]
-    arms["deep over factors"] = [c for p in [MAIN, SMALL, THIN, TALL, *APART] for c in by_size[p]]
-    arms |= {f"no correlation at {k} P_0": latin[LATIN[profile].index(k)] for k in (48, 64)}
+    arms |= {
+        f"{factor} alone": [c for p in grammars for c in by_size[p]]
+        for factor, (grammars, _) in FACTORS.items()
+    }
+    if profile == "paper":
+        arms["largest"] = [c for p in LARGEST for c in by_size[p]]
+    arms["no correlation at 64 P_0"] = latin[LATIN[profile].index(64)]
     arms["no correlation at the top"] = sized(
-        SMALL, (2, 3, 4, 6, 8, 12), dial="corr", t=1.0, n_steps=N_STEPS
+        SMALL, TOP[profile], dial="corr", t=1.0, n_steps=N_STEPS
     )
     arms["one hidden layer"] = sized(SMALL, multiples, n_steps=n_steps, learner="fcn1", width=256)
     arms["three hidden layers"] = sized(MAIN, generic, n_steps=N_STEPS, learner="fcn3", width=128)
@@ -262,13 +306,31 @@ def deep_groups(profile: str) -> list[Group]:
     return grouped("rhm_deep", arms, seeds | dict.fromkeys(names, few))
 
 
+def merging(combine: Any) -> Statistic:
+    r"""Make the statistic of the size, over P*, at which $S_{2,1}$ falls to a half, over grammars.
+
+    S is that of layer 2 to the lowest synonyms. Grammars with a bound for either size are left out.
+    """
+
+    def statistic(runs: Runs) -> dict[int, float]:
+        arm = "deep over sizes"
+        half, whole = sample_sizes(runs, arm, sensitivity_of(2, 1), 0.5), sample_sizes(runs, arm)
+        return {
+            seed: combine([
+                half[seed][grammar] / size
+                for grammar, size in own.items()
+                if not isinstance(size, Bound) and not isinstance(half[seed][grammar], Bound)
+            ])
+            for seed, own in whole.items()
+        }  # fmt: skip
+
+    return statistic
+
+
 DEEP_STATISTICS = {
     "size": sample_size("deep over sizes"),
-    "exponent_classes": exponent_in(0, "deep over factors"),
-    "exponent_rules": exponent_in(1, "deep over factors"),
-    "exponent_symbols": exponent_in(2, "deep over factors"),
+    "largest_size": sample_size("largest"),
     "latin_error": each(error, "no correlation at 64 P_0"),
-    "latin_error_earlier": each(error, "no correlation at 48 P_0"),
     "latin_error_below": each(error, "no correlation at 8 P_0"),
     "top_cost": ratio(
         sample_size("no correlation at the top"), sample_size(f"deep, {SMALL}")
@@ -279,12 +341,53 @@ DEEP_STATISTICS = {
     "permuted_error": each(error, "permuted positions"),
     "second_sensitivity": each(sensitivity_of(2, 1), "deep at 4 P_0"),
     "first_sensitivity": each(sensitivity_of(1, 1), "deep at 4 P_0"),
+    "merging_size": merging(geometric_mean),
+    "merging_spread": merging(lambda shares: max(shares) / min(shares)),
+} | {
+    f"exponent_{factor}": exponent_of(f"{factor} alone", size)
+    for factor, (_, size) in FACTORS.items()
 }  # fmt: skip
+
+# --- other trees, and weights that are not shared --------------------------------------------
+
+TREE, BRANCHINGS = (8, 4, 4, 3), (2, 3, 4)
+TREE_GRID = {
+    "laptop": ((2, 3, 4, 6), (2, 3, 4, 6)),
+    "paper": ((1.5, 2, 2.5, 3, 3.5, 4, 6), (2, 3, 4, 6)),
+}
+"""Sample sizes with shared weights, and without."""
+
+
+def tree_arms(profile: str) -> Arms:
+    """The deep network on trees of any branching, and with weights of its own at each position."""
+    if profile not in TREE_GRID:
+        return {}
+    shared, local = (
+        {
+            s: [TreeConfig(*TREE, s, round(k * scale_of(TREE)), shared=together) for k in multiples]
+            for s in BRANCHINGS[: None if together else 1]
+        }
+        for together, multiples in zip((True, False), TREE_GRID[profile], strict=True)
+    )
+    arms: dict[str, Any] = {f"s = {s}": found for s, found in shared.items()}
+    return arms | {"s alone": every(arms), "own weights": local[2]}
+
+
+def tree_groups(profile: str) -> list[Group]:
+    """A group for each branching, and one without shared weights."""
+    seeds = {f"s = {s}": SEEDS[profile] for s in BRANCHINGS} | {"own weights": FEWER[profile]}
+    return grouped("rhm_trees", tree_arms(profile), seeds)
+
+
+TREE_STATISTICS = {
+    "exponent_s": exponent_of("s alone", lambda c: c.branching),
+    "sharing": ratio(sample_size("own weights"), sample_size("s = 2")),
+}
 
 # --- layer by layer, on the intact grammar and on XOR ----------------------------------------
 
 LAYERED: dict[str, list[Parameters]] = {
-    "laptop": [SMALL, MAIN], "paper": [SMALL, MAIN, (6, 6, 6, 3), THIN, TALL],
+    "laptop": [MAIN], "paper": [SMALL, MAIN, (6, 6, 6, 3), THIN, TALL],
 }  # fmt: skip
 LAYER_GRID = (1, 2, 3, 4, 6, 8)
 XOR_LOWER = 4000
@@ -295,10 +398,14 @@ def layer_arms(profile: str) -> Arms:
     if profile not in LAYERED:
         return {}
     staged = {"lower_steps": 1000, "n_steps": N_STEPS}
-    return {f"layerwise, {p}": sized(p, LAYER_GRID, **staged) for p in LAYERED[profile]} | {
-        "random lower layers": sized(
+    arms: dict[str, Any] = {
+        f"layerwise, {p}": sized(p, LAYER_GRID, **staged) for p in LAYERED[profile]
+    }
+    if profile == "paper":
+        arms["random lower layers"] = sized(
             MAIN, (4,), control="random lower layers", lower_steps=1000, n_steps=20_000
-        ),
+        )
+    return arms | {
         "xor, layerwise": sized(MAIN, (4,), dial="xor", **{**staged, "lower_steps": XOR_LOWER}),
         "xor, end to end": sized(MAIN, (4,), dial="xor", n_steps=N_STEPS),
     }
@@ -320,6 +427,7 @@ LAYER_STATISTICS = {
 
 # --- in closed form --------------------------------------------------------------------------
 
+CLUSTERED = [*DEEP["laptop"], *APART[:2]]
 CLOSED_GRID = (0.5, 0.75, 1, 1.5, 2, 3, 4, 6, 8)
 BROKEN = {
     "corr": (16, (0.0, 1.0)),
@@ -341,9 +449,13 @@ def closed_arms(profile: str) -> Arms:
     if profile == "smoke":
         return {}
     arms: dict[str, Any] = {
-        f"clustered, {p}": sized(p, CLOSED_GRID, learner="clustered") for p in DEEP["laptop"]
+        f"clustered, {p}": sized(
+            p, CLOSED_GRID if p in DEEP["laptop"] else (*CLOSED_GRID, 12), learner="clustered"
+        )
+        for p in CLUSTERED
     }
     arms |= {
+        "clustered, n_c alone": [c for p in FACTORS["n_c"][0] for c in arms[f"clustered, {p}"]],
         "clustered, m < v": [c for p in (THIN, MAIN, TALL) for c in arms[f"clustered, {p}"]],
         "ridge over sizes": sized(MAIN, CLOSED_GRID, learner="ridge"),
     }
@@ -352,7 +464,7 @@ def closed_arms(profile: str) -> Arms:
 
 def closed_groups(profile: str) -> list[Group]:
     """A group for each grammar, for ridge regression, and for each dial."""
-    seeds = {f"clustered, {p}": SEEDS[profile] for p in DEEP["laptop"]}
+    seeds = {f"clustered, {p}": SEEDS[profile] for p in CLUSTERED}
     names = ["ridge over sizes", *(f"{dial}, clustering" for dial in BROKEN)]
     seeds |= dict.fromkeys(names, FEWER[profile])
     return grouped("rhm_closed_form", closed_arms(profile), seeds)
@@ -360,6 +472,7 @@ def closed_groups(profile: str) -> list[Group]:
 
 CLOSED_STATISTICS = {
     "clustered_size": sample_size("clustered, m < v"),
+    "clustered_exponent": exponent_of("clustered, n_c alone", FACTORS["n_c"][1]),
     "ridge_size": sample_size("ridge over sizes"),
     "ident4_error": each(error, "ident4, clustering"),
     "hint_error": each(error, "hint, clustering", min),
@@ -465,6 +578,10 @@ EXPERIMENTS = (
     Experiment(
         "rhm_deep", CHAPTER, deep_groups, measure_networks, DEEP_STATISTICS, deep_arms,
         budget=TRAINED,
+    ),
+    Experiment(
+        "rhm_trees", CHAPTER, tree_groups, measure_trees, TREE_STATISTICS, tree_arms,
+        budget=("n_steps",),
     ),
     Experiment(
         "rhm_layerwise", CHAPTER, layer_groups, measure_networks, LAYER_STATISTICS, layer_arms,

@@ -23,15 +23,19 @@ from hierlearn.drawing.figures import (
 )
 from hierlearn.drawing.steered import Axis, State, Steered
 from hierlearn.engine.seeds import stream
-from hierlearn.experiment import Result, Runs
+from hierlearn.experiment import AbsentArm, Result, Runs
 from hierlearn.grammar.experiments import (
     BROKEN,
+    CLOSED_STATISTICS,
     DEEP,
+    DEEP_STATISTICS,
+    FACTORS,
     MAIN,
     READ,
     SEEN,
     SEEN_GRID,
     SMALL,
+    TREE_STATISTICS,
     Parameters,
     error,
     frozen_error,
@@ -168,29 +172,80 @@ def detectability(rhm_counts: Runs) -> Drawing:
 
 
 def collapse(rhm_deep: Runs) -> Drawing:
-    """Draw the error of the deep network against the sample size, plain and in units of P_0."""
-    fig, axes = plt.subplots(1, 2, sharey=True, figsize=(WIDTH, 3.4))
+    """Draw the error of the deep network against P and P/P_0, and what layer 2 has merged."""
+    fig, axes = plt.subplots(1, 3, sharey=True, figsize=(WIDTH, 3.6))
     said = []
     for index, parameters in enumerate(_deep_at(rhm_deep)[: len(COLORS)]):
-        line = over_sizes(short(parameters), rhm_deep, f"deep, {parameters}", index=index)
+        arm = f"deep, {parameters}"
+        line = over_sizes(short(parameters), rhm_deep, arm, index=index)
+        merged = over_sizes(short(parameters), rhm_deep, arm, sensitivity_of(2, 1), index=index)
         draw_mean(axes[0], replace(line, x=tuple(x * scale_of(parameters) for x in line.x)))
         draw_mean(axes[1], line)
-        two, four = (f"{line.y[line.x.index(x)]:.3f}" for x in (2, 4))
-        said.append(f"{parameters} {two} at 2 P_0 and {four} at 4 P_0")
+        draw_mean(axes[2], merged)
+        two = line.x.index(2)
+        said.append(
+            f"{parameters} {line.y[two]:.3f} at 2 P_0, S {merged.y[two]:.2f}, and {line.y[-1]:.3f} "
+            f"at {line.x[-1]:g} P_0, S {merged.y[-1]:.2f}"
+        )
     for ax in axes:
         log_axes(ax, "x")
+    for ax in axes[:2]:
         ax.axhline(0.1, color=NEUTRAL, linewidth=0.9, linestyle=":")
-    axes[1].set_xticks([0.5, 1, 2, 4, 8], ["0.5", "1", "2", "4", "8"])
+    for ax in axes[1:]:
+        ax.set_xticks([0.5, 1, 2, 4, 8], ["0.5", "1", "2", "4", "8"])
+        ax.set_xlabel(UNIT)
     axes[0].set_xlabel("examples $P$")
-    axes[1].set_xlabel(UNIT)
-    axes[0].set_ylabel(CHANCE)
-    axes[1].legend()
+    axes[0].set_title(CHANCE)
+    axes[1].set_title("the same")
+    axes[2].set_title("sensitivity $S_{2,1}$")
+    fig.legend(*axes[1].get_legend_handles_labels(), loc="outside lower center", ncols=4)
     return Drawing(
         fig,
-        alt="Test error of the deep network against sample size, mean of "
-        f"{len(line.seeds)} seeds: " + "; ".join(said) + ".",
-        caption="Test error of the deep network, every seed and the mean, against the number of "
-        "examples and in units of $n_cm^L$.",
+        alt="Test error of the deep network and sensitivity S of layer 2 against sample size, mean "
+        f"of {len(line.seeds)} seeds: " + "; ".join(said) + ".",
+        caption="Every seed and the mean. Test error of the deep network against the number of "
+        "examples and in units of $n_cm^L$; and the sensitivity of layer 2 to synonyms of the "
+        "lowest level.",
+    )
+
+
+EXPONENTS = {"n_c": "$n_c$", "m": "$m$", "L": "$L$", "v": "$v$", "s": "$s$"}
+
+
+def which_law(
+    rhm_deep: Runs, rhm_trees: Runs | None = None, rhm_closed_form: Runs | None = None
+) -> Drawing:
+    """Draw the exponent of P* in every factor, each from grammars that differ in it alone."""
+    found = {name: [*DEEP_STATISTICS[f"exponent_{name}"](rhm_deep).values()] for name in FACTORS}
+    found["s"] = [*TREE_STATISTICS["exponent_s"](rhm_trees).values()] if rhm_trees else []
+    if not all(found[name] for name in FACTORS):
+        raise AbsentArm("rhm_deep: n_c alone")
+    names = [*EXPONENTS]
+    series = {
+        "end to end": {float(names.index(k)): values for k, values in found.items() if values}
+    }
+    if rhm_closed_form:
+        clustered = CLOSED_STATISTICS["clustered_exponent"](rhm_closed_form)
+        series["clustering"] = {0.15: [*clustered.values()]} if clustered else {}
+    fig, ax = plt.subplots(figsize=(WIDTH, 3.0))
+    said = []
+    for index, (label, points) in enumerate(series.items()):
+        if points:
+            line = over_seeds(label, points, index=index, kind="points", geometric=False)
+            line.draw(ax)
+            said += [f"{label}, {names[round(x)]}: {line.at(i)}" for i, x in enumerate(line.x)]
+    ax.plot(range(5), (1, 1, 1, 0, 0), "x", color=INK, markersize=9, label=r"$P^*\propto n_cm^L$")
+    ax.set_xticks(range(5), EXPONENTS.values())
+    ax.set(xlim=(-0.5, 4.5), xlabel="what alone differs", ylabel="exponent of $P^*$")
+    ax.legend()
+    return Drawing(
+        fig,
+        alt="Exponent of P*, means with 95 % intervals over seeds. " + "; ".join(said) + ". The "
+        "law n_c m^L says 1, 1, 1, 0, 0.",
+        caption="Exponent of $P^*$, by what alone differs between grammars $(v,n_c,m,L)$: $n_c$ = "
+        "2, 4, 8 in $(8,n_c,4,3)$; $m$ = 2, 4 in $(8,8,m,4)$ and $L$ = 3, 4 in $(8,8,4,L)$, both "
+        "as exponents of $m^L$; $v$ = 4, 8, 16 in $(v,4,4,3)$; $s$ = 2, 3, 4 in $(8,4,4,3)$. Means "
+        "with 95 % intervals over seeds; crosses: the law.",
     )
 
 

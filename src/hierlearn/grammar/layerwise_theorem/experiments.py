@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from hierlearn.experiment import Arms, Experiment, Result, Runs, Statistic, apart
-from hierlearn.grammar.experiments import CHAPTER, grouped
+from hierlearn.grammar.experiments import CHAPTER, FEWER, grouped
 from hierlearn.grammar.layerwise_theorem.proof import ProofConfig, measure_proof
 from hierlearn.grammar.layerwise_theorem.runs import (
     LEVEL,
@@ -112,7 +112,7 @@ PREDICTED = [(8, 4, 3), (16, 4, 3)]
 """Grammars of which more draws are made, to tell them apart."""
 MOST = dict.fromkeys([*SMALL, *MORE], 8) | dict.fromkeys(PREDICTED, 16)
 GRAMMARS = {
-    "smoke": dict.fromkeys(SMALL, 8),
+    "smoke": dict.fromkeys(SMALL, 4),
     "laptop": MOST | {LARGE[0]: 2},
     "paper": MOST | dict.fromkeys(LARGE, 2),
 }
@@ -319,7 +319,7 @@ EXPERIMENTS = (
     Experiment(
         "rhm_theorem_beside", CHAPTER,
         lambda profile: grouped(
-            "rhm_theorem_beside", beside_arms(profile), dict.fromkeys(BESIDE, SEEDS[profile])
+            "rhm_theorem_beside", beside_arms(profile), dict.fromkeys(BESIDE, FEWER[profile])
         ),
         measure_beside, BESIDE_STATISTICS, beside_arms, budget=("n_steps",),
     ),

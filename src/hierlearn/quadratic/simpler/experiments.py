@@ -19,7 +19,7 @@ CHAPTER = "06_simpler_algorithms"
 SEEDS = {"smoke": range(4), "laptop": range(8), "paper": range(16)}
 N_SAMPLES = {"smoke": 1000, "laptop": 2000, "paper": 2000}
 DEPTHS = {"three levels": (4, 3), "four levels": (4, 3, 2)}
-WIDER = ((4, 3), (6, 4), (8, 5), (10, 6))
+WIDER = {"laptop": ((4, 3), (8, 5), (10, 6)), "paper": ((4, 3), (6, 4), (8, 5), (10, 6))}
 N_WIDER = 1000
 N_QUADRATIC = 10_000
 STEPS = {
@@ -30,7 +30,7 @@ STEPS = {
 KERNELS = ("poly4", "poly2", "rbf2.5", "ntk1")
 N_KERNELS = {"smoke": (2, 1), "laptop": (4, 2), "paper": (4, 4)}
 UNITS, TRAIN_STEPS, POWERS = 256, 3000, (1, 2, 4, 8)
-MANY, MANY_STEPS = 32_000, 4000
+MANY, MANY_STEPS = 32_000, {"laptop": 2500, "paper": 4000}
 POWER_RATE, GELU_RATE = 0.01, 0.03
 
 
@@ -52,6 +52,11 @@ def learners(profile: str, widths: Sequence[int], n_samples: int) -> dict[str, S
     }
 
 
+LAYERS = {
+    "smoke": (), "laptop": ("powers, four levels",),
+    "paper": ("powers, three levels", "GELU, three levels", "powers, four levels"),
+}  # fmt: skip
+"""The two-layer networks of a profile."""
 SOLVED = ("feature machine", "eigen ×1", "eigen ×2", "predictions", "kernel")
 OVER_R = ("staged", "feature machine", "best quadratic")
 
@@ -61,9 +66,8 @@ def arms(profile: str) -> Arms:
     found: dict[str, Any] = {}
     for depth, widths in DEPTHS.items():
         own = learners(profile, widths, N_SAMPLES[profile])
-        absent = ("powers", "GELU") if profile == "smoke" else ("GELU",) * (len(widths) == 3)
-        own = {name: one for name, one in own.items() if name not in absent}
-        found |= {f"{name}, {depth}": one for name, one in own.items()}
+        own = {f"{name}, {depth}": one for name, one in own.items()}
+        found |= {k: c for k, c in own.items() if not c.width or k in LAYERS[profile]}
         found[f"solved, {depth}"] = [found[f"{name}, {depth}"] for name in SOLVED]
     three, four = (found[f"staged, {depth}"] for depth in DEPTHS)
     found["permuted"] = replace(three, target="permuted")
@@ -71,15 +75,16 @@ def arms(profile: str) -> Arms:
     found["kernel, low dimension"] = replace(
         found["kernel, three levels"], kernels=("poly4",), dim=8 if profile == "smoke" else 10
     )
-    if profile != "smoke":
+    if profile == "paper":
         found["machine of degree 8"] = replace(found["feature machine, four levels"], degree=8)
+    if profile != "smoke":
         found[f"powers, N = {MANY}"] = replace(
-            found["powers, four levels"], n_samples=MANY, n_steps=MANY_STEPS
+            found["powers, four levels"], n_samples=MANY, n_steps=MANY_STEPS[profile]
         )
         found[f"level 4 shut, N = {MANY}"] = replace(found["level 4 shut"], n_samples=MANY)
         for name in OVER_R:
-            at = [learners(profile, widths, N_WIDER)[name] for widths in WIDER]
-            found |= {f"{name} over r": at, f"{name}, r = 13 and 16": at[2:4]}
+            at = [learners(profile, widths, N_WIDER)[name] for widths in WIDER[profile]]
+            found |= {f"{name} over r": at, f"{name}, r = 13 and 16": at[-2:]}
     return found
 
 
