@@ -6,6 +6,7 @@ from hierlearn.cube import experiments as kernel_lower_bounds
 from hierlearn.experiment import Experiment
 from hierlearn.grammar import experiments as random_hierarchy
 from hierlearn.grammar.layerwise_theorem import experiments as layerwise_theorem
+from hierlearn.images import experiments as real_images
 from hierlearn.quadratic.backward_correction import experiments as backward_correction
 from hierlearn.quadratic.layerwise import experiments as layerwise
 from hierlearn.quadratic.original import experiments as original
@@ -21,6 +22,7 @@ _MODULES = (
     ball_indicator,
     simpler_algorithms,
     what_decides,
+    real_images,
 )
 
 EXPERIMENTS: dict[str, Experiment] = {e.name: e for m in _MODULES for e in m.EXPERIMENTS}

@@ -10,9 +10,7 @@ from hierlearn.images.networks import N_CLASSES
 
 
 @checked
-def scores(
-    outputs: Float[Tensor, "image label"], y: Int64[Tensor, "image"]
-) -> tuple[float, float]:
+def scores(outputs: Float[Tensor, "image label"], y: Int64[Tensor, "image"]) -> tuple[float, float]:
     """Return the cross-entropy (in nats) and the accuracy of a head's outputs."""
     correct = (outputs.argmax(1) == y).double().mean()
     return float(cross_entropy(outputs.double(), y)), float(correct)

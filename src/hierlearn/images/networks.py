@@ -58,7 +58,7 @@ def resnet(
     scale: float,
     generator: torch.Generator,
 ) -> nn.ModuleList:
-    r"""Draw a network of `len(widths)` stages with `n_blocks` blocks each; the stem halves the maps.
+    r"""Draw a network of `len(widths)` stages of `n_blocks` blocks; the stem halves the maps.
 
     Args:
         channels: of the images.
@@ -71,7 +71,9 @@ def resnet(
     Raises:
         ValueError: for no stage or block, and for widths that shrink.
     """
-    at_least(1, channels=channels, n_blocks=n_blocks, n_stages=len(widths), width=min(widths, default=1))
+    at_least(
+        1, channels=channels, n_blocks=n_blocks, n_stages=len(widths), width=min(widths, default=1)
+    )
     if list(widths) != sorted(widths):
         raise ValueError(f"widths must not shrink from stage to stage; got {tuple(widths)}")
     stages = nn.ModuleList()
@@ -95,8 +97,8 @@ def head(
 ) -> nn.Sequential:
     """Draw a linear head on maps of `size` x `size` positions.
 
-    "gap" reads the means over all positions, as a residual network's own head does; "pool" the means
-    over 2x2 positions, the paper's AvgPool(2x2) + FC.
+    "gap" reads the means over all positions, as a residual network's own head does; "pool" the
+    means over 2x2 positions, the paper's AvgPool(2x2) + FC.
     """
     at_least(1, width=width, size=size)
     cells = 1 if kind == "gap" else (size + 1) // 2

@@ -85,7 +85,9 @@ class ImageConfig(Config):
         """Return what `n_runs` like this take, from the steps of one block."""
         step = 3e-3 * sum(self.widths) / 112 * self.n_blocks * len(self.widths)
         shares = {"joint": 1.0, "corrected": 1.0, "all": 0.75, "random": 0.0}
-        return n_runs * step * (shares.get(self.protocol, 0.5) * self.n_steps + 0.6 * self.upper_steps)
+        return (
+            n_runs * step * (shares.get(self.protocol, 0.5) * self.n_steps + 0.6 * self.upper_steps)
+        )
 
 
 def measure(work: Group, device: torch.device) -> list[dict[str, Any]]:
@@ -106,8 +108,12 @@ def _images(name: str) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Load a data set once a process: standardized training and test images, and their classes."""
     found = load(name)
     raw, test = halved(found.train_x), halved(found.test_x)
-    labels = (torch.from_numpy(y).long() for y in (found.train_y, found.test_y))
-    return standardized(raw, raw), standardized(test, raw), *labels
+    x, test_x = (
+        standardized(some, raw).contiguous(memory_format=torch.channels_last)
+        for some in (raw, test)
+    )
+    y, test_y = (torch.from_numpy(some).long() for some in (found.train_y, found.test_y))
+    return x, test_x, y, test_y
 
 
 class _Seed:
@@ -138,7 +144,8 @@ class _Seed:
             self.x.shape[1], first.widths, n_blocks=first.n_blocks, scale=first.scale,
             generator=self._stream(purpose),
         )  # fmt: skip
-        return list(made.to(self.device))
+        # A fifth faster on CPUs than the default layout, and what convolutions on a GPU want.
+        return list(made.to(self.device, memory_format=torch.channels_last))  # type: ignore[call-overload]
 
     def _head(self, level: int) -> nn.Module:
         """A fresh head for a level; the last stage's reads the means over all positions."""
@@ -149,13 +156,16 @@ class _Seed:
         return made.to(self.device)
 
     def _train(
-        self, stages: list[nn.Module], batches: Tensor, *, lowest: int = 0, head: nn.Module | None = None
+        self,
+        stages: list[nn.Module],
+        batches: Tensor,
+        *,
+        lowest: int = 0,
+        head: nn.Module | None = None,
     ) -> tuple[nn.Module, float]:
         """Train stages and their head, a fresh one unless given; return it with the loss."""
         head = head or self._head(len(stages))
-        loss = train(
-            stages, head, self.x, self.y, batches, rate=RATE, decay=DECAY, lowest=lowest
-        )
+        loss = train(stages, head, self.x, self.y, batches, rate=RATE, decay=DECAY, lowest=lowest)
         return head, loss
 
     # --- protocols ------------------------------------------------------------------------
