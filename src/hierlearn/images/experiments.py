@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from hierlearn.experiment import Arms, Experiment, Group, every
+from hierlearn.images.data import CIFAR10
 from hierlearn.images.runs import ImageConfig, measure
 from hierlearn.statistics import Statistic, Value, difference, each, number, ratio
 
@@ -16,13 +17,15 @@ CHAPTER = "08_real_images"
 SEEDS = {"smoke": range(3), "laptop": range(5), "paper": range(16)}
 DATA = {"smoke": "fashion_small", "laptop": "cifar10", "paper": "cifar10"}
 # Steps of a protocol, of the reading by fresh higher stages, blocks a stage, test images.
-SIZES = {"smoke": (162, 80, 1, 1024), "laptop": (420, 280, 2, 5000), "paper": (420, 280, 2, 5000)}
-DEEP_STEPS = {"laptop": 300, "paper": 300}
+SIZES = {"smoke": (162, 80, 1, 1024), "laptop": (420, 240, 2, 5000), "paper": (420, 240, 2, 5000)}
+SHALLOW_UPPER = 140
+DEEP_STEPS = {"laptop": 240, "paper": 240}
 READ = ("joint", "solo", "more", "corrected", "random")
-"""The protocols whose first stage is read, and by the last three of them compared."""
+"""The protocols whose first stage is read."""
 
 DIAL = ("greedy", "all", "joint")
 STAGES = ("solo", "more", "corrected")
+SEEN = (*STAGES, "joint")
 
 
 def stages_arms(profile: str) -> Arms:
@@ -30,9 +33,13 @@ def stages_arms(profile: str) -> Arms:
     n_steps, upper, n_blocks, n_test = SIZES[profile]
     base = ImageConfig("greedy", DATA[profile], n_steps, n_blocks=n_blocks, n_test=n_test)
 
-    def arms(protocols: Iterable[str], suffix: str, one: ImageConfig) -> dict[str, ImageConfig]:
+    def arms(
+        protocols: Iterable[str], suffix: str, one: ImageConfig, upper: int = upper
+    ) -> dict[str, ImageConfig]:
         return {
-            name + suffix: replace(one, protocol=name, upper_steps=upper * (name in READ))
+            name + suffix: replace(
+                one, protocol=name, upper_steps=upper * (name in READ), seen=name + suffix in SEEN
+            )
             for name in protocols
         }
 
@@ -41,7 +48,7 @@ def stages_arms(profile: str) -> Arms:
         return found
     pool, shallow = replace(base, head="pool"), replace(base, labels="shallow")
     found |= arms((*STAGES, "fixed", "random"), ", pool", pool)
-    found |= arms((*DIAL, *STAGES), ", shallow", shallow)
+    found |= arms((*DIAL, *STAGES), ", shallow", shallow, SHALLOW_UPPER)
     if profile == "paper":
         found |= arms(("look-back 2",), "", base) | arms(("greedy", "all", "joint"), ", pool", pool)
     return found
@@ -87,7 +94,6 @@ STAGES_STATISTICS: dict[str, Statistic] = {
     "alone": _over(UPPER, "solo", "joint"),
     "alone_shallow": _over(UPPER, "solo, shallow", "joint, shallow"),
     "alone_probe": _over(PROBE, "solo", "joint"),
-    "alone_probe_shallow": _over(PROBE, "solo, shallow", "joint, shallow"),
     "matched": _over(UPPER, "more", "corrected"),
     "matched_shallow": _over(UPPER, "more, shallow", "corrected, shallow"),
     "matched_probe": _over(PROBE, "more", "corrected"),
@@ -107,11 +113,11 @@ EXPERIMENTS = (
     Experiment(
         "images_stages", CHAPTER,
         lambda profile: by_seed("images_stages", stages_arms(profile), SEEDS[profile]),
-        measure, STAGES_STATISTICS, stages_arms, BUDGET,
+        measure, STAGES_STATISTICS, stages_arms, BUDGET, (CIFAR10,),
     ),
     Experiment(
         "images_deep", CHAPTER,
         lambda profile: by_seed("images_deep", deep_arms(profile), SEEDS[profile]),
-        measure, DEEP_STATISTICS, deep_arms, BUDGET,
+        measure, DEEP_STATISTICS, deep_arms, BUDGET, (CIFAR10,),
     ),
 )  # fmt: skip

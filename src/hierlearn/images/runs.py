@@ -15,6 +15,7 @@ higher stages, the same ones on the same batches for every protocol (`upper`), a
 classifier on the means of its channels (`probe`).
 """
 
+import base64
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass, fields
@@ -39,6 +40,7 @@ FITTED = 0.05
 """A run whose training loss ends below this has fitted its data, and counts as converged."""
 PROBED = 10_000
 SETTLING = 50
+EXCITING, PICTURED = 50, 8
 BATCH, RATE, DECAY = 128, 0.1, 5e-4
 Net = tuple[list[nn.Module], nn.Module]
 
@@ -244,5 +246,19 @@ class _Seed:
         probe = probe_accuracy(train, self.y[:PROBED], test, self.test_y)
         return {"upper_ce": ce, "upper_accuracy": accuracy, "probe": probe}
 
-    def _seen(self, stage: nn.Module) -> list[str]:
-        raise NotImplementedError
+    def _seen(self, stage: nn.Module) -> dict[str, Any]:
+        """Average the test images that excite each channel of a stage most; of how many classes?
+
+        `purity` is the share of the commonest class among them, a mean over channels. Means have
+        one byte a value, contrast stretched.
+        """
+        excited = networks.forward([stage], self.test_x).mean((2, 3)).topk(EXCITING, 0).indices.T
+        counts = nn.functional.one_hot(self.test_y[excited], networks.N_CLASSES).sum(1)
+        means = self.test_x[excited[:PICTURED]].mean(1)
+        centered = means - means.mean((1, 2, 3), keepdim=True)
+        tiles = 128 + 56 * centered / centered.std((1, 2, 3), keepdim=True)
+        pictures = tiles.clamp(0, 255).to("cpu", torch.uint8)
+        return {
+            "purity": float(counts.amax(1).double().mean()) / EXCITING,
+            "means": [base64.b64encode(one.numpy().tobytes()).decode() for one in pictures],
+        }
