@@ -96,7 +96,7 @@ def crossing(images_stages: Runs) -> Drawing:
     """Draw what a stage is worth to a head of its own and to fresh higher stages: arrows a seed."""
     panels = _panels(images_stages, LABELS, "solo")
     fig, axes = plt.subplots(1, len(panels), figsize=(WIDTH, 3.7), squeeze=False)
-    said = []
+    said, fallen = [], "—"
     for ax, suffix in zip(axes[0], panels, strict=True):
         for index, (start, end) in enumerate((("solo", "joint"), ("more", "corrected"))):
             x, y = (
@@ -113,6 +113,7 @@ def crossing(images_stages: Runs) -> Drawing:
                 label=f"{NAMES[start]} →\n{NAMES[end]}",
             )  # fmt: skip
             ax.plot(x[1], y[1], color=COLORS[index], linestyle="", marker=".")
+            fallen = _said(list(x[0] - x[1])) if end == "joint" else fallen
             said.append(
                 f"{LABELS[suffix]}, from {NAMES[start]} to {NAMES[end]}: own head "
                 f"{x[0].mean():.3f} to {x[1].mean():.3f}, fresh higher stages {y[0].mean():.3f} to "
@@ -131,7 +132,7 @@ def crossing(images_stages: Runs) -> Drawing:
         "right what a linear head of its own makes of it, upwards what fresh higher stages make of "
         "it. Up and to the left: better for what comes above, worse on its own. The scales of the "
         "panels differ.",
-        numbers={"images-probe-shallow": _said(list(x[0] - x[1])) if panels[1:] else "—"},
+        numbers={"images-probe-shallow": fallen if panels[1:] else "—"},
     )
 
 
