@@ -5,13 +5,14 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, one_hot
 
-from hierlearn.engine.doors import checked, positive
+from hierlearn.engine.doors import check_indices, checked, positive
 from hierlearn.images.networks import N_CLASSES
 
 
 @checked
 def scores(outputs: Float[Tensor, "image label"], y: Int64[Tensor, "image"]) -> tuple[float, float]:
     """Return the cross-entropy (in nats) and the accuracy of a head's outputs."""
+    check_indices(outputs.shape[1], y=y)
     correct = (outputs.argmax(1) == y).double().mean()
     return float(cross_entropy(outputs.double(), y)), float(correct)
 
@@ -31,6 +32,7 @@ def probe_accuracy(
     scaled, $Y$ one-hot and centered.
     """
     positive(ridge=ridge)
+    check_indices(N_CLASSES, y=y, test_y=test_y)
     mean, sd = features.double().mean(0), features.double().std(0).clamp(min=1e-12)
     z, z_test = ((some.double() - mean) / sd for some in (features, test_features))
     targets = one_hot(y, N_CLASSES).double()

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, pad, relu
 
-from hierlearn.engine.doors import at_least, checked
+from hierlearn.engine.doors import at_least, checked, positive
 
 N_CLASSES = 10
 
@@ -74,6 +74,7 @@ def resnet(
     at_least(
         1, channels=channels, n_blocks=n_blocks, n_stages=len(widths), width=min(widths, default=1)
     )
+    positive(scale=scale)
     if list(widths) != sorted(widths):
         raise ValueError(f"widths must not shrink from stage to stage; got {tuple(widths)}")
     stages = nn.ModuleList()

@@ -8,7 +8,8 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from hierlearn.engine.doors import at_least, checked
+from hierlearn.engine.doors import at_least, check_indices, checked
+from hierlearn.images.networks import N_CLASSES
 
 WARM_UP = 0.15
 """Share of the steps over which the rate rises."""
@@ -20,6 +21,7 @@ LAST = 0.05
 def order(n: int, n_steps: int, batch: int, generator: torch.Generator) -> Int64[Tensor, "step b"]:
     """Draw the batches: indices of `n` images, each once an epoch; more steps only add batches."""
     at_least(1, n=n, batch=batch)
+    at_least(0, n_steps=n_steps)
     n_epochs = math.ceil(n_steps * batch / n)
     drawn = [torch.randperm(n, generator=generator) for _ in range(n_epochs)]
     return torch.cat([torch.zeros(0, dtype=torch.int64), *drawn])[: n_steps * batch].view(-1, batch)
@@ -60,6 +62,9 @@ def train(
         decay: weight decay, of whatever is trained.
         lowest: the first stage that is trained.
     """
+    at_least(0, rate=rate, decay=decay, lowest=lowest)
+    check_indices(len(x), batches=batches)
+    check_indices(N_CLASSES, y=y)
     frozen, opened = stages[:lowest], nn.ModuleList([*stages[lowest:], head])
     for stage in frozen:
         stage.eval()
@@ -90,6 +95,7 @@ def settle(
     stage: nn.Module, x: Float[Tensor, "image ..."], batches: Int64[Tensor, "step b"]
 ) -> None:
     """Let the BN statistics of an untrained stage settle; its weights stay as they are."""
+    check_indices(len(x), batches=batches)
     stage.train()
     with torch.no_grad():
         for chosen in batches:
