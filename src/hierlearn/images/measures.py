@@ -42,6 +42,7 @@ def probe_accuracy(
     return float((outputs.argmax(1) == test_y).double().mean())
 
 
+@checked
 def cosine(stage: nn.Module, other: nn.Module) -> float:
     """Return the cosine between the convolutions of two stages of one shape, taken together."""
     one, two = (

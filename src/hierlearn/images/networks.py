@@ -111,6 +111,7 @@ def head(
     return nn.Sequential(nn.AdaptiveAvgPool2d(cells), nn.Flatten(), linear)
 
 
+@checked
 def depth(stages: nn.ModuleList) -> int:
     """Count the layers with weights: convolutions, and the linear one of the head."""
     return 1 + sum(isinstance(one, nn.Conv2d) for one in stages.modules())
