@@ -41,8 +41,10 @@ from hierlearn.quadratic.target import QuadraticTeachers
 # --- what there is ----------------------------------------------------------------------------
 
 WINGS = ("quadratic", "cube", "grammar", "ball", "conditions")
-OTHERS = ("hierlearn/certificate", "hierlearn/intervals", "hierlearn/engine/kernels",
-          *(f"hierlearn/images/{name}" for name in ("networks", "training", "measures")))  # fmt: skip
+OTHERS = (
+    "hierlearn/certificate", "hierlearn/intervals", "hierlearn/engine/kernels",
+    "hierlearn/images/networks", "hierlearn/images/training", "hierlearn/images/measures",
+)  # fmt: skip
 # Arithmetic on numbers once a step, and results: nothing in them broadcasts.
 NO_DOOR = {"learning_rate", "factor", "Interval", "Floor", "integer_power"}
 
