@@ -120,7 +120,7 @@ def depth(stages: nn.ModuleList) -> int:
 @checked
 def forward(
     stages: Sequence[nn.Module] | nn.ModuleList, x: Float[Tensor, "image channel height width"]
-) -> Float[Tensor, "image out size size"]:
+) -> Float[Tensor, "image out rows columns"]:
     """Return what these stages make of images, in chunks and without a gradient, in eval mode."""
     for stage in stages:
         stage.eval()

@@ -69,7 +69,7 @@ class ImageConfig(Config):
     upper_steps: int = 0
     head: str = "gap"
     labels: str = "true"
-    widths: tuple[int, ...] = (16, 32, 64)
+    widths: Sequence[int] = (16, 32, 64)
     n_blocks: int = 2
     scale: float = 0.4
     n_test: int = 5000
