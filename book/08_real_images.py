@@ -21,10 +21,11 @@
 # layers that were trained alone are wrong in a way that only training *under* the higher ones repairs, backward feature
 # correction.
 #
-# **What others report.** {cite:t}`belilovsky2019` train layer by layer on ImageNet and exceed AlexNet; with heads of two or three
-# hidden layers they reach VGG-11. (The paper counts such heads as hierarchical learning.) {cite:t}`ma2020` find that
-# layerwise training degrades badly in residual networks. {cite:t}`zhang2019` reset layers of trained networks to their start: many
-# may be reset without harm.
+# **What others report.** {cite:t}`belilovsky2019` train layer by layer on ImageNet, under heads with one hidden layer, and exceed
+# AlexNet; under heads with two or three hidden layers a VGG-11 becomes as good as trained end to end. (The paper counts such heads
+# as hierarchical learning, not as layerwise.) {cite:t}`ma2020` find that layerwise training degrades badly in networks like ResNet and
+# blame shallow features that separate the classes poorly. {cite:t}`zhang2022` reset single layers of trained networks to their start:
+# some are critical, many may be reset without harm.
 #
 # Two questions are open between these, and both are about what is compared. Which *head* stands on the lower layers while they are
 # trained? And in Fig. 10 the layers that are not fixed train on, while the fixed ones do not: how much of the difference is
