@@ -77,7 +77,7 @@ CE, ACCURACY, COSINE = number("ce"), number("accuracy"), number("cosine")
 UPPER, PROBE = number("upper_ce"), number("probe")
 
 
-def _over(value: Value, above: str, below: str, other: Value | None = None) -> Statistic:
+def over(value: Value, above: str, below: str, other: Value | None = None) -> Statistic:
     """Subtract the value of one arm from that of another."""
     return difference(each(value, above), each(other or value, below))
 
@@ -85,28 +85,28 @@ def _over(value: Value, above: str, below: str, other: Value | None = None) -> S
 def _share(suffix: str) -> Statistic:
     """Divide what more training of stage 1 gains by what training it under higher stages gains."""
     alone, more, corrected = (f"{name}{suffix}" for name in STAGES)
-    return ratio(_over(UPPER, alone, more), _over(UPPER, alone, corrected))
+    return ratio(over(UPPER, alone, more), over(UPPER, alone, corrected))
 
 
 STAGES_STATISTICS: dict[str, Statistic] = {
-    "freezing": _over(CE, "greedy", "all"),
-    "oracle": _over(UPPER, "joint", "joint", CE),
-    "alone": _over(UPPER, "solo", "joint"),
-    "alone_shallow": _over(UPPER, "solo, shallow", "joint, shallow"),
-    "alone_probe": _over(PROBE, "solo", "joint"),
-    "matched": _over(UPPER, "more", "corrected"),
-    "matched_shallow": _over(UPPER, "more, shallow", "corrected, shallow"),
-    "matched_probe": _over(PROBE, "more", "corrected"),
-    "matched_probe_shallow": _over(PROBE, "more, shallow", "corrected, shallow"),
-    "matched_pool": _over(UPPER, "more, pool", "corrected, pool"),
-    "unmatched_pool": _over(CE, "fixed, pool", "corrected, pool"),
+    "freezing": over(CE, "greedy", "all"),
+    "oracle": over(UPPER, "joint", "joint", CE),
+    "alone": over(UPPER, "solo", "joint"),
+    "alone_shallow": over(UPPER, "solo, shallow", "joint, shallow"),
+    "alone_probe": over(PROBE, "solo", "joint"),
+    "matched": over(UPPER, "more", "corrected"),
+    "matched_shallow": over(UPPER, "more, shallow", "corrected, shallow"),
+    "matched_probe": over(PROBE, "more", "corrected"),
+    "matched_probe_shallow": over(PROBE, "more, shallow", "corrected, shallow"),
+    "matched_pool": over(UPPER, "more, pool", "corrected, pool"),
+    "unmatched_pool": over(CE, "fixed, pool", "corrected, pool"),
     "extra_share": _share(""),
     "extra_share_pool": _share(", pool"),
-    "turned": _over(COSINE, "corrected", "more"),
-    "turned_from_start": _over(COSINE, "solo", "more"),
-    "random_pool": _over(UPPER, "random, pool", "solo, pool"),
+    "turned": over(COSINE, "corrected", "more"),
+    "turned_from_start": over(COSINE, "solo", "more"),
+    "random_pool": over(UPPER, "random, pool", "solo, pool"),
 }
-DEEP_STATISTICS: dict[str, Statistic] = {"freezing": _over(CE, "greedy", "joint")}
+DEEP_STATISTICS: dict[str, Statistic] = {"freezing": over(CE, "greedy", "joint")}
 
 BUDGET = ("n_steps", "upper_steps")
 EXPERIMENTS = (

@@ -19,7 +19,7 @@ from hierlearn.drawing.figures import (
 )
 from hierlearn.experiment import Runs
 from hierlearn.formatting import format_interval
-from hierlearn.images.experiments import ACCURACY, DIAL, STAGES_STATISTICS
+from hierlearn.images.experiments import ACCURACY, CE, DIAL, STAGES_STATISTICS, over
 from hierlearn.images.target import SIZE
 from hierlearn.intervals import interval
 from hierlearn.statistics import Statistic, each, number
@@ -69,6 +69,7 @@ def _slopes(ax: Axes, runs: Runs, arms: Sequence[str], index: int) -> str:
     )
 
 
+@gives("images-freezing-shallow")
 def dial(images_stages: Runs) -> Drawing:
     """Draw the accuracy over how far training reaches down, every seed, for both labels."""
     names = [*DIAL[:1], "look-back 2", *DIAL[1:]]
@@ -88,6 +89,13 @@ def dial(images_stages: Runs) -> Drawing:
         "(thin) and the mean; each stage frozen before the next opens (greedy), nothing frozen "
         "(all), and one phase under the last head alone (joint). All but joint restart the "
         "learning rate at every stage.",
+        numbers={
+            "images-freezing-shallow": _said(
+                _values(images_stages, over(CE, "greedy, shallow", "all, shallow"))
+            )
+            if panels[1:]
+            else "—"
+        },
     )
 
 

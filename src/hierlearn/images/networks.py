@@ -21,7 +21,7 @@ N_CLASSES = 10
 
 def _convolution(n_in: int, n_out: int, stride: int, generator: torch.Generator) -> nn.Conv2d:
     """A 3x3 convolution without constants, drawn as He et al. do, by what it feeds."""
-    made: nn.Conv2d = nn.utils.skip_init(nn.Conv2d, n_in, n_out, 3, stride, 1, bias=False)  # type: ignore[arg-type]
+    made: nn.Conv2d = nn.utils.skip_init(nn.Conv2d, n_in, n_out, 3, stride, 1, bias=False)
     with torch.no_grad():
         made.weight.normal_(0, (2 / (9 * n_out)) ** 0.5, generator=generator)
     return made
@@ -104,7 +104,7 @@ def head(
     at_least(1, width=width, size=size)
     cells = 1 if kind == "gap" else (size + 1) // 2
     n_in = width * cells**2
-    linear: nn.Linear = nn.utils.skip_init(nn.Linear, n_in, N_CLASSES)  # type: ignore[arg-type]
+    linear: nn.Linear = nn.utils.skip_init(nn.Linear, n_in, N_CLASSES)
     with torch.no_grad():
         linear.weight.uniform_(-(n_in**-0.5), n_in**-0.5, generator=generator)
         linear.bias.zero_()

@@ -152,8 +152,9 @@ class _Seed:
     def _head(self, level: int) -> nn.Module:
         """A fresh head for a level; the last stage's reads the means over all positions."""
         made = networks.head(
-            "gap" if level == self.S else self.first.head, self.first.widths[level - 1],
-            size=SIZE // 2**level, generator=self._stream(f"head {level}"),
+            "gap" if level == self.S else self.first.head,  # type: ignore[arg-type]
+            self.first.widths[level - 1], size=SIZE // 2**level,
+            generator=self._stream(f"head {level}"),
         )  # fmt: skip
         return made.to(self.device)
 

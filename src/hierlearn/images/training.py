@@ -83,7 +83,7 @@ def train(
             z = part(z)
         loss = cross_entropy(z, y[chosen])
         optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimizer.step()
         losses.append(loss.detach())
     last = losses[-max(1, round(LAST * len(losses))) :]
