@@ -189,8 +189,8 @@ chapter.show(figures.crossing)
 chapter.show(figures.seen)
 
 # %% [markdown]
-# Alone, a stage must answer: its channels come to mean *red car*, *ship on the sea*, *horse*. Of the images that excite a channel
-# most, {glue:text}`images-purity-solo` are of one class, after twice the steps {glue:text}`images-purity-more`. Under higher
+# Alone, a stage must answer: its channels come to mean things (on CIFAR-10 a car, a ship on the sea, a horse). Of the images that
+# excite a channel most, {glue:text}`images-purity-solo` of 1 are of one class, after twice the steps {glue:text}`images-purity-more`. Under higher
 # stages it is {glue:text}`images-purity-corrected`, trained with them from the start {glue:text}`images-purity-joint`. They leave the
 # answer to others and keep more of what the others need.
 #

@@ -49,6 +49,16 @@ def _panels(runs: Runs, suffixes: dict[str, str], arm: str) -> list[str]:
     return [suffix for suffix in suffixes if runs.of(f"{arm}{suffix}")]
 
 
+def _one_scale(axes: Sequence[Axes]) -> None:
+    """Let panels with different centers span equally much in x and y."""
+    for letter in "xy":
+        ends = [getattr(ax, f"get_{letter}lim")() for ax in axes]
+        half = max(high - low for low, high in ends) / 2
+        for ax, (low, high) in zip(axes, ends, strict=True):
+            middle = (low + high) / 2
+            getattr(ax, f"set_{letter}lim")(middle - half, middle + half)
+
+
 def _slopes(ax: Axes, runs: Runs, arms: Sequence[str], index: int) -> str:
     """Draw an accuracy over the arms, a thin line a seed and the mean; say it."""
     columns = np.array([_values(runs, each(ACCURACY, arm)) for arm in arms])
@@ -59,8 +69,7 @@ def _slopes(ax: Axes, runs: Runs, arms: Sequence[str], index: int) -> str:
     )  # fmt: skip
     for place, mean in zip(places, columns.mean(1), strict=True):
         ax.annotate(
-            f"{mean:.3f}", (place, mean), xytext=(0, 7), textcoords="offset points", ha="center",
-            fontsize=8,
+            f"{mean:.3f}", (place, mean), xytext=(7, -11), textcoords="offset points", fontsize=8,
         )  # fmt: skip
     ax.set_xticks([*places], [arm.partition(",")[0].replace("-", "-\n") for arm in arms])
     ax.margins(x=0.15, y=0.2)
@@ -80,6 +89,7 @@ def dial(images_stages: Runs) -> Drawing:
         arms = [name + suffix for name in names if images_stages.arms.get(name + suffix)]
         said.append(f"{LABELS[suffix]}: {_slopes(ax, images_stages, arms, index)}")
         ax.set_title(LABELS[suffix])
+    _one_scale(axes[0])
     axes[0, 0].set_ylabel("test accuracy")
     config = images_stages.first("greedy")
     return Drawing(
@@ -129,6 +139,7 @@ def crossing(images_stages: Runs) -> Drawing:
             )
         ax.set(title=LABELS[suffix], xlabel="accuracy of a linear head on stage 1")
         ax.margins(0.12)
+    _one_scale(axes[0])
     axes[0, 0].set_ylabel("accuracy of fresh stages above it")
     axes[0, 0].legend(fontsize=7.5)
     return Drawing(
@@ -138,8 +149,8 @@ def crossing(images_stages: Runs) -> Drawing:
         + ".",
         caption="Stage 1 of each seed, frozen, before (marker) and after (arrow's head): to the "
         "right what a linear head of its own makes of it, upwards what fresh higher stages make of "
-        "it. Up and to the left: better for what comes above, worse on its own. The scales of the "
-        "panels differ.",
+        "it. Up and to the left: better for what comes above, worse on its own. The panels have "
+        "one scale.",
         numbers={"images-probe-shallow": fallen if panels[1:] else "—"},
     )
 
@@ -223,21 +234,18 @@ def seen(images_stages: Runs) -> Drawing:
     """Draw the mean of the test images that excite each channel of stage 1 most, for one seed."""
     rows = {name: label for name, label in NAMES.items() if images_stages.arms.get(name)}
     images_stages.first("solo")
-    fig, ax = plt.subplots(figsize=(WIDTH, 0.25 + 0.9 * len(rows)))
-    tiles, purity = [], {}
-    for name in rows:
+    fig, axes = plt.subplots(len(rows), 1, figsize=(WIDTH, 1.15 * len(rows)))
+    purity = {}
+    for ax, (name, label) in zip(axes, rows.items(), strict=True):
         found = images_stages.of(name)
         purity[name] = _said([found[seed][0].measurement["seen"]["purity"] for seed in found])
-        tiles.append(list(_tiles(found[min(found)][0].measurement["seen"]["means"])))
-    ax.imshow(_montage(tiles), interpolation="nearest", extent=(0, len(tiles[0]), len(rows), 0))
-    ax.set_yticks(np.arange(len(rows)) + 0.5, [*rows.values()])
-    ax.set_xticks([])
-    ax.grid(visible=False)
-    ax.spines[:].set_visible(False)
-    ax.tick_params(length=0)
+        tiles = list(_tiles(found[min(found)][0].measurement["seen"]["means"]))
+        ax.imshow(_row(tiles), interpolation="nearest")
+        ax.set_title(label)
+        ax.set_axis_off()
     return Drawing(
         fig,
-        alt=f"For {len(tiles[0])} channels of stage 1, the mean of the test images that excite it "
+        alt=f"For {len(tiles)} channels of stage 1, the mean of the test images that excite it "
         "most. Share of the commonest class among these, mean over channels: "
         + "; ".join(f"{rows[name]} {value}" for name, value in purity.items())
         + ".",
@@ -255,12 +263,7 @@ def _tiles(texts: Sequence[str]) -> Iterator[NDArray[np.uint8]]:
         yield np.broadcast_to(flat, (3, SIZE, SIZE)).transpose(1, 2, 0)
 
 
-def _montage(tiles: Sequence[Sequence[NDArray[np.uint8]]]) -> NDArray[np.uint8]:
-    """Place tiles in rows and columns, with transparent gaps."""
-    step = SIZE + 2
-    whole = np.zeros((len(tiles) * step, len(tiles[0]) * step, 4), np.uint8)
-    for i, row in enumerate(tiles):
-        for j, tile in enumerate(row):
-            part = whole[i * step + 1 : i * step + 1 + SIZE, j * step + 1 : j * step + 1 + SIZE]
-            part[..., :3], part[..., 3] = tile, 255
-    return whole
+def _row(tiles: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    """Place tiles beside each other, with transparent gaps."""
+    opaque = [np.dstack([tile, np.full((SIZE, SIZE), 255, np.uint8)]) for tile in tiles]
+    return np.hstack([np.pad(tile, ((0, 0), (1, 1), (0, 0))) for tile in opaque])
