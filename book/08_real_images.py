@@ -158,9 +158,9 @@ chapter.show(figures.dial)
 
 # %% [markdown]
 # As in the paper's Fig. 7, freezing costs: greedy ends {glue:text}`images.I1` nats above all ({glue:text}`images.I1.verdict`).
-# That freezing *as such* costs nothing is the control. Freeze stage 1 of the jointly trained network, put fresh stages on it, and
-# they end {glue:text}`images.I1.control` nats from the whole network. It matters under what a stage was trained before it was
-# frozen. But not all of the difference is that. Under shallow labels, where there is nothing to correct, greedy ends
+# That freezing *as such* costs little is the control. Freeze stage 1 of the jointly trained network, put fresh stages on it, and after
+# little more than half of the steps they end {glue:text}`images.I1.control` nats from the whole network. What matters is under what a
+# stage was trained before it was frozen. But not all of the difference is that. Under shallow labels, where there is nothing to correct, greedy ends
 # {glue:text}`images-freezing-shallow` nats above all: a stage that is frozen after a third of the steps has trained for a third of
 # the steps. The paper's comparison has this in it as well.
 #
@@ -190,7 +190,7 @@ chapter.show(figures.seen)
 
 # %% [markdown]
 # Alone, a stage must answer: its channels come to mean things (on CIFAR-10 a car, a ship on the sea, a horse). Of the images that
-# excite a channel most, {glue:text}`images-purity-solo` of 1 are of one class, after twice the steps {glue:text}`images-purity-more`. Under higher
+# excite a channel most, {glue:text}`images-purity-solo` (as a share) are of one class, after twice the steps {glue:text}`images-purity-more`. Under higher
 # stages it is {glue:text}`images-purity-corrected`, trained with them from the start {glue:text}`images-purity-joint`. They leave the
 # answer to others and keep more of what the others need.
 #
@@ -207,8 +207,8 @@ chapter.show(figures.confound)
 # ({glue:text}`images.I5.verdict`: below 0.02). Of the whole gain {glue:text}`images.I7` is extra training
 # ({glue:text}`images.I7.verdict`); with the poorer head it is {glue:text}`images.I7.control`, and correction has something left to do.
 #
-# So at this size "layerwise training fails" is a statement about a *head*. With means over all positions a stage trained alone
-# throws away where things are; with the paper's 2x2 means it has no reason to.
+# So at this size what a stage loses by being trained alone is a statement about its *head*. Our reading: under means over all positions
+# it throws away where things are, which higher stages want; under the paper's 2x2 means it has no reason to.
 #
 # **Local, but so is everything.** The paper finds that weights change little under correction. So do ours, and as little when there is
 # nothing to correct them: the cosine with the weights before differs by {glue:text}`images.I8` between the two
@@ -228,7 +228,7 @@ chapter.show(figures.deep)
 # {glue:text}`images.I9` nats above ({glue:text}`images.I9.verdict`).
 #
 # One trap is worth knowing. With the usual start of batch normalization (scale 1 at the end of every block) so short a training of 110
-# layers stalls, and in our pilots the order inverted: greedy, whose first phases train few layers, was ahead. {cite:t}`he2016` warm this network up
+# layers can stall, and then a protocol whose first phases train few layers looks better than it is. {cite:t}`he2016` warm this network up
 # at a tenth of the rate. Ours starts its blocks at 0.2, so that at first it is nearly shallow. A comparison of protocols on a network that
 # does not train compares nothing.
 #
@@ -240,10 +240,10 @@ chapter.verdicts()
 # %% [markdown]
 # ## What this does not show
 #
-# - **The paper's regime.** 16x16 pixels, about one pass over the data, an accuracy of 60 %; the paper trains for 120 epochs, to 95 %. No run here has
-#   fitted its data; claims about a budget say so, the others were pushed to longer ones. Whether a difference that is
-#   nothing here (I5) opens when training is long is left open; where the lower stage is narrow and short, pilots say that it does.
-# - **That the paper is wrong.** Its theorems are untouched. Its Fig. 10 freezes up to 21 layers and finds 10 points; ours freezes the first stage
+# - **The paper's regime.** 16x16 pixels and about one pass over the data; the paper trains for 120 epochs, to 95 %. No run here has
+#   fitted its data; claims that hold for this budget only say so. Whether a difference that is nothing here (I5) opens when training is long, or
+#   when the lower stage is narrow, is open.
+# - **That the paper is wrong.** Its theorems are untouched. Its Fig. 10 freezes up to 21 layers and finds up to 9.5 points; ours freezes the first stage
 #   of three. A part of theirs may be correction; that comparison cannot say which.
 # - **Other cuts, other heads.** One cut, after stage 1. Two heads. Between them the effect goes from clear to none: a head that is deeper still is
 #   {cite:t}`belilovsky2019`'s, and theirs scales to ImageNet.
