@@ -27,6 +27,7 @@ from hierlearn.grammar.layerwise_theorem.learner import TrainedLevel
 from hierlearn.grammar.layerwise_theorem.target import assumption, draw_rules
 from hierlearn.grammar.networks import PatchNetworks, Shape, TrainingSets
 from hierlearn.grammar.target import RandomHierarchy
+from hierlearn.images import networks
 from hierlearn.quadratic import protocols
 from hierlearn.quadratic import training as loop
 from hierlearn.quadratic.layerwise.floors import SquaredForms
@@ -40,9 +41,12 @@ from hierlearn.quadratic.target import QuadraticTeachers
 # --- what there is ----------------------------------------------------------------------------
 
 WINGS = ("quadratic", "cube", "grammar", "ball", "conditions")
-OTHERS = ("hierlearn/certificate", "hierlearn/intervals", "hierlearn/engine/kernels")
+OTHERS = (
+    "hierlearn/certificate", "hierlearn/intervals", "hierlearn/engine/kernels",
+    "hierlearn/images/networks", "hierlearn/images/training", "hierlearn/images/measures",
+)  # fmt: skip
 # Arithmetic on numbers once a step, and results: nothing in them broadcasts.
-NO_DOOR = {"learning_rate", "Interval", "Floor", "integer_power"}
+NO_DOOR = {"learning_rate", "factor", "Interval", "Floor", "integer_power"}
 
 
 def module_names() -> Iterator[str]:
@@ -143,6 +147,14 @@ def instances() -> dict[type, Any]:
         TrainedLevel(torch.ones(4, 8).double(), torch.ones(4, 4).double(), cross),
         assumption(draw_rules(generator(), 4, 2, 2)),
     )}  # fmt: skip
+
+
+def residual() -> nn.ModuleList:
+    return networks.resnet(3, (2, 3), n_blocks=1, scale=0.5, generator=generator())
+
+
+def head() -> nn.Module:
+    return networks.head("gap", 3, size=2, generator=generator())
 
 
 def cross(x: Tensor, z: Tensor) -> Tensor:
@@ -256,6 +268,21 @@ def special() -> dict[str, Callable[[], dict[str, Any]]]:
     return {
         "ball/training.adam": lambda: {
             "batches": ((torch.ones(2, 5, 5), torch.ones(4, 5)) for _ in range(8))},
+        "images/networks.head": lambda: {"kind": "gap"},
+        "images/networks.resnet": lambda: {"widths": (2, 3), "scale": 0.5},
+        "images/networks.depth": lambda: {"stages": residual()},
+        "images/networks.forward": lambda: {"stages": residual(), "x": torch.randn(5, 3, 8, 8)},
+        "images/measures.cosine": lambda: {"stage": residual()[0], "other": residual()[0]},
+        "images/measures.probe_accuracy": lambda: {
+            "features": torch.randn(9, 4), "y": torch.arange(9),
+            "test_features": torch.randn(5, 4), "test_y": torch.arange(5)},
+        "images/training.train": lambda: {
+            "stages": list(residual()), "head": head(), "x": torch.randn(5, 3, 8, 8),
+            "y": torch.arange(5), "batches": torch.tensor([[0, 1], [2, 3]]), "rate": 0.1,
+            "decay": 0.1, "lowest": 1},
+        "images/training.settle": lambda: {
+            "stage": residual()[0], "x": torch.randn(5, 3, 8, 8),
+            "batches": torch.tensor([[0, 1], [2, 3]])},
         "quadratic/modules.train": lambda: {
             "net": Levels(4), "batches": ((torch.ones(5, 4), torch.ones(5)) for _ in range(8))},
         "cube/networks.PolynomialNetworks.backward": lambda: {

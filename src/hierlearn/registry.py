@@ -6,6 +6,7 @@ from hierlearn.cube import experiments as kernel_lower_bounds
 from hierlearn.experiment import Experiment
 from hierlearn.grammar import experiments as random_hierarchy
 from hierlearn.grammar.layerwise_theorem import experiments as layerwise_theorem
+from hierlearn.images import experiments as real_images
 from hierlearn.place import experiments as who_learns_what
 from hierlearn.quadratic.backward_correction import experiments as backward_correction
 from hierlearn.quadratic.layerwise import experiments as layerwise
@@ -22,6 +23,7 @@ _MODULES = (
     ball_indicator,
     simpler_algorithms,
     what_decides,
+    real_images,
     who_learns_what,
 )
 

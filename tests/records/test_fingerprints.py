@@ -249,6 +249,8 @@ def _lightest(experiment):
         config["n_steps"] //= 50
         config["opens"] = [step and step // 50 for step in config["opens"]]
         config |= {key: config[key] // 50 for key in ("thaw",) if key in config}
+    if "data" in config:
+        config |= {"data": "fashion_small", "n_steps": 6}
     return Group((replace(first, config=config),))
 
 

@@ -1,0 +1,123 @@
+r"""Chapter 8: the paper's comparisons on real images, with networks that two cores can train.
+
+`images_stages`: a residual network of 14 layers (8 at smoke) in three stages, trained stage by
+stage, together, or with one stage alone first; two heads for the lower stages, two kinds of labels.
+`images_deep`: a residual network of 110 layers.
+"""
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from hierlearn.experiment import Arms, Experiment, Group, every
+from hierlearn.images.data import CIFAR10
+from hierlearn.images.runs import ImageConfig, measure
+from hierlearn.statistics import Statistic, Value, difference, each, number, ratio
+
+CHAPTER = "08_real_images"
+SEEDS = {"smoke": range(3), "laptop": range(5), "paper": range(16)}
+DATA = {"smoke": "fashion_small", "laptop": "cifar10", "paper": "cifar10"}
+# Steps of a protocol, of the reading by fresh higher stages, blocks a stage, test images.
+SIZES = {"smoke": (162, 80, 1, 1024), "laptop": (420, 240, 2, 5000), "paper": (420, 240, 2, 5000)}
+SHALLOW_UPPER = 140
+DEEP_STEPS = {"laptop": 240, "paper": 240}
+READ = ("joint", "solo", "more", "corrected", "random")
+"""The protocols whose first stage is read."""
+
+DIAL = ("greedy", "all", "joint")
+STAGES = ("solo", "more", "corrected")
+SEEN = (*STAGES, "joint")
+
+
+def stages_arms(profile: str) -> Arms:
+    """The protocols by name; with the paper's head ", pool", with shallow labels ", shallow"."""
+    n_steps, upper, n_blocks, n_test = SIZES[profile]
+    base = ImageConfig("greedy", DATA[profile], n_steps, n_blocks=n_blocks, n_test=n_test)
+
+    def arms(
+        protocols: Iterable[str], suffix: str, one: ImageConfig, upper: int = upper
+    ) -> dict[str, ImageConfig]:
+        return {
+            name + suffix: replace(
+                one, protocol=name, upper_steps=upper * (name in READ), seen=name + suffix in SEEN
+            )
+            for name in protocols
+        }
+
+    found = arms((*DIAL, *STAGES), "", base)
+    if profile == "smoke":
+        return found
+    pool, shallow = replace(base, head="pool"), replace(base, labels="shallow")
+    found |= arms((*STAGES, "fixed", "random"), ", pool", pool)
+    found |= arms((*DIAL, *STAGES), ", shallow", shallow, SHALLOW_UPPER)
+    if profile == "paper":
+        found |= arms(("look-back 2",), "", base) | arms(("greedy", "all", "joint"), ", pool", pool)
+    return found
+
+
+def deep_arms(profile: str) -> Arms:
+    """110 layers: stage by stage, and all together; at paper also with all stages open."""
+    if profile not in DEEP_STEPS:
+        return {}
+    base = ImageConfig(
+        "greedy", DATA[profile], DEEP_STEPS[profile], widths=(8, 16, 32), n_blocks=18, scale=0.2
+    )
+    names = DIAL if profile == "paper" else ("greedy", "joint")
+    return {name: replace(base, protocol=name) for name in names}
+
+
+def by_seed(name: str, arms: Arms, seeds: Iterable[int]) -> list[Group]:
+    """Make a group for each seed of each shape: its runs share their phases."""
+    shapes: dict[object, list[ImageConfig]] = {}
+    for one in every(arms):
+        shapes.setdefault(one.shape, []).append(one)
+    return [Group.of(name, some, [seed]) for some in shapes.values() for seed in seeds]
+
+
+CE, ACCURACY, COSINE = number("ce"), number("accuracy"), number("cosine")
+UPPER, PROBE = number("upper_ce"), number("probe")
+
+
+def over(value: Value, above: str, below: str, other: Value | None = None) -> Statistic:
+    """Subtract the value of one arm from that of another."""
+    return difference(each(value, above), each(other or value, below))
+
+
+def _share(suffix: str) -> Statistic:
+    """Divide what more training of stage 1 gains by what training it under higher stages gains."""
+    alone, more, corrected = (f"{name}{suffix}" for name in STAGES)
+    return ratio(over(UPPER, alone, more), over(UPPER, alone, corrected))
+
+
+STAGES_STATISTICS: dict[str, Statistic] = {
+    "freezing": over(CE, "greedy", "all"),
+    "oracle": over(UPPER, "joint", "joint", CE),
+    "alone": over(UPPER, "solo", "joint"),
+    "alone_shallow": over(UPPER, "solo, shallow", "joint, shallow"),
+    "alone_probe": over(PROBE, "solo", "joint"),
+    "matched": over(UPPER, "more", "corrected"),
+    "matched_shallow": over(UPPER, "more, shallow", "corrected, shallow"),
+    "matched_probe": over(PROBE, "more", "corrected"),
+    "matched_probe_shallow": over(PROBE, "more, shallow", "corrected, shallow"),
+    "matched_pool": over(UPPER, "more, pool", "corrected, pool"),
+    "unmatched_pool": over(CE, "fixed, pool", "corrected, pool"),
+    "extra_share": _share(""),
+    "extra_share_pool": _share(", pool"),
+    "turned": over(COSINE, "corrected", "more"),
+    "turned_from_start": over(COSINE, "solo", "more"),
+    "random_pool": over(UPPER, "random, pool", "solo, pool"),
+}
+DEEP_STATISTICS: dict[str, Statistic] = {"freezing": over(CE, "greedy", "joint")}
+
+BUDGET = ("n_steps", "upper_steps")
+EXPERIMENTS = (
+    Experiment(
+        "images_stages", CHAPTER,
+        lambda profile: by_seed("images_stages", stages_arms(profile), SEEDS[profile]),
+        measure, STAGES_STATISTICS, stages_arms, BUDGET, (CIFAR10,),
+    ),
+    Experiment(
+        "images_deep", CHAPTER,
+        lambda profile: by_seed("images_deep", deep_arms(profile), SEEDS[profile]),
+        measure, DEEP_STATISTICS, deep_arms, BUDGET, (CIFAR10,),
+    ),
+)  # fmt: skip
