@@ -297,6 +297,32 @@ chapter.verdicts()
 # ```
 #
 # ```{exercise}
+# :label: images-ex-rerun
+# Rerun an experiment with a change: at smoke, give every phase three times the steps. Does greedy training get as far as training all stages did, and does its gap close?
+# ```
+#
+# ```{solution} images-ex-rerun
+# :class: dropdown
+# It gets further than all stages did in a third of the steps: steps buy what freezing costs. Given the same steps, training all stages stays ahead.
+#
+# ~~~python
+# import torch
+# from dataclasses import replace
+# from hierlearn.experiment import Group
+# from hierlearn.images.experiments import stages_arms
+# from hierlearn.images.runs import measure
+#
+# arms, found = stages_arms("smoke"), {}
+# for steps in (162, 486):
+#     some = [replace(arms[name], n_steps=steps, upper_steps=0) for name in ("greedy", "all")]
+#     runs = measure(Group.of("exercise", some, [1000]), torch.device("cpu"))
+#     found[steps] = [one["accuracy"] for one in runs]
+# print(found)
+# assert found[162][0] < found[162][1] < found[486][0] < found[486][1]
+# ~~~
+# ```
+#
+# ```{exercise}
 # :label: images-ex-frozen
 # A frozen stage is left in training mode: its weights stand still, its batch normalization uses each batch's own statistics. What is
 # not frozen?

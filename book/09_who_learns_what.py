@@ -162,7 +162,7 @@ chapter.verdicts()
 #
 # ```{exercise}
 # :label: map-ex-quadratic
-# Place a learner of your own: least squares on all monomials of degree at most two. Which of the quadratic tasks can it pass, and why not the others, with any number of samples?
+# Rerun an experiment with a change: walk the ladders with a learner of your own, least squares on all monomials of degree at most two. Which of the quadratic tasks can it pass, and why not the others, with any number of samples?
 # ```
 #
 # ```{solution} map-ex-quadratic

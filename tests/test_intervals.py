@@ -125,7 +125,7 @@ def test_intervals_refuse_what_they_cannot_use() -> None:
         interval([1.0, 2.0], "bootstrap")
     with pytest.raises(IntervalError, match="give its .values()"):
         interval({8: 1.2, 9: 1.3}, "t")
-    with pytest.raises(IntervalError, match="one real number a seed"):
+    with pytest.raises(ValueError, match="neither a bool"):
         interval([True, False], "range")
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from hierlearn.experiment import Arms, Experiment, Group, every
-from hierlearn.images.data import CIFAR10
+from hierlearn.images.data import CIFAR10, FASHION_SMALL
 from hierlearn.images.runs import ImageConfig, measure
 from hierlearn.statistics import Statistic, Value, difference, each, number, ratio
 
@@ -113,11 +113,11 @@ EXPERIMENTS = (
     Experiment(
         "images_stages", CHAPTER,
         lambda profile: by_seed("images_stages", stages_arms(profile), SEEDS[profile]),
-        measure, STAGES_STATISTICS, stages_arms, BUDGET, (CIFAR10,),
+        measure, STAGES_STATISTICS, stages_arms, BUDGET, (CIFAR10, FASHION_SMALL),
     ),
     Experiment(
         "images_deep", CHAPTER,
         lambda profile: by_seed("images_deep", deep_arms(profile), SEEDS[profile]),
-        measure, DEEP_STATISTICS, deep_arms, BUDGET, (CIFAR10,),
+        measure, DEEP_STATISTICS, deep_arms, BUDGET, (CIFAR10, FASHION_SMALL),
     ),
 )  # fmt: skip

@@ -58,7 +58,7 @@ def measure(work: Group, device: torch.device) -> list[dict[str, Any]]:
     without scikit-learn, which would otherwise count as a failure of its learners.
     """
     if find_spec("sklearn") is None:
-        raise RunError("the map needs scikit-learn: pip install 'hierlearn[book]'")
+        raise RunError("the map needs scikit-learn: in a clone, python -m pip install -e '.[book]'")
     found = []
     for run in work.runs:
         config = MapConfig(**run.config)
