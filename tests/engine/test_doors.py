@@ -236,7 +236,7 @@ RANGES: dict[str, tuple[Any, str]] = {
     "a seed that is True": (lambda: stream("rules", True), "an integer; got True"),
     "a seed that is 1.0": (lambda: stream("rules", 1.0), "an integer; got 1.0"),
     "a number that is False": (
-        lambda: kernels.rbf_kernel(X, X, bandwidth=False), r"a number \(neither a bool nor nan\); got False"),
+        lambda: kernels.rbf_kernel(X, X, bandwidth=False), "neither a bool nor nan.*got False"),
     "degrees that nodes do not resolve": (
         lambda: radial.polynomial_floor(4, 1.9, 450), "degrees to 178.*degree = 450"),
     "dimensions that nodes do not resolve": (

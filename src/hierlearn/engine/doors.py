@@ -282,7 +282,8 @@ def _valid(annotation: Any, axes: Axes) -> str:
         return " or ".join(map(repr, inner))
     if origin is not None and issubclass(origin, (Sequence, Collection, Iterable)) and inner:
         name = origin.__name__.lower()
-        return f"{'an' if name[0] in 'aeiou' else 'a'} {name} of which each is {_valid(inner[0], axes)}"
+        article = "an" if name[0] in "aeiou" else "a"
+        return f"{article} {name} of which each is {_valid(inner[0], axes)}"
     names = {int: "an integer", float: "a number (neither a bool nor nan)", type(None): "None"}
     kind = origin or annotation
     return names.get(kind, f"of type {getattr(kind, '__name__', kind)}")
