@@ -13,9 +13,9 @@
 # | 7, 13 | *layerwise* (freeze what is below, open the next layer under a new head) against *all layers* (the same, nothing frozen) | VGG19-x4, CIFAR-10 | 89.5 % against 95.9 % |
 # | | | WRN-34-x8, CIFAR-10 | 88.2 % against 96.5 % |
 # | | | WRN-34-x8, CIFAR-100 | 65.9 % against 80.8 % |
-# | 10 | train the first $\ell$ layers alone; then *fix* them and train the rest, or *train all* from there | WRN-34-5, CIFAR-100, $\ell=1$ | 79.4 % against 79.7 % |
+# | 10 | train the first $\ell$ layers alone; then *fix* them and train the rest, or *train all* from a random start, the first $\ell$ held near their weights of before by a penalty | WRN-34-5, CIFAR-100, $\ell=1$ | 79.4 % against 79.7 % |
 # | | | $\ell=9$ | 69.8 % against 79.3 % |
-# | | weights of the first $\ell$ layers before and after | all $\ell$ | correlated .93 to .97: the correction is *local* |
+# | | weights of the first $\ell$ layers before and after | all $\ell$ | correlated .93 to .97 (under that penalty): the correction is *local* |
 #
 # Width does not close the gap of Fig. 7, and in Fig. 10 a correction must reach back eight layers. The paper's reading: lower
 # layers that were trained alone are wrong in a way that only training *under* the higher ones repairs, backward feature
@@ -28,8 +28,10 @@
 # some are critical, many may be reset without harm.
 #
 # Two questions are open between these, and both are about what is compared. Which *head* stands on the lower layers while they are
-# trained? And in Fig. 10 the layers that are not fixed train on, while the fixed ones do not: how much of the difference is
-# correction, and how much is more training?
+# trained: a linear layer on the means over 2x2 positions, as in Figs. 7 and 13, or the network's own, on the means over all positions, as,
+# it seems, in Fig. 10? And where a stage that was trained alone goes on training under higher ones, how much of what it gains is correction,
+# and how much is more training? (In Fig. 10 lower layers get as many epochs fixed as trained with the rest; this is about networks that are
+# thawed, or grown without freezing.)
 
 # %% cellView="form" jupyter={"source_hidden": true} tags=["remove-cell"]
 # @title Set up: installs hierlearn where it is missing (Colab), and does nothing elsewhere
@@ -74,8 +76,8 @@ chapter = pages.open_chapter("08_real_images", profile=profile, device=device, r
 #
 # **Networks.** Residual networks of $6n+2$ layers in three stages of $n$ blocks, 16, 32 and 64 channels on 8x8, 4x4 and 2x2
 # positions; $n=2$ (14 layers), or $n=1$ at smoke. While a lower stage is trained at the top it has a linear head of its own, on the
-# means of its channels over all positions (as a residual network's own head has), or on means over 2x2 positions, which is the
-# *paper's head*.
+# means of its channels over all positions (as a residual network's own head has), or on means over 2x2 positions (the *2x2 head*, that of
+# the paper's Fig. 7).
 #
 # **Protocols**, with $T$ steps in all, on the same batches from the same start:
 #
@@ -83,11 +85,11 @@ chapter = pages.open_chapter("08_real_images", profile=profile, device=device, r
 # |---|---|---|
 # | greedy | stage after stage, $T/3$ steps each; what is below is frozen, batch statistics too | layerwise |
 # | all | the same, nothing frozen | all layers |
-# | joint | all stages at once under the last head, one schedule of $T$ steps | usual training |
-# | alone | stage 1 under its own head, $T$ steps | train only the first $\ell$ |
-# | fixed | on the frozen stage *alone*, fresh higher stages, $T$ steps | fix, train the rest |
-# | under higher stages | from *alone*: fresh higher stages on top, everything trained, $T$ steps | train all |
-# | alone, twice as long | from *alone*: $T$ more steps under its own head, on the batches of the row above | is missing |
+# | joint | all stages at once under the last head, one schedule of $T$ steps | usual training; train all (10), without its penalty |
+# | alone | stage 1 under its own head, $T$ steps | train only the first $\ell$ (10) |
+# | fixed | on the frozen stage *alone*, fresh higher stages, $T$ steps | fix, train the rest (10) |
+# | under higher stages | from *alone*: fresh higher stages on top, everything trained, $T$ steps | – |
+# | alone, twice as long | from *alone*: $T$ more steps under its own head, on the batches of the row above | – |
 #
 # **Two readings of stage 1**, in neither of which anything is co-adapted: stage 1 is frozen, and *fresh higher stages* are trained
 # on it, the same ones on the same batches whoever trained stage 1; or a *linear head of its own* is fitted (a ridge classifier on the
@@ -155,12 +157,13 @@ for row in chapter.rows:
 chapter.show(figures.dial)
 
 # %% [markdown]
-# As in the paper's Fig. 7, freezing costs: greedy ends {glue:text}`images.I1` nats above all ({glue:text}`images.I1.verdict`).
-# That freezing *as such* costs little is the control. Freeze stage 1 of the jointly trained network, put fresh stages on it, and after
-# little more than half of the steps they end {glue:text}`images.I1.control` nats from the whole network. What matters is under what a
+# As in the paper's Fig. 7, freezing costs: greedy ends {glue:text}`images-freezing` nats above all. That freezing *as such* costs little
+# shows where stage 1 of the jointly trained network is frozen: fresh stages on it, after about half of the steps, end
+# {glue:text}`images-oracle` nats from the whole network. What matters is under what a
 # stage was trained before it was frozen. But not all of the difference is that. Under shallow labels, where there is nothing to correct, greedy ends
 # {glue:text}`images-freezing-shallow` nats above all: a stage that is frozen after a third of the steps has trained for a third of
-# the steps. The paper's comparison has this in it as well.
+# the steps, and the paper's comparison has this in it as well. What true labels cost beyond that is {glue:text}`images.I1` nats
+# ({glue:text}`images.I1.verdict`).
 #
 # ### The crossing: better for what comes above, worse on its own
 
@@ -168,7 +171,7 @@ chapter.show(figures.dial)
 chapter.show(figures.crossing)
 
 # %% [markdown]
-# Trained under the higher stages from the start, stage 1 is worth {glue:text}`images.I3` nats more to fresh higher stages
+# This is the paper's Fig. 10 at equal steps, without its penalty. Trained under the higher stages from the start, stage 1 is worth {glue:text}`images.I3` nats more to fresh higher stages
 # ({glue:text}`images.I3.verdict`; shallow labels: {glue:text}`images.I3.control`), and a linear head reads {glue:text}`images.I3p`
 # less accuracy off it ({glue:text}`images.I3p.verdict`; shallow labels:
 # {glue:text}`images-probe-shallow`). The second half alone would
@@ -178,8 +181,10 @@ chapter.show(figures.crossing)
 # The second arrow is the chapter's point. Both stages have been trained alone, then for as many steps on the same batches; what
 # differs is only what stood above in the second half. With higher stages it gains {glue:text}`images.I4` nats more for fresh ones
 # ({glue:text}`images.I4.verdict`; shallow labels: {glue:text}`images.I4.control`) and becomes {glue:text}`images.I4p` worse for a linear
-# head ({glue:text}`images.I4p.verdict`; shallow labels: {glue:text}`images.I4p.control`). This is backward feature correction, matched
-# for steps.
+# head ({glue:text}`images.I4p.verdict`; shallow labels: {glue:text}`images.I4p.control`). This is what backward
+# feature correction predicts, matched for steps, under this head. But a stage trained alone for as long under the 2x2 head, with nothing
+# above it, serves fresh stages better still: those on the corrected one end {glue:text}`images-above-wide` nats above those on it. Here higher
+# stages repair what a poor head had done.
 #
 # ### What the first stage sees
 
@@ -187,18 +192,18 @@ chapter.show(figures.crossing)
 chapter.show(figures.seen)
 
 # %% [markdown]
-# Alone, a stage must answer: its channels come to mean things (on CIFAR-10 a car, a ship on the sea, a horse). Of the images that
+# Alone, a stage must answer: its channels come to mean things (in one seed on CIFAR-10, as we see it, a car, a ship on the sea, a horse). Of the images that
 # excite a channel most, {glue:text}`images-purity-solo` (as a share) are of one class, after twice the steps {glue:text}`images-purity-more`. Under higher
 # stages it is {glue:text}`images-purity-corrected`, trained with them from the start {glue:text}`images-purity-joint`. They leave the
 # answer to others and keep more of what the others need.
 #
-# ### The confound: most of the paper's comparison is extra training
+# ### The confound: most of what a stage gains by going on is extra training
 
 # %%
 chapter.show(figures.confound)
 
 # %% [markdown]
-# **With the paper's head** its comparison has the sign that it reports: fixing a stage that was trained alone costs
+# **With the 2x2 head** fixing a stage that was trained alone costs
 # {glue:text}`images.I6` nats against training everything from there ({glue:text}`images.I6.verdict`), an accuracy of
 # {glue:text}`images-fixed` against {glue:text}`images-corrected`. But the stage that is not fixed has trained for twice as many steps.
 # Give the other one as many, *under its own head*, and what is left is {glue:text}`images.I5` nats
@@ -206,9 +211,9 @@ chapter.show(figures.confound)
 # ({glue:text}`images.I7.verdict`: above 0.8); with the poorer head it is {glue:text}`images.I7.control`, and correction has something left to do.
 #
 # So at this size what a stage loses by being trained alone is a statement about its *head*. Our reading: under means over all positions
-# it throws away where things are, which higher stages want; under the paper's 2x2 means it has no reason to.
+# it throws away where things are, which higher stages want; under 2x2 means it has no reason to.
 #
-# **Local, but so is everything.** The paper finds that weights change little under correction. So do ours, and as little when there is
+# **Local, but so is everything.** The paper finds that weights change little under correction (a penalty held them). Ours, which nothing holds, change little, and as little when there is
 # nothing to correct them: the cosine with the weights before differs by {glue:text}`images.I8` between the two
 # ({glue:text}`images.I8.verdict`), while as many steps from the random start turn them further ({glue:text}`images.I8.control`).
 #
@@ -226,7 +231,7 @@ chapter.show(figures.deep)
 # {glue:text}`images.I9` nats above ({glue:text}`images.I9.verdict`).
 #
 # One trap is worth knowing. With the usual start of batch normalization (scale 1 at the end of every block) so short a training of 110
-# layers can stall, and then a protocol whose first phases train few layers looks better than it is. {cite:t}`he2016` warm this network up
+# layers can stall (it did in our pilots), and then a protocol whose first phases train few layers looks better than it is. {cite:t}`he2016` warm this network up
 # at a tenth of the rate. Ours starts its blocks at 0.2, so that at first it is nearly shallow. A comparison of protocols on a network that
 # does not train compares nothing.
 #
@@ -241,8 +246,11 @@ chapter.verdicts()
 # - **The paper's regime.** 16x16 pixels and about one pass over the data; the paper trains for 120 epochs, to 95 %. No run here has
 #   fitted its data; claims that hold for this budget only say so. Whether a difference that is nothing here (I5) opens when training is long, or
 #   when the lower stage is narrow, is open.
-# - **That the paper is wrong.** Its theorems are untouched. Its Fig. 10 freezes up to 21 layers and finds up to 9.5 points; ours freezes the first stage
-#   of three. A part of theirs may be correction; that comparison cannot say which.
+# - **That the paper is wrong.** Its theorems are untouched. Its Fig. 10 freezes up to 21 layers and finds up to 9.5 points, with as many epochs for the
+#   lower layers in both arms; nothing here says that these are not correction. Ours freezes the first stage of three.
+# - **That more steps do not help.** Greedy training with three times as many catches up (see the exercises); every comparison names its steps.
+# - **What makes labels shallow.** Shallow labels need no depth, and means over all positions are just the right head for them: the control cannot tell
+#   "nothing to correct" from "the head suffices". They are also easier, and are read after fewer steps.
 # - **Other cuts, other heads.** One cut, after stage 1. Two heads. Between them the effect goes from clear to none: a head that is deeper still is
 #   {cite:t}`belilovsky2019`'s, and theirs scales to ImageNet.
 # - **Best settings for every protocol.** One learning rate, one schedule, no augmentation.

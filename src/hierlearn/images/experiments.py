@@ -90,6 +90,9 @@ def _share(suffix: str) -> Statistic:
 
 STAGES_STATISTICS: dict[str, Statistic] = {
     "freezing": over(CE, "greedy", "all"),
+    "freezing_beyond": difference(
+        over(CE, "greedy", "all"), over(CE, "greedy, shallow", "all, shallow")
+    ),
     "oracle": over(UPPER, "joint", "joint", CE),
     "alone": over(UPPER, "solo", "joint"),
     "alone_shallow": over(UPPER, "solo, shallow", "joint, shallow"),

@@ -22,12 +22,12 @@ from hierlearn.formatting import format_interval
 from hierlearn.images.experiments import ACCURACY, CE, DIAL, STAGES_STATISTICS, over
 from hierlearn.images.target import SIZE
 from hierlearn.intervals import interval
-from hierlearn.statistics import Statistic, each, number
+from hierlearn.statistics import Statistic, difference, each, number
 
 ALONE, MORE, CORRECTED = "alone", "alone, twice as long", "under higher stages"
 NAMES = {"solo": ALONE, "more": MORE, "corrected": CORRECTED, "joint": "joint from the start"}
 LABELS = {"": "true labels", ", shallow": "shallow labels"}
-HEADS = {"": "head: means over all positions", ", pool": "the paper's head: 2x2 means"}
+HEADS = {"": "head: means over all positions", ", pool": "head: means over 2x2 positions"}
 UPPER, PROBE = number("upper_accuracy"), number("probe")
 GAINS = {MORE: ("solo", "more"), CORRECTED: ("solo", "corrected")}
 
@@ -78,7 +78,7 @@ def _slopes(ax: Axes, runs: Runs, arms: Sequence[str], index: int) -> str:
     )
 
 
-@gives("images-freezing-shallow")
+@gives("images-freezing", "images-oracle", "images-freezing-shallow")
 def dial(images_stages: Runs) -> Drawing:
     """Draw the accuracy over how far training reaches down, every seed, for both labels."""
     names = [*DIAL[:1], "look-back 2", *DIAL[1:]]
@@ -100,11 +100,13 @@ def dial(images_stages: Runs) -> Drawing:
         "(all), and one phase under the last head alone (joint). All but joint restart the "
         "learning rate at every stage.",
         numbers={
+            "images-freezing": _said(_values(images_stages, STAGES_STATISTICS["freezing"])),
+            "images-oracle": _said(_values(images_stages, STAGES_STATISTICS["oracle"])),
             "images-freezing-shallow": _said(
                 _values(images_stages, over(CE, "greedy, shallow", "all, shallow"))
             )
             if panels[1:]
-            else "—"
+            else "—",
         },
     )
 
@@ -155,7 +157,7 @@ def crossing(images_stages: Runs) -> Drawing:
     )
 
 
-@gives("images-unmatched", "images-fixed", "images-corrected")
+@gives("images-above-wide", "images-fixed", "images-corrected")
 def confound(images_stages: Runs) -> Drawing:
     """Draw what stage 1 gains by as many steps alone, and by as many under higher stages."""
     panels = _panels(images_stages, HEADS, "solo")
@@ -173,11 +175,12 @@ def confound(images_stages: Runs) -> Drawing:
         ax.set_xticks([0, 1], ["as many steps\nalone", "as many steps\nunder higher stages"])
         ax.set_title(HEADS[suffix])
     axes[0, 0].set_ylabel("gain of stage 1 (nats)")
-    numbers = dict.fromkeys(("images-unmatched", "images-fixed", "images-corrected"), "—")
+    numbers = dict.fromkeys(("images-above-wide", "images-fixed", "images-corrected"), "—")
     if images_stages.of("fixed, pool"):
         unmatched = _values(images_stages, STAGES_STATISTICS["unmatched_pool"])
-        said.append(f"the paper's comparison, unmatched: {_said(unmatched)}")
-        numbers = {"images-unmatched": _said(unmatched)} | {
+        said.append(f"everything trained on, against stage 1 fixed: {_said(unmatched)}")
+        wide = difference(each(upper, "corrected"), each(upper, "more, pool"))
+        numbers = {"images-above-wide": _said(_values(images_stages, wide))} | {
             f"images-{arm}": _said(_values(images_stages, each(ACCURACY, f"{arm}, pool")))
             for arm in ("fixed", "corrected")
         }

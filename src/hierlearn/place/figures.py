@@ -9,12 +9,21 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
 from hierlearn.claims.verdicts import holm
-from hierlearn.drawing.figures import COLORS, INK, WIDTH, Drawing, Series, log_axes, over_seeds
+from hierlearn.drawing.figures import (
+    COLORS,
+    INK,
+    WIDTH,
+    Drawing,
+    Series,
+    gives,
+    log_axes,
+    over_seeds,
+)
 from hierlearn.drawing.steered import Axis, State, Steered
 from hierlearn.experiment import Runs
-from hierlearn.formatting import format_number
-from hierlearn.intervals import Bound
-from hierlearn.place.experiments import LEARNERS, TASKS, TOLD
+from hierlearn.formatting import format_interval, format_number
+from hierlearn.intervals import Bound, interval
+from hierlearn.place.experiments import LEARNERS, STATISTICS, TASKS, TOLD
 from hierlearn.place.score import order, paired
 from hierlearn.place.walk import passed as walk_passed
 from hierlearn.place.walk import rank
@@ -77,6 +86,7 @@ def _text(value: float) -> str:
     return ({"≥": ">", "≤": "≤"}[value.side] if isinstance(value, Bound) else "") + text
 
 
+@gives("map-told-staged")
 def who_learns_what(map: Runs) -> Drawing:
     """Draw the map: rows learners, columns tasks, in each cell what is needed, by its median."""
     columns = _columns(map)
@@ -102,11 +112,20 @@ def who_learns_what(map: Runs) -> Drawing:
     return Drawing(
         fig,
         alt=" ".join(_said(columns, every)),
-        caption="Samples needed, median over seeds, in units of the task's own law (see the "
-        "table): the fuller the color, the lower on the task's ladder of sizes. Frames: the fewest "
+        caption="Samples needed, median over seeds, in units of the task's own law (images: "
+        "thousands), so that columns are not to be compared with each other: the fuller the color, the lower on the task's ladder of sizes. Frames: the fewest "
         "of a column, among those told and among the others. Pale: more than the most that was "
         "tried. Empty: not for this task, or not run at this profile.",
+        numbers={"map-told-staged": _staged_lead(map)},
     )
+
+
+def _staged_lead(runs: Runs) -> str:
+    """What the best of those not told needs over the staged network, three quadratic levels."""
+    if "staged, quadratic-3" not in runs.arms:
+        return "—"
+    found = interval(list(STATISTICS["told_staged"](runs).values()), "log-t")
+    return format_interval(found.estimate, (found.low, found.high))
 
 
 def _draw(ax: Axes, names: list[str], columns: list[str], every: dict[Any, Any]) -> None:
