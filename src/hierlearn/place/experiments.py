@@ -179,7 +179,6 @@ STATISTICS = {
     "kernel_parity": lead("parity-4", "kernel ridge"),
     "told_grammar": told_lead("grammar", "joint"),
     "told_three": told_lead("quadratic-3", "joint"),
-    "told_staged": told_lead("quadratic-3", "staged"),
     "greedy_flat": last_error("greedy", "grammar-flat"),
     "joint_flat": last_error("joint", "grammar-flat"),
     "greedy_xor": over("grammar-xor", "greedy", "joint"),
