@@ -194,7 +194,7 @@ chapter.show(theorem.one_stage)
 # The lowest stage errs by {glue:text}`rhm.T1` times this law (a kernel that is too wide: {glue:text}`rhm.T1.control`).
 #
 # The lemmas behind it have constants, and hold on a second stage whose tokens are as accurate as they ask. Gradient descent is never further from the regression than
-# {glue:text}`rhm.L15` of what Lemma 15 allows; with a tenth of its step, {glue:text}`rhm.L15.control`. $4(\hat p_\mu+\frac1{mv})a_\mu$ is at least {glue:text}`rhm.L16`, where
+# {glue:text}`rhm.L15` of what Lemma 15 allows; with a tenth of its step, {glue:text}`rhm.L15.control` (the first step decides, and it is the same at every seed). $4(\hat p_\mu+\frac1{mv})a_\mu$ is at least {glue:text}`rhm.L16`, where
 # Lemma 16 says 1; with tokens two bandwidths off, {glue:text}`rhm.L16.control`. What other tuples add is {glue:text}`rhm.L14` of Lemma 14's bound. (Eq. 8, as the lemmas use it, takes label and
 # representation of a tuple to be independent in the sample too, as they are in law; so do we.)
 #
