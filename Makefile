@@ -32,7 +32,8 @@ $(STAMP):
 	@told=; until ln -s $$$$ $(LOCK) 2>/dev/null; do \
 	  if ln -s $$$$ $(LOCK).stale 2>/dev/null; then : "one at a time: whose owner is dead"; \
 	    held=$$(readlink $(LOCK)) && ! kill -0 "$$held" 2>/dev/null && rm -f $(LOCK); \
-	    rm -f $(LOCK).stale; [ -L $(LOCK) ] || continue; fi; \
+	    rm -f $(LOCK).stale; [ -L $(LOCK) ] || continue; \
+	  else held=$$(readlink $(LOCK).stale) && ! kill -0 "$$held" 2>/dev/null && rm -f $(LOCK).stale; fi; \
 	  [ -n "$$told" ] || echo "another make installs here ($(LOCK)): waiting"; told=1; sleep 1; done; \
 	trap 'rm -f $(LOCK)' EXIT; trap 'exit 130' INT TERM; \
 	[ "$$(cat $@ 2>/dev/null)" != "$(HERE)" ] || exit 0; \

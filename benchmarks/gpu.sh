@@ -57,8 +57,10 @@ print(devices.describe(devices.resolve("auto")), "|", devices.machine())'
 if [ "$seconds" -gt 0 ]; then
     rest=$("$python" -c '
 import sys
+from importlib.util import find_spec
 from hierlearn.registry import EXPERIMENTS
-print(*(name for name in EXPERIMENTS if name not in sys.argv[1:]))' $kernels $balls $strings $sgd $levels)
+left_out = sys.argv[1:] if find_spec("sklearn") else [*sys.argv[1:], "map"]  # its learners
+print(*(name for name in EXPERIMENTS if name not in left_out))' $kernels $balls $strings $sgd $levels)
     cores=$("$python" -c 'from hierlearn.engine import devices; print(max(devices.available_cores() - 5, 1))')
     compute kernels cuda 1 $kernels &
     jobs="$jobs $!"

@@ -16,8 +16,6 @@ would take too long it is timed on a share of the targets, chosen anew in every 
 multiplied; the table says so.
 
     python benchmarks/kernel_averaging.py [--rounds 5]
-
-Needs scikit-learn (`pip install -e .[test]`).
 """
 
 import argparse

@@ -36,6 +36,9 @@
     box.setAttribute("role", "tooltip");
     const copy = target.cloneNode(true);
     for (const one of [copy, ...copy.querySelectorAll("[id]")]) one.removeAttribute("id");
+    for (const one of copy.querySelectorAll("a[href]")) {
+      one.setAttribute("href", new URL(one.getAttribute("href"), url).href); // not of this folder
+    }
     if (copy.matches("details")) copy.open = true;
     box.append(copy);
     document.body.append(box);

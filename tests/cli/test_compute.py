@@ -21,7 +21,7 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 OF_THE_BOOK = (
     "IPython ipykernel jupyter_book jupyter_client jupytext matplotlib myst_nb nbclient nbformat "
-    "papermill sphinx"
+    "papermill playwright sphinx"
 ).split()
 # Python imports `sitecustomize` at every start, so the worker processes are blocked too.
 BLOCK = f"""
@@ -78,6 +78,16 @@ def test_a_command_that_needs_a_missing_package_says_which_and_how_to_get_it(bar
     assert "install -e '.[book]'" in done.stderr and "`compute` does without" in done.stderr
 
 
+@pytest.mark.parametrize(("package", "extra"), [("playwright.sync_api", "test"), ("bs4", "book")])
+def test_a_missing_package_comes_with_the_extra_that_is_said(monkeypatch, package, extra):
+    def without():
+        raise ModuleNotFoundError(f"no {package}", name=package)
+
+    monkeypatch.setattr(commands, "find_project", without)
+    done = CliRunner().invoke(commands.cli, ["pdf"])
+    assert done.exit_code == 1 and f"install -e '.[{extra}]'" in done.stderr
+
+
 def test_experiments_are_named_by_their_own_name_or_by_their_chapter():
     chapter = [key for key, one in EXPERIMENTS.items() if one.chapter == "03_layerwise_failure"]
     assert list(find_experiments([])) == list(EXPERIMENTS)
@@ -87,7 +97,7 @@ def test_experiments_are_named_by_their_own_name_or_by_their_chapter():
     assert list(find_experiments(["rhm_deep", "3"])) == [*chapter, "rhm_deep"]
 
 
-@pytest.mark.parametrize("name", ["", "9", "a", "../width", "gap_swep"])
+@pytest.mark.parametrize("name", ["", "99", "a", "../width", "gap_swep"])
 def test_a_name_of_no_experiment_lists_the_valid_ones(name):
     with pytest.raises(UsageError, match="valid chapters: 01_.*valid experiments: back_and_forth"):
         find_experiments([name])

@@ -17,7 +17,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from hierlearn.drawing import figures, svg
-from hierlearn.intervals import IntervalError, interval
+from hierlearn.intervals import Bound, IntervalError, interval
 
 CSS = Path(__file__).resolve().parents[1].parent / "book/_static/hierlearn.css"
 ALT = "The error falls from 1 to 0.1."
@@ -104,6 +104,8 @@ def test_the_numbers_of_a_figure_are_those_that_were_drawn() -> None:
     line.draw(ax)
     ax.plot([1, 2], [5, 6], label="law")
     ax.scatter([1, 2], [7, 8], label="cloud")
+    ax.bar([1, 2], [9, 10], label="bars")
+    figures.table.drawn(ax, figures.Series("known", (1.0,), (Bound(3, "≥"),)))
     ax.axhline(0.5, label="floor")
     ax.axvline(3)
     ax.set(title="error", xlabel="round")
@@ -113,13 +115,30 @@ def test_the_numbers_of_a_figure_are_those_that_were_drawn() -> None:
     assert head == ["panel", "across", "series", "x", "y", "low", "high"]
     assert all(row[:2] == ["error", "round"] for row in rows)
     found = {name: [row[3:] for row in rows if row[2] == name] for name in (row[2] for row in rows)}
-    assert set(found) == {"means", "law", "floor", "cloud", ""}  # and every seed is no series
+    assert set(found) == {
+        "means",
+        "law",
+        "floor",
+        "cloud",
+        "bars",
+        "known",
+        "",
+    }  # and every seed is no series
     assert [row[0] for row in found["means"]] == ["one", "two"]
     means = [[float(value) for value in row[1:]] for row in found["means"]]
     np.testing.assert_allclose(means, np.transpose([line.y, line.low, line.high]), rtol=1e-5)
     assert found["law"] == [["one", "5", "", ""], ["two", "6", "", ""]]
     assert found["cloud"] == [["one", "7", "", ""], ["two", "8", "", ""]]
+    assert found["bars"] == [["one", "9", "", ""], ["two", "10", "", ""]]
+    assert found["known"] == [["one", "≥3", "", ""]]
     assert found["floor"] == [["", "0.5", "", ""]] and found[""] == [["3", "", "", ""]]
+
+
+def test_a_figure_without_numbers_has_no_link_to_them(fig: Figure) -> None:
+    head = "panel,x\r\n"
+    pages = [figures.to_html(fig, name="one", alt=ALT, data=head + row) for row in ("", "a,1\r\n")]
+    assert ["Numbers as CSV" in page for page in pages] == [False, True]
+    assert all("address of this figure" in page for page in pages)
 
 
 def test_text_from_outside_cannot_become_markup(fig: Figure) -> None:

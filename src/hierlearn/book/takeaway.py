@@ -105,7 +105,7 @@ def write_markdown(project: Project) -> None:
         "",
         "> An executable book: theorems about hierarchical learning as experiments, each claim "
         "with a verdict from an interval over seeds. Every page is here as Markdown, figures by "
-        "what they say; `book/ledger.md` has all claims, `data/` the numbers of all figures.",
+        "what they say; `book/ledger.md` has all claims, `data/` the numbers that figures draw.",
     ]
     root = {"caption": "Introduction", "file": contents["root"]}
     parts = (

@@ -79,9 +79,10 @@ class Commands(Command, click.Group):
         except ModuleNotFoundError as error:
             if str(error.name).startswith("hierlearn"):
                 raise
+            extra = "test" if str(error.name).startswith("playwright") else "book"
             raise click.ClickException(
                 f"this command needs the package {error.name}, which is not installed here; "
-                "in a clone `python -m pip install -e '.[book]'` brings it. "
+                f"in a clone `python -m pip install -e '.[{extra}]'` brings it. "
                 "`compute` does without"
             ) from error
         except KeyboardInterrupt as stop:

@@ -258,7 +258,7 @@ def to_html(
         caption: plain text; formulas between dollar signs.
         command: the one command that recomputes what the figure draws.
         cost: what that takes; without a command, a sentence that says why there is none.
-        data: the numbers that it draws, as CSV.
+        data: the numbers that it draws, as CSV; where it has only the head there is no link.
         narrow: add a second SVG for phones; this changes `fig`.
 
     Raises:
@@ -283,9 +283,10 @@ def to_html(
         filter(None, [command and f"Recompute: <code>{words}</code>", html.escape(cost)])
     )
     if data:
-        link = data_link("Numbers as CSV", f"{name}.csv", data)
-        here = f'<a href="#fig-{name}">address of this figure</a>'
-        told += f'{told and " "}<span class="hl-links">{link}, {here}</span>'
+        links = [f'<a href="#fig-{name}">address of this figure</a>']
+        if data.count("\n") > 1:  # rows below the head
+            links.insert(0, data_link("Numbers as CSV", f"{name}.csv", data))
+        told += f'{told and " "}<span class="hl-links">{", ".join(links)}</span>'
     if told:
         below.append(f'<p class="hl-recompute">{told}</p>')
     if below:

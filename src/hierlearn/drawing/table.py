@@ -11,9 +11,12 @@ import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
+from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
 from matplotlib.lines import AxLine
 from matplotlib.ticker import FuncFormatter
+
+from hierlearn.intervals import Bound
 
 if TYPE_CHECKING:
     from hierlearn.drawing.figures import Series
@@ -33,8 +36,9 @@ def drawn(ax: Axes, series: "Series", made: Iterable[Artist] = ()) -> None:
 def rows(fig: Figure) -> Iterator[Cells]:
     """Give a row for each point of `fig`, in the order of `COLUMNS`.
 
-    A series of means has its intervals; every other line and cloud of points has its label, if it
-    has one. Of a horizontal or upright line that crosses the panel only y or x is there.
+    A series of means has its intervals; every other line, cloud of points and row of bars has its
+    label, if it has one. Of a horizontal or upright line that crosses the panel only y or x is
+    there.
     """
     for ax in (ax for ax in fig.axes if ax.get_visible()):
         panel = ax.get_title(loc="left") or ax.get_title() or ax.get_ylabel()
@@ -57,12 +61,17 @@ def series_rows(one: "Series") -> Iterator[Cells]:
 
 
 def text(head: Sequence[str], table: Iterable[Cells]) -> str:
-    """Return a table as CSV, numbers with six significant digits."""
+    """Return a table as CSV, numbers with six significant digits, bounds with their side."""
+
+    def written(one: object) -> object:
+        side = one.side if isinstance(one, Bound) else ""
+        return f"{side}{one:.6g}" if isinstance(one, float) else one
+
     out = io.StringIO(newline="")
     writer = csv.writer(out)
     writer.writerow(head)
     for row in table:
-        writer.writerow([f"{one:.6g}" if isinstance(one, float) else one for one in row])
+        writer.writerow(map(written, row))
     return out.getvalue()
 
 
@@ -77,6 +86,9 @@ def _others(ax: Axes, known: set[Artist]) -> Iterator[Cells]:
         points = np.asarray(cloud.get_offsets(), dtype=np.float64).tolist()
         for x, y in points if len(points) > 1 else ():  # else it is a band, at no place
             yield str(cloud.get_label()), x, y, "", ""
+    for bars in (one for one in ax.containers if isinstance(one, BarContainer)):
+        for bar in bars.patches:
+            yield str(bars.get_label()), bar.get_x() + bar.get_width() / 2, bar.get_height(), "", ""
 
 
 def _words(axis: Axis) -> dict[object, str]:
@@ -85,4 +97,5 @@ def _words(axis: Axis) -> dict[object, str]:
     if not isinstance(formatter, FuncFormatter):
         return {}
     said = {float(place): formatter(place) for place in axis.get_majorticklocs()}
+    said = {place: word.replace("-\n", "-").replace("\n", " ") for place, word in said.items()}
     return {place: word for place, word in said.items() if not re.fullmatch(r"[-−+.\de]*", word)}

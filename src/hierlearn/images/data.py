@@ -7,7 +7,7 @@ image library. Nothing is downloaded here: `python -m hierlearn data fetch` does
   channel by channel and row by row.
 - Fashion-MNIST (Xiao, Rasul and Vollgraf 2017): IDX files of images and of labels, gzipped or not.
 - `fashion_small`, in this package: the first 8192 and 2048 of them, halved to 16x16 (`fetching.
-  subset`), as gzipped records like those of CIFAR-10. MIT licence; the notice lies beside it.
+  write_subset`), as gzipped records like those of CIFAR-10. MIT licence; the notice lies beside it.
 """
 
 import gzip

@@ -1,12 +1,11 @@
 """Getting data sets onto this machine: fetched or imported, verified, and only then put in place.
 
-No experiment and no test reaches this. What is half there lies in the folder `download` inside the
+No experiment reaches this. What is half there lies in the folder `download` inside the
 data set's own, where nothing looks for data; each file moves to its place whole.
 """
 
 import gzip
 import json
-import lzma
 import os
 import shutil
 import struct
@@ -52,6 +51,11 @@ VALID = (
 )
 SECONDS = 15  #: an address that is silent for so long cannot be reached
 LARGEST = 2**26  #: bytes of a file in an archive
+BROKEN: tuple[type[Exception], ...] = (tarfile.TarError, EOFError, OSError, zlib.error)
+with suppress(ImportError):  # a Python may be built without
+    from lzma import LZMAError
+
+    BROKEN += (LZMAError,)
 
 
 def fetch(one: DataSet) -> Path:
@@ -65,7 +69,8 @@ def fetch(one: DataSet) -> Path:
     if one.shipped or not one.missing():
         one.contents()
         return folder
-    problems = ["HIERLEARN_OFFLINE is set"] if os.environ.get("HIERLEARN_OFFLINE") else []
+    offline = os.environ.get("HIERLEARN_OFFLINE", "") not in ("", "0")
+    problems = ["HIERLEARN_OFFLINE is set"] * offline
     with sole_writer(folder, tell=True), writing(folder):
         if not one.missing():  # another process was faster
             return folder
@@ -145,7 +150,7 @@ def _members(path: Path, names: set[str]) -> dict[str, bytes]:
                 if member.name in names and member.isfile() and member.size <= LARGEST:
                     stream = archive.extractfile(member)
                     found[member.name] = stream.read() if stream else b""
-    except (tarfile.TarError, EOFError, OSError, zlib.error, lzma.LZMAError) as error:
+    except BROKEN as error:
         raise DataMissing(f"{path} is no whole archive ({error}); valid: {VALID}") from error
     return found
 
@@ -305,6 +310,8 @@ def _npm(one: DataSet, folder: Path) -> list[bytes]:
             )  # fmt: skip
         except subprocess.TimeoutExpired as error:
             raise DataMissing(f"npm {command[0]} did not end within {seconds} s") from error
+        except OSError as error:
+            raise DataMissing(f"{npm} cannot be started ({error.strerror or error})") from error
         except subprocess.CalledProcessError as error:
             said = [*error.stderr.strip().splitlines(), "nothing"][0]
             raise DataMissing(f"npm {command[0]} failed and said: {said}") from error

@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
+from hierlearn.drawing import table
 from hierlearn.drawing.figures import (
     COLORS,
     DASHES,
@@ -15,6 +16,7 @@ from hierlearn.drawing.figures import (
     MARKERS,
     WIDTH,
     Drawing,
+    Series,
     gives,
 )
 from hierlearn.experiment import Runs
@@ -74,7 +76,8 @@ def _slopes(ax: Axes, runs: Runs, arms: Sequence[str], index: int) -> str:
     ax.set_xticks([*places], [arm.partition(",")[0].replace("-", "-\n") for arm in arms])
     ax.margins(x=0.15, y=0.2)
     return ", ".join(
-        f"{arm.partition(',')[0]} {_said(own)}" for arm, own in zip(arms, columns, strict=True)
+        f"{arm.partition(',')[0]} {_said(list(own))}"
+        for arm, own in zip(arms, columns, strict=True)
     )
 
 
@@ -89,7 +92,7 @@ def dial(images_stages: Runs) -> Drawing:
         arms = [name + suffix for name in names if images_stages.arms.get(name + suffix)]
         said.append(f"{LABELS[suffix]}: {_slopes(ax, images_stages, arms, index)}")
         ax.set_title(LABELS[suffix])
-    _one_scale(axes[0])
+    _one_scale(list(axes[0]))
     axes[0, 0].set_ylabel("test accuracy")
     config = images_stages.first("greedy")
     return Drawing(
@@ -141,7 +144,7 @@ def crossing(images_stages: Runs) -> Drawing:
             )
         ax.set(title=LABELS[suffix], xlabel="accuracy of a linear head on stage 1")
         ax.margins(0.12)
-    _one_scale(axes[0])
+    _one_scale(list(axes[0]))
     axes[0, 0].set_ylabel("accuracy of fresh stages above it")
     axes[0, 0].legend(fontsize=7.5)
     return Drawing(
@@ -197,9 +200,11 @@ def confound(images_stages: Runs) -> Drawing:
 
 
 def _bar(ax: Axes, place: int, values: NDArray[np.float64]) -> None:
-    ax.bar(place, values.mean(), width=0.6, color=COLORS[place], alpha=0.75)
+    ax.bar(place, values.mean(), width=0.6, color=COLORS[place], alpha=0.75, label="mean")
     spread = place + np.linspace(-0.12, 0.12, len(values))
-    ax.plot(spread, values, color=INK, linestyle="", marker=".", markersize=5)
+    dots = ax.plot(spread, values, color=INK, linestyle="", marker=".", markersize=5)
+    every = Series("a seed", (float(place),) * len(values), tuple(values.tolist()))
+    table.drawn(ax, every, dots)
     ax.axhline(0, color=INK, linewidth=0.7)
 
 
@@ -241,7 +246,11 @@ def seen(images_stages: Runs) -> Drawing:
     purity = {}
     for ax, (name, label) in zip(axes, rows.items(), strict=True):
         found = images_stages.of(name)
-        purity[name] = _said([found[seed][0].measurement["seen"]["purity"] for seed in found])
+        shares = [found[seed][0].measurement["seen"]["purity"] for seed in found]
+        purity[name] = _said(shares)
+        share = Series("share of the commonest class", tuple(map(float, found)), tuple(shares))
+        table.drawn(ax, share)
+        ax.set_xlabel("seed")  # of the table: the axes are off
         tiles = list(_tiles(found[min(found)][0].measurement["seen"]["means"]))
         ax.imshow(_row(tiles), interpolation="nearest")
         ax.set_title(label)

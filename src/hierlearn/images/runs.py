@@ -42,7 +42,6 @@ PROBED = 10_000
 SETTLING = 50
 EXCITING, PICTURED = 50, 8
 BATCH, RATE, DECAY = 128, 0.1, 5e-4
-Net = tuple[list[nn.Module], nn.Module]
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
+from matplotlib.ticker import FixedFormatter
 
 from hierlearn.claims.verdicts import holm
+from hierlearn.drawing import table
 from hierlearn.drawing.figures import (
     COLORS,
     INK,
@@ -75,8 +77,11 @@ def _needs(walks: Iterable[dict[str, Any]]) -> list[float]:
 
 def _median(walks: Iterable[dict[str, Any]], unit: float) -> float:
     """Return the median of what is needed, over the unit."""
-    middle = _needs(walks)[1]
-    return Bound(middle / unit, middle.side) if isinstance(middle, Bound) else middle / unit
+    return _over(_needs(walks)[1], unit)
+
+
+def _over(size: float, unit: float) -> float:
+    return Bound(size / unit, size.side) if isinstance(size, Bound) else size / unit
 
 
 def _text(value: float) -> str:
@@ -105,6 +110,7 @@ def who_learns_what(map: Runs) -> Drawing:
         _draw(ax, names, columns, every)
         ax.set_title(title, fontsize=9)
     axes[0].xaxis.tick_top()
+    axes[0].tick_params(labeltop=True)
     axes[0].set_xticks(
         range(len(columns)), [SHORT[one] for one in columns], fontsize=7, rotation=35, ha="left",
         rotation_mode="anchor",
@@ -152,12 +158,29 @@ def _draw(ax: Axes, names: list[str], columns: list[str], every: dict[Any, Any])
                 j, i, _text(value), ha="center", va="center", fontsize=6.8,
                 alpha=0.55 if lost else 1, color=INK,
             )  # fmt: skip
-    ax.set_yticks(range(len(names)), names, fontsize=8)
-    ax.set_xticks([])
+        table.drawn(ax, _row(name, columns, every))
+    # Not as FuncFormatter, whose words the table would put for numbers of the rows.
+    ax.set_yticks(range(len(names)))
+    ax.yaxis.set_major_formatter(FixedFormatter(names))
+    ax.tick_params(axis="y", labelsize=8)
+    # Of the table: these labels are not drawn.
+    ax.set_xticks(range(len(columns)), [SHORT[one] for one in columns])
     ax.set(xlim=(-0.5, len(columns) - 0.5), ylim=(len(names) - 0.5, -0.5))
-    ax.tick_params(length=0)
+    ax.set_xlabel("task, in units of its law").set_visible(False)
+    ax.tick_params(length=0, labelbottom=False)
     ax.grid(False)
     ax.spines[:].set_visible(False)
+
+
+def _row(learner: str, columns: list[str], every: dict[Any, Any]) -> Series:
+    """Return a row of the map: what each task needs in its unit, its least and most over seeds."""
+    known = {j: every[learner, task] for j, task in enumerate(columns) if (learner, task) in every}
+    ends = [
+        [_over(one, TASKS[columns[j]].unit) for one in _needs(found)]
+        for j, (_, found) in known.items()
+    ]
+    low, middle, high = zip(*ends, strict=True) if ends else ((), (), ())
+    return Series(learner, tuple(map(float, known)), middle, low, high)
 
 
 def _said(columns: list[str], every: dict[Any, Any]) -> Iterable[str]:
