@@ -175,10 +175,9 @@ def _of_grammar(task: Task, seed: int) -> dict[str, float | None]:
         part = RandomHierarchy(law.grammar.rules[:n], law.grammar.vocab_size)
         joint = labels.joint_law(DialedHierarchy(part, "none", 0.0))
         m = part.synonyms[-1]
-        try:
-            signal, outer = labels.shares(joint, m)
-        except ValueError:  # all label laws are alike
+        if labels.alike(joint):
             return {"signal": 0.0, "inner": None, "outer": None, "margin": None}
+        signal, outer = labels.shares(joint, m)
         signals.append(signal)
         outers.append(outer)
         margins.append(labels.margin(joint, m))
