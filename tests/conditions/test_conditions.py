@@ -128,6 +128,18 @@ def test_label_laws_are_those_of_all_strings_and_of_samples_of_a_turned_dial():
         labels.joint_law(draw("skip", 0.5))
 
 
+def test_label_laws_are_alike_exactly_where_there_are_no_shares_of_them():
+    mass = torch.tensor([0.125, 0.125, 0.25, 0.5]).double()[:, None, None]
+    same = mass * torch.tensor([[0.3, 0.7], [0.6, 0.4]]).double()  # two positions, two labels
+    assert labels.alike(same)
+    with pytest.raises(ValueError, match="are alike"):
+        labels.shares(same, 2)
+    other = same.clone()
+    other[0, 1] += torch.tensor([0.001, -0.001]).double()
+    assert not labels.alike(other) and labels.shares(other, 2)[1] > 0
+    assert not labels.alike(labels.joint_law(draw("none", 0.0)))
+
+
 def test_shares_of_counts_are_unbiased_where_plain_frequencies_are_not():
     joint = labels.joint_law(draw("hint", 0.5, 8, 4))
     n, found = 2000, []

@@ -155,6 +155,11 @@ def test_learners_that_others_placed_are_rows_if_their_records_are_of_their_text
     (tmp_path / "yours.py").write_text(MINE)
     done = call("yours.py", "--tasks", "ball")
     assert [line.split()[0] for line in done.stdout.splitlines()[-2:]] == ["yours", "mine"]
+    (folder / "mine.py").rename(folder / "my one.py")
+    (folder / "records/place_mine").rename(folder / "records" / plugin.name_of(Path("my one.py")))
+    assert "my one" in call("yours.py", "--tasks", "ball").stdout
+    (folder / "my one.py").rename(folder / "mine.py")
+    (folder / "records/place_my_one").rename(folder / "records/place_mine")
     replayed = call("book/placed/mine.py", "--records", "book/placed/records", "--replay", "1")
     assert replayed.exit_code == 0, replayed.stderr
     (folder / "mine.py").write_text(MINE + "# changed since")
@@ -168,6 +173,10 @@ def test_learners_that_others_placed_are_rows_if_their_records_are_of_their_text
         (("mine.py", "--tasks", "balls"), "unknown task 'balls'; valid: "),
         (("mine.py", "--tasks", "parity-4"), "mine.py has no Regressor"),
         (("mine.py", "--limit", "0"), "--limit"),
+        (("mine.py", "--limit", "inf"), "--limit': inf is not in the range"),
+        (("mine.py", "--limit", "nan"), "nan is no number of seconds; valid: e.g. 300"),
+        (("mine.py", "--memory", "inf"), "--memory': inf is not in the range"),
+        (("mine.py", "--memory", "nan"), "nan is no number of GiB; valid: e.g. 4"),
         (("mine.py", "--replay", "1"), "holds no groups of profile smoke to replay"),
     ],
 )

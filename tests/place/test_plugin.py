@@ -101,6 +101,78 @@ def test_memory_beyond_the_limit_is_a_failure_of_the_learner():
         try_out(greedy, memory=2.0)
 
 
+FORKS = """
+import os, time
+class Forks:
+    def fit(self, X, y):
+        if os.fork() == 0:
+            {alone}
+            open({path!r}, "w").write(str(os.getpid()))
+            time.sleep(100)
+        {then}
+    def predict(self, X):
+        return X[:, 0]
+"""
+
+
+def gone(pid):
+    psutil = pytest.importorskip("psutil")
+    for _ in range(100):
+        if not psutil.pid_exists(pid) or psutil.Process(pid).status() == "zombie":
+            return True
+        time.sleep(0.1)
+    return False
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="nothing forks there")
+def test_a_learner_that_forks_is_stopped_with_what_it_forked(tmp_path):
+    told = tmp_path / "pid"
+    hangs = FORKS.format(path=str(told), alone="pass", then="time.sleep(100)")
+    with Process(hangs, limit=3.0) as process:
+        with pytest.raises(LearnerError, match="fit took longer than 3 s and was stopped"):
+            Remote(process, "regression", 0, {}).fit(np.zeros((2, 2)), np.zeros(2))
+    assert gone(int(told.read_text()))
+    goes_on = FORKS.format(path=str(told), alone="pass", then="time.sleep(2)")
+    with Process(goes_on) as process:
+        Remote(process, "regression", 0, {}).fit(np.zeros((2, 2)), np.zeros(2))
+    assert gone(int(told.read_text()))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="nothing forks there")
+def test_what_a_learner_forked_does_not_keep_its_death_secret():
+    dies = FORKS.format(
+        path="pid", alone="os.setsid(); time.sleep(20); os._exit(0)", then="os._exit(7)"
+    )
+    with Process(dies, limit=15.0) as process:
+        with pytest.raises(LearnerError, match=r"its process died in fit \(exit 7\)"):
+            Remote(process, "regression", 0, {}).fit(np.zeros((2, 2)), np.zeros(2))
+
+
+def test_a_file_that_does_not_load_says_so_to_every_seed():
+    first, second = run("import no_such_package", seeds=[9801, 9802])
+    assert first["failure"] == second["failure"]
+    assert "ModuleNotFoundError: No module named 'no_such_package'" in second["failure"]
+    assert first["sizes"] == second["sizes"] == []
+
+
+def test_a_prediction_that_is_none_is_a_failure_of_the_learner():
+    (found,) = run(GOOD.replace("self.value)", "np.nan)"), seeds=[9801])
+    assert found["failure"] == (
+        "the learner's file: predict returned 1000 of 1000 values that are not finite"
+    )
+    assert found["errors"] == [] == found["sizes"]
+
+
+def test_a_file_may_be_called_as_what_it_imports():
+    source = "from colorsys import rgb_to_hsv\n" + GOOD
+    assert not self_test(source, "colorsys.py", [BALL], 30.0, plugin.MEMORY).refused
+
+
+def test_a_signature_of_utf_8_is_no_part_of_the_text(tmp_path):
+    (tmp_path / "mine.py").write_bytes(b"\xef\xbb\xbf" + GOOD.encode())
+    assert plugin.read_source(tmp_path / "mine.py") == GOOD
+
+
 def test_a_learner_of_one_kind_is_refused_by_the_other_and_goes_on():
     found = try_out(GOOD.replace("class Mean", "class Regressor"), BALL, PARITY)
     assert found.seconds.keys() == {"regression"}

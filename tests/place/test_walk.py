@@ -98,15 +98,56 @@ def test_a_learner_that_fails_is_recorded_with_its_sentence_and_ranked_last():
     assert found["sizes"] == [256] and found["failure"] == "enough is enough"
     assert rank(None, found) > rank(None, walk(task, SEED, Constant))
     assert needed(None, found).side == "≥"
-    assert math.isnan(needed(None, walk(task, SEED, lambda: 1 / 0)))
+    refuses = Fails()
+    refuses.fit = lambda X, y: Fails().fit(np.zeros(301), y)
+    assert math.isnan(needed(None, walk(task, SEED, lambda: refuses)))
 
 
-def test_a_machine_that_fails_is_not_the_learners_failure():
-    def no_memory():
-        raise OSError("cannot start a process")
+def test_a_learner_that_fails_to_predict_has_no_error_on_that_rung():
+    class Silent(Constant):
+        n_fits_ = 3
 
-    with pytest.raises(OSError, match="cannot start"):
-        walk(SMOKE["ball"], SEED, no_memory)
+        def predict(self, X):
+            if self.late:
+                raise LearnerError("I do not say")
+            return super().predict(X)
+
+        def fit(self, X, y):
+            super().fit(X, y)
+            self.late = len(X) > 300
+
+    found = walk(SMOKE["ball"], SEED, Silent)
+    assert found["failure"] == "I do not say"
+    assert found["sizes"] == [256] and len(found["errors"]) == 1 and found["fits"] == 3
+
+
+@pytest.mark.parametrize(
+    "error", [OSError("cannot start"), ValueError("a guard"), MemoryError("none"), KeyError("k")]
+)
+def test_what_is_no_refusal_of_a_learner_is_raised(error):
+    class Broken(Constant):
+        def fit(self, X, y):
+            raise error
+
+    with pytest.raises(type(error), match=str(error.args[0])):
+        walk(SMOKE["ball"], SEED, Broken)
+
+
+def test_a_prediction_of_our_own_that_is_none_is_a_mistake_and_no_failure():
+    class Nan(Constant):
+        def predict(self, X):
+            return super().predict(X) * np.nan
+
+    with pytest.raises(ValueError, match="values that are not finite"):
+        walk(SMOKE["ball"], SEED, Nan)
+
+
+def test_fits_that_cannot_be_read_leave_no_error_without_its_size():
+    class Odd(Oracle):
+        n_fits_ = "many"
+
+    with pytest.raises(ValueError, match="many"):
+        walk(SMOKE["ball"], SEED, Odd)
 
 
 def test_fits_are_counted_where_the_learner_says_them():

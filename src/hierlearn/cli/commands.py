@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 import click
 
 from hierlearn.book.project import find_project
-from hierlearn.choices import DEVICES, LIMIT, MEMORY, PROFILES
+from hierlearn.choices import DEVICES, LARGEST, LIMIT, MEMORY, PROFILES
 from hierlearn.errors import DataMissing, RunError, UsageError, check_choice
 from hierlearn.formatting import say
 
@@ -109,11 +109,15 @@ def _seeds(_: Any, __: Any, text: str | None) -> range | None:
     return range(first, last + 1)
 
 
-def _no_nan(_: Any, __: Any, value: float) -> float:
+def _no_nan(_: Any, option: click.Parameter, value: float) -> float:
     """Return the value of an option; an error where it is no number."""
     if math.isnan(value):
-        raise click.BadParameter("nan is no number of seconds; valid: e.g. 300")
+        unit = "GiB" if option.metavar == "GIB" else "seconds"
+        raise click.BadParameter(f"nan is no number of {unit}; valid: e.g. {EXAMPLE[unit]}")
     return value
+
+
+EXAMPLE = {"seconds": 300, "GiB": 4}
 
 
 _ARGUMENTS = {"chapters": "[CHAPTER]...", "names": "[CHAPTER|EXPERIMENT]..."}
@@ -455,7 +459,8 @@ def compare(profile: Given, records: Given) -> None:
 @options("seeds", "records", *WHERE)
 @click.option(
     "--limit",
-    type=click.FloatRange(0, min_open=True),
+    type=click.FloatRange(0, LARGEST, min_open=True),
+    callback=_no_nan,
     default=LIMIT,
     show_default=True,
     metavar="SECONDS",
@@ -463,11 +468,12 @@ def compare(profile: Given, records: Given) -> None:
 )
 @click.option(
     "--memory",
-    type=click.FloatRange(0, min_open=True),
+    type=click.FloatRange(0, LARGEST, min_open=True),
+    callback=_no_nan,
     default=MEMORY,
     show_default=True,
     metavar="GIB",
-    help="What a process may take.",
+    help="What a process may take; without effect where the system has no such limit (macOS).",
 )
 @click.option(
     "--replay",

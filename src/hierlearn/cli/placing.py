@@ -1,6 +1,5 @@
 """The command `place`: where a learner of the user's stands beside those of the published map."""
 
-import re
 import secrets
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ from hierlearn.experiment import Experiment
 from hierlearn.formatting import format_interval, format_number, say
 from hierlearn.intervals import Bound
 from hierlearn.place import plugin, score
+from hierlearn.place.runs import PLANTED
 from hierlearn.place.score import Table
 from hierlearn.place.tasks import Task
 from hierlearn.place.walk import rank
@@ -24,8 +24,6 @@ from hierlearn.records import RecordStore
 from hierlearn.registry import EXPERIMENTS
 from hierlearn.sweeps import costs, replay, sweep
 from hierlearn.sweeps.replay import Replayed
-
-PLANTED = ("constant", "cheater")
 
 
 def place(
@@ -44,7 +42,7 @@ def place(
     project = find_project(need_book=False)
     source, chosen = plugin.read_source(file), plugin.choose(names, profile)
     store = work.store_at(project, records, pilots=seeds is not None)
-    name = "place_" + re.sub(r"[^A-Za-z0-9_.-]", "_", file.stem)
+    name = plugin.name_of(file)
     tested = None
     if not n_replayed:
         tested = plugin.self_test(source, file.name, chosen.values(), limit, memory)

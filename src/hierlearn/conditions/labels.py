@@ -9,6 +9,8 @@ from torch import Tensor
 from hierlearn.engine.doors import checked
 from hierlearn.grammar.dials import DialedHierarchy
 
+ALIKE = 1e-9  #: probabilities nearer than this differ by rounding
+
 
 @checked
 def joint_law(law: DialedHierarchy) -> Float[Tensor, "type position label"]:
@@ -68,6 +70,14 @@ def shares(
         raise ValueError("the label laws of all types are alike: there is no share of anything")
     signal = (parents - everything) / (float(mass.sum()) - everything)
     return signal, (types - parents) / (types - everything)
+
+
+@checked
+def alike(joint: Float[Tensor, "type position label"]) -> bool:
+    """Say whether at each position the label laws of all types are alike: `shares` has none."""
+    mean = joint.sum(0) / joint.sum((0, 2)).clamp(min=1e-300)[:, None]
+    apart = joint - joint.sum(2, keepdim=True) * mean
+    return float(apart.abs().max()) <= ALIKE * float(joint.sum(2).max())
 
 
 @checked

@@ -1,6 +1,6 @@
 """The process that runs a user's file: it gets arrays and gives arrays, and knows no task.
 
-Neither seed nor salt of a task's data ever reach it. It imports numpy, what the file imports, and,
+Neither seed nor salt of a task's data are sent to it. It imports numpy, what the file imports, and,
 for an optimiser, the networks of `place.optimised`. Arrays travel as npy without pickles.
 """
 
@@ -25,6 +25,7 @@ import numpy as np
 
 Message = tuple[dict[str, Any], list[Any]]  #: a header, and the arrays that it announces
 LONGEST = 240  #: letters of a sentence that says why a learner failed
+MODULE = "_hierlearn_placed"  #: what the file is called as a module: nothing that it may import
 KINDS = {"regression": "Regressor", "classification": "Classifier"}
 
 
@@ -68,6 +69,9 @@ def serve() -> None:
     """Answer what comes through stdin on stdout, until stdin is closed; what is printed is not."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver decides
     source, out = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    if sys.platform != "win32":  # what the learner forks is no end of these pipes
+        for pipe in (source, out):
+            os.register_at_fork(after_in_child=partial(os.close, pipe.fileno()))
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
     os.dup2(2, 1)
@@ -78,7 +82,7 @@ def serve() -> None:
             while True:
                 waiting.put(receive(source))
         finally:
-            os._exit(0)  # whoever asked is gone: do not train on
+            _leave()  # whoever asked is gone: do not train on
 
     threading.Thread(target=listen, daemon=True).start()
     plugin = _Plugin()
@@ -87,10 +91,15 @@ def serve() -> None:
         try:
             found, answers = getattr(plugin, header.pop("do"))(*arrays, **header)
         except BaseException as error:  # a file may well call sys.exit
-            if sys.stderr and header.get("trace"):
-                traceback.print_exc()
             found, answers = {"error": sentence(error, plugin.name)}, []
         send(out, found, *answers)
+
+
+def _leave() -> None:
+    """End this process, and what it forked where it leads a group of its own."""
+    if sys.platform != "win32" and os.getpgrp() == os.getpid():
+        os.killpg(0, signal.SIGKILL)
+    os._exit(0)
 
 
 class _Plugin:
@@ -103,9 +112,9 @@ class _Plugin:
         self.name = name
         lines = source.splitlines(keepends=True)
         linecache.cache[name] = len(source), None, lines, name
-        module = ModuleType(name.removesuffix(".py"))
+        module = ModuleType(MODULE)
         module.__file__ = name
-        sys.modules[module.__name__] = module
+        sys.modules[MODULE] = module
         exec(compile(source, name, "exec"), vars(module))
         self.makers, self.holds = makers(module, name)
         return {"is": self.holds, "families": families(self.makers, name)}, []
@@ -192,7 +201,10 @@ def _fits(one: Any) -> bool:
 
 
 def _limit(memory: float) -> None:
-    """Let this process take so many GiB of memory of its own, where the system has such limits."""
+    """Let this process take so many GiB of memory of its own, where the system has such limits.
+
+    Elsewhere, as on Windows and macOS, nothing is limited.
+    """
     try:
         import resource
 

@@ -86,7 +86,8 @@ def interpolated(found: dict[str, Any]) -> float:
     return crossing([(n, max(error, level / LEAST)) for n, error in points], level)
 
 
-def _walks(runs: Runs, *names: str) -> dict[int, list[dict[str, Any]]]:
+def walks(runs: Runs, *names: str) -> dict[int, list[dict[str, Any]]]:
+    """Return the walks of some arms by seed."""
     return {seed: [m for _, m in own] for seed, own in runs.of(*names).items()}
 
 
@@ -95,7 +96,7 @@ def fewest(task: str, *learners: str) -> Statistic:
 
     def statistic(runs: Runs) -> dict[int, float]:
         arms = [f"{learner}, {task}" for learner in learners]
-        return {seed: min(map(interpolated, own)) for seed, own in _walks(runs, *arms).items()}
+        return {seed: min(map(interpolated, own)) for seed, own in walks(runs, *arms).items()}
 
     return statistic
 
@@ -113,11 +114,11 @@ def behind(learner: str) -> Statistic:
     def statistic(runs: Runs) -> dict[int, float]:
         counts: dict[int, float] = {}
         for task in TASKS:
-            own = _walks(runs, f"{learner}, {task}") if f"{learner}, {task}" in runs.arms else {}
+            own = walks(runs, f"{learner}, {task}") if f"{learner}, {task}" in runs.arms else {}
             arms = [arm for one in LEARNERS if (arm := f"{one}, {task}") in runs.arms]
-            for seed, walks in _walks(runs, *arms).items():
+            for seed, found in walks(runs, *arms).items():
                 place = rank(None, own[seed][0])
-                counts[seed] = counts.get(seed, 0) + sum(rank(None, m) > place for m in walks)
+                counts[seed] = counts.get(seed, 0) + sum(rank(None, m) > place for m in found)
         return counts
 
     return statistic
@@ -130,7 +131,7 @@ def _first_errors(planted: str, combine: Any) -> Statistic:
     def statistic(runs: Runs) -> dict[int, float]:
         arms = [arm for task in endless if (arm := f"{planted}, {task}") in runs.arms]
         return {
-            seed: combine(m["errors"][0] for m in own) for seed, own in _walks(runs, *arms).items()
+            seed: combine(m["errors"][0] for m in own) for seed, own in walks(runs, *arms).items()
         }
 
     return statistic

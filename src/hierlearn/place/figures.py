@@ -25,7 +25,7 @@ from hierlearn.drawing.steered import Axis, State, Steered
 from hierlearn.experiment import Runs
 from hierlearn.formatting import format_interval, format_number
 from hierlearn.intervals import Bound, interval
-from hierlearn.place.experiments import LEARNERS, TASKS, TOLD, told_lead
+from hierlearn.place.experiments import LEARNERS, TASKS, TOLD, told_lead, walks
 from hierlearn.place.score import order, paired
 from hierlearn.place.walk import passed as walk_passed
 from hierlearn.place.walk import rank
@@ -50,12 +50,11 @@ def _columns(runs: Runs) -> list[str]:
     return [name for name in TASKS if runs.of(f"constant, {name}")]
 
 
-def _cell(runs: Runs, learner: str, task: str) -> list[dict[str, Any]]:
-    """Return the walks of a cell, one a seed; none where the learner is not for the task."""
+def _cell(runs: Runs, learner: str, task: str) -> dict[int, dict[str, Any]]:
+    """Return the walks of a cell by seed; none where the learner is not for the task."""
     arm = f"{learner}, {task}"
-    if arm not in runs.arms:
-        return []
-    return [m for own in runs.of(arm).values() for _, m in own]
+    found = walks(runs, arm) if arm in runs.arms else {}
+    return {seed: one for seed, [one] in found.items()}
 
 
 def _needs(walks: Iterable[dict[str, Any]]) -> list[float]:
@@ -99,7 +98,7 @@ def who_learns_what(map: Runs) -> Drawing:
         (learner, task): (_median(found, TASKS[task].unit), found)
         for learner in LEARNERS
         for task in columns
-        if (found := _cell(map, learner, task))
+        if (found := list(_cell(map, learner, task).values()))
     }
     rows = [[n for n in LEARNERS if (n in TOLD) == told] for told in (False, True)]
     fig, axes = plt.subplots(
@@ -225,7 +224,7 @@ def steer_samples(map: Runs) -> Steered:
                 points = {
                     j: [_at(one, rung) for one in found]
                     for j, task in enumerate(columns)
-                    if (found := _cell(map, name, task))
+                    if (found := _cell(map, name, task).values())
                 }
                 if not points:
                     continue
@@ -258,12 +257,6 @@ def _at(found: dict[str, Any], rung: int) -> float:
     return float(errors[min(rung, len(errors) - 1)] / found["threshold"])
 
 
-def _walks(map: Runs, learner: str, task: str) -> dict[int, dict[str, Any]]:
-    arm = f"{learner}, {task}"
-    found = map.of(arm) if arm in map.arms else {}
-    return {seed: m for seed, [(_, m)] in found.items()}
-
-
 def _html(label: str, head: list[str], rows: list[list[str]]) -> str:
     cells = [[f"<th>{word}</th>" for word in head]]
     cells += [[f"<td>{word}</td>" for word in row] for row in rows]
@@ -291,7 +284,7 @@ def winners(map: Runs) -> str:
     """
     rows, ps = {}, {}
     for task in _columns(map):
-        found = {n: w for n in LEARNERS if n not in TOLD and (w := _walks(map, n, task))}
+        found = {n: w for n in LEARNERS if n not in TOLD and (w := _cell(map, n, task))}
         first, second, *_ = order({name: {task: w} for name, w in found.items()}, task)
         lead = paired(found[first], found[second])
         passes = any(walk_passed(one) for one in found[first].values())
@@ -322,7 +315,7 @@ def conditions(map_conditions: Runs, map: Runs) -> str:
             value = float(np.median(known)) if known else None
             words.append(format_number(value if value is None or abs(value) > TINY else 0.0))
         for learner in ("greedy", "joint"):
-            own = _walks(map, learner, task)
+            own = _cell(map, learner, task)
             words.append(_need(own) if own else "—")
         rows.append(words)
     head = ["task", "unit", "signal", "inner δ", "outer <i>D</i>", "margin", "greedy", "joint"]

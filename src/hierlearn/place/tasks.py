@@ -96,13 +96,8 @@ class Task:
     def error(self, prediction: Any, y: Array) -> float:
         """Return the error relative to the best constant; ValueError for what is no prediction."""
         given = np.asarray(prediction)
-        if given.shape != y.shape:
-            shapes = f"{list(y.shape)}, one a row; got shape {list(given.shape)}"
-            raise ValueError(f"predict must return an array of shape {shapes}")
-        if given.dtype.kind not in "biuf":
-            raise ValueError(f"predict must return numbers; got dtype {given.dtype}")
-        if n_bad := int((~np.isfinite(given)).sum()):
-            raise ValueError(f"predict returned {n_bad} of {len(y)} values that are not finite")
+        if (wrong := problem(given, len(y))) is not None:
+            raise ValueError(wrong)
         if self.kind == "regression":
             return float(np.mean((given - y) ** 2) / np.var(y))
         return float(np.mean(given != y) / (1 - np.bincount(y).max() / len(y)))
@@ -114,6 +109,18 @@ class Task:
     def threshold(self, seed: int) -> float:
         """Return the relative error below which a sample size is enough: `share` of the least."""
         return self.share * min(self.yardsticks(seed).values())
+
+
+def problem(prediction: Array, n: int) -> str | None:
+    """Say why an array is no prediction for n points, in a sentence; None where it is one."""
+    if prediction.shape != (n,):
+        shapes = f"[{n}], one a row; got shape {list(prediction.shape)}"
+        return f"predict must return an array of shape {shapes}"
+    if prediction.dtype.kind not in "biuf":
+        return f"predict must return numbers; got dtype {prediction.dtype}"
+    if n_bad := int((~np.isfinite(prediction)).sum()):
+        return f"predict returned {n_bad} of {n} values that are not finite"
+    return None
 
 
 def training_half(x: Tensor, seed: int) -> Tensor:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from hierlearn.place.child import n_fits, sentence
+from hierlearn.place.child import LearnerError, n_fits
 from hierlearn.place.tasks import Task
 from hierlearn.statistics import at_least, at_most
 
@@ -42,6 +42,9 @@ def walk(task: Task, seed: int, make: Callable[[], Any], *, salt: str = "") -> d
     `sizes` were tried, with these `errors`; the last one passed where it is below `threshold`.
     `failure` says why the learner failed or refused on the next rung, if it did; `fits` counts the
     fits that it says it needed, one a rung where it says nothing; `rungs` is the ladder's length.
+
+    A learner fails or refuses with a LearnerError, as all that a user's file raises arrives here.
+    Any other error is a mistake of the book or of this machine, and is raised.
     """
     sizes: list[int] = []
     errors: list[float] = []
@@ -51,14 +54,17 @@ def walk(task: Task, seed: int, make: Callable[[], Any], *, salt: str = "") -> d
         try:
             model = make()
             model.fit(x, y)
-            x_test, y_test = task.draw(seed, task.n_test, test=f"{salt}/{n}")
-            errors.append(task.error(model.predict(x_test), y_test))
-            fits += n_fits(model)
-        except OSError:  # of this machine, not of the learner
-            raise
-        except Exception as error:  # whatever it is, it is the learner's, and shown
-            failure = sentence(error)
+        except LearnerError as error:
+            failure = str(error)
             break
+        x_test, y_test = task.draw(seed, task.n_test, test=f"{salt}/{n}")
+        try:
+            prediction = model.predict(x_test)
+        except LearnerError as error:
+            failure = str(error)
+            break
+        fits += n_fits(model)
+        errors.append(task.error(prediction, y_test))
         sizes.append(n)
         if errors[-1] < threshold:
             break
