@@ -33,6 +33,8 @@ def probe_accuracy(
     """
     positive(ridge=ridge)
     check_indices(N_CLASSES, y=y, test_y=test_y)
+    if not bool(features.isfinite().all()) or not bool(test_features.isfinite().all()):
+        raise ValueError("features and test_features must be finite numbers")
     mean, sd = features.double().mean(0), features.double().std(0).clamp(min=1e-12)
     z, z_test = ((some.double() - mean) / sd for some in (features, test_features))
     targets = one_hot(y, N_CLASSES).double()

@@ -64,6 +64,8 @@ def train(
     """
     at_least(0, rate=rate, decay=decay, lowest=lowest)
     check_indices(len(x), batches=batches)
+    if not bool(x.isfinite().all()):
+        raise ValueError("images must be finite numbers; got x with others in it")
     check_indices(N_CLASSES, y=y)
     frozen, opened = stages[:lowest], nn.ModuleList([*stages[lowest:], head])
     for stage in frozen:
