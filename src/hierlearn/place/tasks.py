@@ -144,7 +144,7 @@ def _in_halves(draw: Callable[[int, torch.Generator], tuple[Tensor, Tensor]], se
 def _left(y: Tensor, *columns: Tensor) -> float:
     """Return the share of the variance of y that a linear combination of columns leaves."""
     a = torch.stack([torch.ones_like(y), *columns], 1)
-    fit = torch.linalg.lstsq(a, y[:, None]).solution
+    fit = torch.linalg.lstsq(a, y[:, None], driver="gelsd").solution
     return float((y - (a @ fit)[:, 0]).var() / y.var())
 
 
