@@ -108,7 +108,7 @@ chapter.show(figures.who_learns_what)
 # - **Order matters where a condition fails.** The column of four levels shows it best. On three levels greedy training leaves {glue:text}`map.G3` times the threshold with the most samples, staged training of the same network {glue:text}`map.G3.control` times with what it stopped at. On the grammar without a signal greedy training leaves an error of {glue:text}`map.F` with the most strings, end-to-end training {glue:text}`map.F.control`.
 #   On XOR it needs {glue:text}`map.X` times as many strings as end-to-end training, on the intact grammar {glue:text}`map.X.control` times. Of those not told the best leaves {glue:text}`map.X0` there.
 #
-# Two planted learners say whether the map can be trusted. One predicts a constant: {glue:text}`map.K` learners rank behind it, summed over all tasks (behind kernel ridge regression: {glue:text}`map.K.control`). One draws the test points in advance and looks their labels up: its largest error on them is {glue:text}`map.C.control`, on points of a stream with another name its smallest is {glue:text}`map.C`.
+# Two planted learners say whether the map can be trusted. One predicts a constant: {glue:text}`map.K` learners rank behind it, summed over all tasks. One draws the test points in advance and looks their labels up: its largest error on them is {glue:text}`map.C.control`, on points of a stream with another name its smallest is {glue:text}`map.C`.
 # Bits, strings and images are not among these tasks: there are few different ones, test points come again, and the cheater knows those.
 
 # %%

@@ -113,6 +113,7 @@ def test_of_two_builds_at_once_the_second_waits(tmp_path, monkeypatch):
     monkeypatch.setattr(build, "_jupyter_book", slow)
     for name in ("stage", "write_fragments", "not_ready", "dead_links"):
         monkeypatch.setattr(build, name, lambda *arguments: None)
+    monkeypatch.setattr(build.takeaway, "write_markdown", lambda *arguments: None)
     both = [threading.Thread(target=build.build, args=(project,)) for _ in range(2)]
     for one in both:
         one.start()

@@ -21,7 +21,8 @@ from hierlearn.intervals import interval
 
 SEEDS = np.exp(np.random.default_rng(0).normal(size=(6, 3)))
 CONTROLS = {"gap": {0.1: "small", 0.2: "large"}, "learner": {"a": "first", "b": "second"}}
-CHAPTERS = 7
+CHAPTERS = 8
+UNSTEERED = {"08_real_images"}  # compares protocols; there is no parameter to move
 LARGEST = 300_000
 
 
@@ -141,12 +142,15 @@ def test_text_from_outside_cannot_become_markup() -> None:
 
 
 def chapters(book: Any) -> list[Path]:
-    found = sorted(book.html.glob("book/0*.html"))
+    every = sorted(book.html.glob("book/0*.html"))
+    found = [page for page in every if page.stem not in UNSTEERED]
     assert len(found) == CHAPTERS
     return found
 
 
-def test_each_chapter_has_one_steered_figure_of_less_than_300_kb(smoke_book: Any) -> None:
+def test_each_chapter_with_a_parameter_has_one_steered_figure_of_less_than_300_kb(
+    smoke_book: Any,
+) -> None:
     script = (smoke_book.html / "_static/steered.js").stat().st_size
     for page in chapters(smoke_book):
         text = page.read_text(encoding="utf-8")

@@ -287,7 +287,7 @@ def test_where_no_process_can_start_the_place_is_named(monkeypatch):
     def refuse(*arguments, **options):
         raise OSError(30, "Read-only file system")
 
-    monkeypatch.setattr("hierlearn.sweeps.pools.ProcessPoolExecutor", refuse)
+    monkeypatch.setattr("hierlearn.sweeps.pools._Pool", refuse)
     with pytest.raises(OSError, match="Read-only file system, where processes share.*/dev/shm"):
         with worker_pool(1, {}):
             pass

@@ -169,7 +169,6 @@ def told_lead(task: str, learner: str) -> Statistic:
 
 STATISTICS = {
     "constant": behind("constant"),
-    "kernel": behind("kernel ridge"),
     "caught": _first_errors("cheater caught", min),
     "uncaught": _first_errors("cheater", max),
     "greedy_three": excess("greedy", "quadratic-3"),
