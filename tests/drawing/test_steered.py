@@ -148,7 +148,7 @@ def chapters(book: Any) -> list[Path]:
     return found
 
 
-def test_each_chapter_with_a_parameter_has_one_steered_figure_of_less_than_300_kb(
+def test_chapters_with_a_parameter_have_one_steered_figure_below_300_kb(
     smoke_book: Any,
 ) -> None:
     script = (smoke_book.html / "_static/steered.js").stat().st_size
