@@ -43,7 +43,7 @@ def test_the_readme_shows_what_the_frozen_records_say(tmp_path):
     assert build.with_verdicts(text, first, rows) == text
     assert text.count("<!-- findings -->\n- **") == 1 and "{" not in text.split("findings -->")[1]
     assert all(row.as_expected for row in rows)
-    one = EXPERIMENTS["exact_depth"]
+    one = EXPERIMENTS["map"]
     build.draw_readme(
         one.runs(profiles[one.chapter], store.read(one, profiles[one.chapter])),
         tmp_path / "figure.svg",

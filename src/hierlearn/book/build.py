@@ -27,7 +27,7 @@ from hierlearn.drawing import figures
 from hierlearn.engine.git import git
 from hierlearn.errors import RunError, UsageError
 from hierlearn.experiment import PROFILES, Runs
-from hierlearn.quadratic.original.figures import depth
+from hierlearn.place.figures import who_learns_what
 from hierlearn.records import Provenance, RecordStore, computed, sole_writer
 from hierlearn.registry import EXPERIMENTS
 from hierlearn.sweeps import pushing
@@ -249,7 +249,7 @@ def update_readme(project: Project) -> None:
     page = project.root / "README.md"
     first = (project.book / "intro.md").read_text(encoding="utf-8")
     write_text(page, with_verdicts(page.read_text(encoding="utf-8"), first, rows))
-    if one := EXPERIMENTS.get("exact_depth"):
+    if one := EXPERIMENTS.get("map"):
         profile = profiles[one.chapter]
         if shown := one.runs(profile, store.read(one, profile)):
             draw_readme(shown, project.book / "_static/readme-figure.svg")
@@ -275,10 +275,10 @@ def with_verdicts(text: str, first: str, rows: Sequence[verdicts.Row]) -> str:
 
 
 def draw_readme(runs: Runs, path: Path) -> None:
-    """Draw how each level that opens corrects level 2, from `exact_depth`."""
+    """Draw who learns what, from `map`."""
     plt.switch_backend("agg")  # the reader's own may need a screen
     with figures.style():
-        drawing = depth(runs)
+        drawing = who_learns_what(runs)
         figures.save(drawing.fig, path, name="readme", alt=drawing.alt)
         plt.close(drawing.fig)
 
