@@ -194,7 +194,7 @@ def confound(images_stages: Runs) -> Drawing:
         caption="What stage 1 gains for fresh higher stages by training on after it was trained "
         "alone: under its own head, or with higher stages on top; mean and every seed. Comparing a "
         "stage that stops with one that goes on under higher stages counts the whole right bar; "
-        "only its excess over the left one is backward correction.",
+        "only its excess over the left one can be backward correction.",
         numbers=numbers,
     )
 
