@@ -231,9 +231,8 @@ chapter.show(figures.deep)
 # {glue:text}`images.I9` nats above ({glue:text}`images.I9.verdict`).
 #
 # One trap is worth knowing. With the usual start of batch normalization (scale 1 at the end of every block) so short a training of 110
-# layers can stall (it did in our pilots), and then a protocol whose first phases train few layers looks better than it is. {cite:t}`he2016` warm this network up
-# at a tenth of the rate. Ours starts its blocks at 0.2, so that at first it is nearly shallow. A comparison of protocols on a network that
-# does not train compares nothing.
+# layers got less far in a pilot, jointly and stage by stage; {cite:t}`he2016` warm this network up at a tenth of the rate. Ours starts its
+# blocks at 0.2, so that at first it is nearly shallow. A comparison of protocols on a network that hardly trains compares nothing.
 #
 # ## Verdicts
 
