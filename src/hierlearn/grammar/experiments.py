@@ -253,10 +253,8 @@ GRIDS = {
 }
 LATIN = {"smoke": (8,), "laptop": (8, 64), "paper": (8, 16, 32, 40, 48, 64, 96, 120)}
 TOP = {"laptop": (4, 6, 8), "paper": (2, 3, 4, 6, 8, 12)}
-DENSE = {
-    "laptop": ((16,), 20_000, (8, 12, 16)),
-    "paper": ((2, 6, 16, 32), 40_000, (2, 4, 6, 8, 12, 16, 24, 32)),
-}
+DENSE = {"laptop": ((16,), 20_000), "paper": ((2, 6, 16, 32), 40_000)}
+GENERIC = (2, 4, 6, 8, 12, 16, 24, 32)
 
 
 def deep_arms(profile: str) -> Arms:
@@ -279,20 +277,24 @@ def deep_arms(profile: str) -> Arms:
     }
     if profile == "smoke":
         return arms
-    multiples, n_steps, generic = DENSE[profile]
+    multiples, n_steps = DENSE[profile]
     arms |= {
         f"{factor} alone": [c for p in grammars for c in by_size[p]]
         for factor, (grammars, _) in FACTORS.items()
     }
     if profile == "paper":
         arms["largest"] = [c for p in LARGEST for c in by_size[p]]
+        arms["three hidden layers"] = sized(
+            MAIN, GENERIC, n_steps=N_STEPS, learner="fcn3", width=128
+        )
+        arms["permuted positions"] = sized(
+            MAIN, (4,), n_steps=N_STEPS, control="permuted positions"
+        )
     arms["no correlation at 64 P_0"] = latin[LATIN[profile].index(64)]
     arms["no correlation at the top"] = sized(
         SMALL, TOP[profile], dial="corr", t=1.0, n_steps=N_STEPS
     )
     arms["one hidden layer"] = sized(SMALL, multiples, n_steps=n_steps, learner="fcn1", width=256)
-    arms["three hidden layers"] = sized(MAIN, generic, n_steps=N_STEPS, learner="fcn3", width=128)
-    arms["permuted positions"] = sized(MAIN, (4,), n_steps=N_STEPS, control="permuted positions")
     arms["deep at 4 P_0"] = by_size[MAIN][grid.index(4)]
     return arms
 
@@ -352,10 +354,10 @@ DEEP_STATISTICS = {
 
 TREE, BRANCHINGS = (8, 4, 4, 3), (2, 3, 4)
 TREE_GRID = {
-    "laptop": ((2, 3, 4, 6), (2, 3, 4, 6)),
+    "laptop": ((2, 3, 4, 6), ()),
     "paper": ((1.5, 2, 2.5, 3, 3.5, 4, 6), (2, 3, 4, 6)),
 }
-"""Sample sizes with shared weights, and without."""
+"""Sample sizes with shared weights, and without; only at paper are there such."""
 
 
 def tree_arms(profile: str) -> Arms:
@@ -370,7 +372,8 @@ def tree_arms(profile: str) -> Arms:
         for together, multiples in zip((True, False), TREE_GRID[profile], strict=True)
     )
     arms: dict[str, Any] = {f"s = {s}": found for s, found in shared.items()}
-    return arms | {"s alone": every(arms), "own weights": local[2]}
+    arms["s alone"] = every(arms)
+    return arms | {"own weights": local[2]} if local[2] else arms
 
 
 def tree_groups(profile: str) -> list[Group]:
@@ -507,7 +510,8 @@ def chain_arms(profile: str) -> Arms:
     if profile == "smoke":
         return arms
     arms["corr at 0, thawed"] = thawed[0]
-    arms["corr, look-back"] = turned("corr", window=2, lower_steps=lower, n_steps=last)[1:]
+    if profile == "paper":
+        arms["corr, look-back"] = turned("corr", window=2, lower_steps=lower, n_steps=last)[1:]
     for dial in ("ident4", "hint", "skip"):
         arms[f"{dial}, layerwise"] = turned(dial, lower_steps=lower, n_steps=N_STEPS)
         arms[f"{dial}, end to end"] = turned(dial, n_steps=N_STEPS)
