@@ -284,8 +284,8 @@ def shallow(rhm_deep: Runs) -> Drawing:
         + ".",
         caption="(4,4,4,3): the deep network on random rules, with a Latin square at the top, with "
         "Latin squares at every level, and a network with one hidden layer; dashed, all strings of "
-        "the grammar. (8,8,4,3): with the tree and without. Every seed that has all sizes, and the "
-        "mean.",
+        "the grammar. (8,8,4,3): with the tree and, at paper, without. Every seed that has all "
+        "sizes, and the mean.",
     )
 
 
