@@ -1,7 +1,7 @@
 """Numbers, intervals and shares as text, and lines for the user."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from urllib.parse import quote
 
 import click
@@ -46,6 +46,17 @@ def format_interval(
 def percent(share: float | None) -> str:
     """Return a share as a percentage at the resolution of the resamplings; a dash for None."""
     return "—" if share is None else f"{100 * share:.2f}".rstrip("0").rstrip(".") + " %"
+
+
+def table_html(label: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a table in HTML, which scrolls by itself where it is wider than the page."""
+    cells = ["".join(f"<th>{word}</th>" for word in head)]
+    cells += ["".join(f"<td>{word}</td>" for word in row) for row in rows]
+    body = "".join(f"<tr>{line}</tr>" for line in cells)
+    return (
+        '<div class="hl-scroll" style="overflow-x:auto" tabindex="0" role="group" '
+        f'aria-label="{label}">\n<table class="table">{body}</table></div>'
+    )
 
 
 def data_link(text: str, name: str, content: str) -> str:

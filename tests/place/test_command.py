@@ -48,8 +48,7 @@ def short(tmp_path, monkeypatch):
     (tmp_path / "mine.py").write_text(MINE)
 
 
-def call(*arguments):
-    options = ("--profile", "smoke", "--workers", "1")
+def call(*arguments, options=("--profile", "smoke", "--workers", "1")):
     return CliRunner().invoke(commands.cli, ["place", *map(str, arguments), *options])
 
 
@@ -93,6 +92,22 @@ def test_what_is_placed_is_kept_resumed_and_replayed(tmp_path):
     replayed = call("mine.py", "--replay", "2")
     assert replayed.exit_code == 0, replayed.stderr
     assert "2 the same, bit for bit" in replayed.stdout
+
+
+def test_a_scheduler_of_dask_measures_what_is_measured_here(tmp_path):
+    pytest.importorskip("distributed", reason="the extra dask is not installed")
+    from hierlearn.sweeps.cluster import local_cluster
+
+    first, kept = call("mine.py", "--tasks", "ball,images"), files(tmp_path)
+    (tmp_path / "_build/records/place_mine" / next(iter(kept))).unlink()
+    with local_cluster(1, "cpu") as cluster:
+        there = ("--profile", "smoke", "--scheduler", cluster.address)
+        again = call("mine.py", "--tasks", "ball,images", options=there)
+    assert "1 groups computed, 1 already there" in again.stderr
+    assert again.stdout == first.stdout
+    assert [[r.measurement for r in one] for one in files(tmp_path).values()] == [
+        [r.measurement for r in one] for one in kept.values()
+    ]
 
 
 def test_a_record_that_was_improved_by_hand_does_not_replay(tmp_path):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from hierlearn.errors import UsageError
+from hierlearn.errors import RunError, UsageError
 from hierlearn.experiment import Group
 from hierlearn.place import plugin
 from hierlearn.place.child import LearnerError
@@ -43,8 +43,15 @@ BAD = {
     "no learner": ("x = 1", "mine.py: no learner in it; expected one class with fit(X, y)"),
     "no syntax": ("class A:\n  def fit(self, X y): pass", "mine.py, line 2: SyntaxError"),
     "no fit": ("class A:\n  def predict(self, X): pass", "A lacks fit; expected"),
+    "instance": (
+        "from sklearn.svm import SVC\nRegressor = SVC()",
+        "Regressor of mine.py is an object: give its class",
+    ),
+    "imported": (
+        "from sklearn.svm import SVC", "SVC is imported: call it Regressor or Classifier; expected"
+    ),
     "two": (GOOD + "class Other(Mean): pass", "2 learners (Mean, Other); expected"),
-    "import": ("import no_such_package", "line 1: ModuleNotFoundError: No module named"),
+    "import": ("import no_such_package", "named 'no_such_package'; the file stands alone"),
     "raises": (
         "class A:\n  def fit(self, X, y):\n    raise KeyError('k')\n  predict = fit",
         "mine.py, line 3: KeyError: 'k'",
@@ -54,9 +61,13 @@ BAD = {
         "missing 1 required positional argument: 'k'",
     ),
     "exit": ("import sys\nsys.exit(3)", "mine.py, line 2: SystemExit: 3"),
+    "exit in fit": (GOOD.replace("self.value =", "raise SystemExit; self.value ="), "SystemExit"),
+    "asks": (GOOD.replace("self.value =", "input(); self.value ="), "EOFError"),
     "shape": (GOOD.replace("np.full(len(X)", "np.full(3"), "array of shape [100], one a row"),
     "nan": (GOOD.replace("self.value)", "np.nan)"), "100 of 100 values that are not finite"),
     "strings": (GOOD.replace("self.value)", "'a')"), "must return numbers; got dtype <U1"),
+    "complex": (GOOD.replace("self.value)", "1j)"), "must return numbers; got dtype complex128"),
+    "no labels": (GOOD.replace("self.value)", "0.5)"), "return labels, as y has them; got 0.5"),
     "none": (GOOD.replace("return ", ""), "got an array of objects"),
     "families": (GOOD + "    families = ('space',)", "has 'space'; valid: ball, cube, grammar"),
     "optimizer": (
@@ -148,11 +159,28 @@ def test_what_a_learner_forked_does_not_keep_its_death_secret():
             Remote(process, "regression", 0, {}).fit(np.zeros((2, 2)), np.zeros(2))
 
 
-def test_a_file_that_does_not_load_says_so_to_every_seed():
-    first, second = run("import no_such_package", seeds=[9801, 9802])
-    assert first["failure"] == second["failure"]
-    assert "ModuleNotFoundError: No module named 'no_such_package'" in second["failure"]
-    assert first["sizes"] == second["sizes"] == []
+def test_a_file_that_does_not_load_where_it_is_measured_is_no_failure_of_the_learner():
+    with pytest.raises(RunError, match="No module named 'no_such_package'; on .* it must load"):
+        run("import no_such_package")
+
+
+def test_what_took_too_long_on_one_seed_is_not_tried_on_the_next():
+    slow = GOOD.replace(
+        "self.value =", "import time; time.sleep(60 * (len(X) > 300)); self.value ="
+    )
+    begun = time.monotonic()
+    first, second, third = run(slow, seeds=[9801, 9802, 9803], limit=2.0)
+    assert time.monotonic() - begun < 20
+    assert first["sizes"] == [256] and second["sizes"] == third["sizes"] == []
+    for found in (first, second, third):
+        assert found["failure"] == "fit took longer than 2 s and was stopped"
+
+
+def test_a_learner_that_overwrites_its_arrays_changes_nothing_but_its_own():
+    spoils = GOOD.replace("return ", "X *= 0; return ").replace(
+        "def predict", "    X *= 0; y *= 0\n    def predict"
+    )
+    assert run(spoils) == run(GOOD)
 
 
 def test_a_prediction_that_is_none_is_a_failure_of_the_learner():

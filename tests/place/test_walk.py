@@ -56,17 +56,17 @@ class Fails(Oracle):
 def test_a_constant_passes_nowhere(name):
     found = walk(SMOKE[name], SEED, Constant)
     assert found["sizes"] == list(SMOKE[name].ladder) and not passed(found)
-    least = needed(None, found)
+    least = needed(found)
     assert isinstance(least, Bound) and (least, least.side) == (SMOKE[name].ladder[-1], "≥")
-    assert rank(None, found) == len(SMOKE[name].ladder)
+    assert rank(found) == len(SMOKE[name].ladder)
 
 
 def test_an_oracle_passes_on_the_first_rung():
     found = walk(SMOKE["ball"], SEED, Oracle)
     assert found["sizes"] == [256] and found["errors"] == [0.0] and found["failure"] is None
-    first = needed(None, found)
+    first = needed(found)
     assert isinstance(first, Bound) and (first, first.side) == (256, "≤")
-    assert rank(None, found) == 0
+    assert rank(found) == 0
 
 
 @pytest.mark.parametrize("name", SMOKE)
@@ -96,11 +96,11 @@ def test_a_learner_that_fails_is_recorded_with_its_sentence_and_ranked_last():
     task = SMOKE["parity-4"]
     found = walk(task, SEED, Fails)
     assert found["sizes"] == [256] and found["failure"] == "enough is enough"
-    assert rank(None, found) > rank(None, walk(task, SEED, Constant))
-    assert needed(None, found).side == "≥"
+    assert rank(found) > rank(walk(task, SEED, Constant))
+    assert needed(found).side == "≥"
     refuses = Fails()
     refuses.fit = lambda X, y: Fails().fit(np.zeros(301), y)
-    assert math.isnan(needed(None, walk(task, SEED, lambda: refuses)))
+    assert math.isnan(needed(walk(task, SEED, lambda: refuses)))
 
 
 def test_a_learner_that_fails_to_predict_has_no_error_on_that_rung():

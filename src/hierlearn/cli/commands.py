@@ -485,8 +485,9 @@ def compare(profile: Given, records: Given) -> None:
 def place_learner(file: Path, profile: Given, **settings: Any) -> None:
     """Show where a learner of your own stands.
 
-    FILE holds a class with fit(X, y) and predict(X), or two, Regressor and Classifier, or a
-    function optimizer(parameters, n_steps). It runs in processes of its own.
+    FILE holds a class with fit(X, y) and predict(X), or two, Regressor and Classifier (classes, or
+    functions that make a learner), or a function optimizer(parameters, n_steps). It stands alone,
+    and runs in processes of its own, here or on a dask cluster.
     """
     from hierlearn.cli import placing, work
 

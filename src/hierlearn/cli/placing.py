@@ -98,7 +98,7 @@ def same_rungs(one: Replayed) -> bool:
     if one.outcome != "agrees":
         return one.outcome == "same"
     pairs = zip(one.state.records, one.records(), strict=True)
-    return all(rank(None, a.measurement) == rank(None, b.measurement) for a, b in pairs)
+    return all(rank(a.measurement) == rank(b.measurement) for a, b in pairs)
 
 
 def own_table(chosen: Mapping[str, Task], mine: Table, others: Mapping[str, Table]) -> str:
@@ -131,7 +131,7 @@ def all_table(mine: Table, others: Mapping[str, Table], label: str) -> str:
     tables = {name: {t: w for t, w in table.items() if t in mine} for name, table in others.items()}
 
     def need(name: str) -> float:
-        ranks = [rank(None, one) for w in tables[name].values() for one in w.values()]
+        ranks = [rank(one) for w in tables[name].values() for one in w.values()]
         return mean(ranks)
 
     for name in sorted((name for name in tables if tables[name]), key=need):

@@ -24,7 +24,7 @@ from hierlearn.drawing.figures import (
 )
 from hierlearn.drawing.steered import Axis, State, Steered
 from hierlearn.experiment import Runs
-from hierlearn.formatting import format_number
+from hierlearn.formatting import format_number, table_html
 from hierlearn.statistics import Value, number
 
 LEAST, ROUNDING = 1e-31, 1e-15
@@ -196,16 +196,12 @@ ROWS = {
 def table(runs: dict[str, Runs]) -> str:
     """Write the conditions of one target of every kind as an HTML table, medians over seeds."""
     head = ["target", "signal", "inner δ", "outer <i>D</i>", "margin", "frozen features leave"]
-    lines = ["".join(f"<th>{word}</th>" for word in head)]
+    lines = []
     for label, (experiment, arm) in ROWS.items():
         found = [m for own in runs[experiment].of(arm).values() for _, m in own]
         left = "readout" if "readout" in found[0] else "error"
         keys = ("signal", "inner", "outer", "margin", left)
         medians = [float(np.median([m.get(key, np.nan) for m in found])) for key in keys]
         texts = [format_number(0 if abs(one) < ROUNDING else one) for one in medians]
-        lines.append("".join(f"<td>{text}</td>" for text in (label, *texts)))
-    body = "".join(f"<tr>{line}</tr>" for line in lines)
-    return (
-        '<div class="hl-scroll" style="overflow-x:auto" tabindex="0" role="group" '
-        f'aria-label="The conditions">\n<table class="table">{body}</table></div>'
-    )
+        lines.append([label, *texts])
+    return table_html("The conditions", head, lines)

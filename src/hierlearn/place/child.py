@@ -128,7 +128,7 @@ class _Plugin:
         np.random.seed(seed)
         if "torch" in sys.modules:
             sys.modules["torch"].manual_seed(seed)
-        self.model = self.makers[kind]()
+        self.model, self.kind = self.makers[kind](), kind
         if self.holds == "optimiser":
             self.model.told = told
         self.model.fit(x, y)
@@ -141,6 +141,10 @@ class _Plugin:
         found = np.asarray(found)
         if found.dtype.hasobject:
             raise LearnerError("predict must return numbers; got an array of objects")
+        if self.kind == "classification" and found.dtype.kind == "f":
+            broken = found[np.isfinite(found) & (found != np.rint(found))]
+            if broken.size:
+                raise LearnerError(f"predict must return labels, as y has them; got {broken[0]:g}")
         return {}, [found]
 
 
@@ -172,10 +176,15 @@ def makers(module: ModuleType, name: str) -> tuple[dict[str, Callable[[], Any]],
             f"{key} lacks {' and '.join(m for m in ('fit', 'predict') if not hasattr(one, m))}"
             for key, one in own.items()
             if hasattr(one, "fit") or hasattr(one, "predict")
+        ] or [
+            f"{key} is imported: call it Regressor or Classifier"
+            for key, one in vars(module).items()
+            if inspect.isclass(one) and key not in own and _fits(one)
         ]
         raise LearnerError(f"{name}: {'; '.join(lacks) or 'no learner in it'}; {expected}")
     if bad := [KINDS[kind] for kind, one in named.items() if not callable(one)]:
-        raise LearnerError(f"{bad[0]} of {name} cannot be called; {expected}")
+        told = "is an object: give its class, or a function without arguments that makes it"
+        raise LearnerError(f"{bad[0]} of {name} {told}; {expected}")
     return named or dict.fromkeys(KINDS, *able.values()), "learner"
 
 

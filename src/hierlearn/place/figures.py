@@ -23,7 +23,7 @@ from hierlearn.drawing.figures import (
 )
 from hierlearn.drawing.steered import Axis, State, Steered
 from hierlearn.experiment import Runs
-from hierlearn.formatting import format_interval, format_number
+from hierlearn.formatting import format_interval, format_number, table_html
 from hierlearn.intervals import Bound, interval
 from hierlearn.place.experiments import LEARNERS, TASKS, TOLD, told_lead, walks
 from hierlearn.place.score import order, paired
@@ -63,7 +63,7 @@ def _needs(walks: Iterable[dict[str, Any]]) -> list[float]:
     Of an even number of seeds the larger of the middle ones.
     """
     every = list(walks)
-    ranks = sorted(rank(None, one) for one in every)
+    ranks = sorted(rank(one) for one in every)
     first, rungs = every[0]["sizes"][0], every[0]["rungs"]
 
     def size(place: int) -> float:
@@ -72,11 +72,6 @@ def _needs(walks: Iterable[dict[str, Any]]) -> list[float]:
         return float(first * 2**place) if place else Bound(first, "≤")
 
     return [size(ranks[place]) for place in (0, len(ranks) // 2, -1)]
-
-
-def _median(walks: Iterable[dict[str, Any]], unit: float) -> float:
-    """Return the median of what is needed, over the unit."""
-    return _over(_needs(walks)[1], unit)
 
 
 def _over(size: float, unit: float) -> float:
@@ -95,7 +90,7 @@ def who_learns_what(map: Runs) -> Drawing:
     """Draw the map: rows learners, columns tasks, in each cell what is needed, by its median."""
     columns = _columns(map)
     every = {
-        (learner, task): (_median(found, TASKS[task].unit), found)
+        (learner, task): (_over(_needs(found)[1], TASKS[task].unit), found)
         for learner in LEARNERS
         for task in columns
         if (found := list(_cell(map, learner, task).values()))
@@ -257,16 +252,6 @@ def _at(found: dict[str, Any], rung: int) -> float:
     return float(errors[min(rung, len(errors) - 1)] / found["threshold"])
 
 
-def _html(label: str, head: list[str], rows: list[list[str]]) -> str:
-    cells = [[f"<th>{word}</th>" for word in head]]
-    cells += [[f"<td>{word}</td>" for word in row] for row in rows]
-    body = "".join(f"<tr>{''.join(row)}</tr>" for row in cells)
-    return (
-        '<div class="hl-scroll" style="overflow-x:auto" tabindex="0" role="group" '
-        f'aria-label="{label}">\n<table class="table">{body}</table></div>'
-    )
-
-
 def _need(found: dict[int, dict[str, Any]]) -> str:
     """Write the median of what is needed with its range."""
     sides = {"≥": "&gt;", "≤": "≤", "": ""}
@@ -293,7 +278,7 @@ def winners(map: Runs) -> str:
         best = [first, _need(found[first]), second, f"{lead.rungs:.1f}"]
         rows[task] = best if passes else ["nobody", _need(found[first]), "", ""]
     stands = holm(ps)
-    return _html(
+    return table_html(
         "Who needs fewest",
         ["task", "fewest", "samples, median and range", "before", "rungs"],
         [
@@ -319,7 +304,7 @@ def conditions(map_conditions: Runs, map: Runs) -> str:
             words.append(_need(own) if own else "—")
         rows.append(words)
     head = ["task", "unit", "signal", "inner δ", "outer <i>D</i>", "margin", "greedy", "joint"]
-    return _html("The conditions of each task", head, rows)
+    return table_html("The conditions of each task", head, rows)
 
 
 def dirt(decide_quadratic: Runs, decide_grammar: Runs) -> Drawing:

@@ -6,6 +6,7 @@ groups measured elsewhere, without it.
 
 import math
 import os
+import platform
 import re
 import secrets
 import signal
@@ -27,7 +28,7 @@ import torch
 import hierlearn
 from hierlearn.choices import LIMIT, MEMORY
 from hierlearn.engine.seeds import stream
-from hierlearn.errors import UsageError, check_choice
+from hierlearn.errors import RunError, UsageError, check_choice
 from hierlearn.experiment import Config, Experiment, Group
 from hierlearn.place import child
 from hierlearn.place.child import LearnerError
@@ -67,11 +68,17 @@ def measure(work: Group, device: torch.device) -> list[dict[str, Any]]:
     """Walk up the ladder with the file's learner, seed by seed, in a process of its own.
 
     A measurement is that of `walk`. A fit that takes longer than `limit`, or the death of the
-    process, is a failure of the learner, with a sentence, and ends its walk.
+    process, is a failure of the learner, with a sentence, and ends its walk. What took too long on
+    one seed is not tried on the next. RunError where the file, which its user's machine could load,
+    does not load on this one.
     """
     config = PlaceConfig(**work.runs[0].config)
     task = replace(tasks("paper")[config.task], ladder=tuple(config.ladder), n_test=config.n_test)
     with Process(config.source, limit=config.limit, memory=config.memory) as process:
+        try:
+            process.loaded()
+        except LearnerError as error:
+            raise RunError(f"{error}; on {platform.node()} it must load, too") from error
         return [_walked(process, task, run.seed, config.salt) for run in work.runs]
 
 
@@ -103,7 +110,7 @@ class Process:
         loud: bool = False,
     ) -> None:  # fmt: skip
         self.load = {"do": "load", "source": source, "name": name, "memory": memory}
-        self.limit, self.loud = limit, loud
+        self.limit, self.loud, self.late = limit, loud, ""
         self.running: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> "Process":
@@ -125,7 +132,9 @@ class Process:
             self.folder.cleanup()
 
     def ask(self, header: dict[str, Any], *arrays: Any) -> child.Message:
-        """Return the answer; LearnerError with a sentence where there is none."""
+        """Return the answer; LearnerError with a sentence where none comes or came."""
+        if self.late:
+            raise LearnerError(self.late)
         if self.running is None:
             self.loaded()
         return self._ask(header, self.limit, *arrays)
@@ -176,7 +185,8 @@ class Process:
             code = process.returncode or 0
             self.end()
             if late.is_set():
-                raise LearnerError(f"{what} took longer than {limit:g} s and was stopped") from None
+                self.late = f"{what} took longer than {limit:g} s and was stopped"
+                raise LearnerError(self.late) from None
             said = f"signal {-code}: out of memory, or a crash" if code < 0 else f"exit {code}"
             raise LearnerError(f"its process died in {what} ({said})") from None
         finally:
@@ -273,7 +283,9 @@ def self_test(
         try:
             holds = process.loaded()
         except LearnerError as error:
-            raise UsageError(str(error)) from error
+            alone = "; the file stands alone: what it imports must be installed here"
+            hint = alone if "ModuleNotFoundError" in str(error) else ""
+            raise UsageError(f"{error}{hint}") from error
         starting = time.perf_counter() - begun
         own, known = tuple(holds["families"]), {one.family for one in tasks("paper").values()}
         if unknown := set(own) - known:
@@ -285,6 +297,7 @@ def self_test(
                     seconds[task.kind] = _try(process, another, task)
                 except LearnerError as error:
                     refused[task.kind] = str(error)
+                    process.late = another.late = ""
     if not seconds:
         said = "; ".join(dict.fromkeys(refused.values()))
         raise UsageError(said or f"{name} is for {', '.join(own)}, and for none of these tasks")

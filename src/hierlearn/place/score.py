@@ -42,7 +42,7 @@ class Paired(NamedTuple):
 
 def paired(mine: Walks, other: Walks) -> Paired:
     """Compare two learners on one task; without two common seeds nothing is known, p = 1."""
-    both = [rank(None, other[s]) - rank(None, mine[s]) for s in mine if s in other]
+    both = [rank(other[s]) - rank(mine[s]) for s in mine if s in other]
     if len(both) < 2:
         return Paired(math.nan, 1.0)
     error = max(stdev(both), ROUNDING) / math.sqrt(len(both))
@@ -61,7 +61,7 @@ def against(mine: Table, other: Table) -> dict[str, int]:
 
 def size(walks: Walks) -> Interval | None:
     """Return the size needed, with its range over seeds; None where a walk has no size."""
-    values = [needed(None, one) for one in walks.values()]
+    values = [needed(one) for one in walks.values()]
     return interval(values, "range") if values and not any(map(math.isnan, values)) else None
 
 
@@ -98,7 +98,7 @@ def word(task: Task, mine: Walks, others: Table) -> str:
 def order(mine: Mapping[str, Table], task: str) -> list[str]:
     """Return the learners tried on a task, who needs least first, who failed last."""
     tried = {name: table[task] for name, table in mine.items() if task in table}
-    ranks = {name: [rank(None, one) for one in walks.values()] for name, walks in tried.items()}
+    ranks = {name: [rank(one) for one in walks.values()] for name, walks in tried.items()}
     return sorted(ranks, key=lambda name: mean(ranks[name]))
 
 

@@ -79,7 +79,7 @@ def passed(found: dict[str, Any]) -> bool:
     return bool(found["errors"]) and found["errors"][-1] < found["threshold"]
 
 
-def needed(config: Any, found: dict[str, Any]) -> float:
+def needed(found: dict[str, Any]) -> float:
     """Return the smallest size that was enough; a bound where none was, or the first one already.
 
     Nan where the learner failed on the first rung.
@@ -92,7 +92,7 @@ def needed(config: Any, found: dict[str, Any]) -> float:
     return at_most(last) if len(found["sizes"]) == 1 else last
 
 
-def rank(config: Any, found: dict[str, Any]) -> int:
+def rank(found: dict[str, Any]) -> int:
     """Return the rung that was passed, from 0; who passed none comes after, who failed last."""
     if passed(found):
         return len(found["sizes"]) - 1
