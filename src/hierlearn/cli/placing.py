@@ -129,12 +129,7 @@ def all_table(mine: Table, others: Mapping[str, Table], label: str) -> str:
     """
     lines = [["learner", *mine, f"beside {label}"], [label, *_cells(mine, mine), ""]]
     tables = {name: {t: w for t, w in table.items() if t in mine} for name, table in others.items()}
-
-    def need(name: str) -> float:
-        ranks = [rank(one) for w in tables[name].values() for one in w.values()]
-        return mean(ranks)
-
-    for name in sorted((name for name in tables if tables[name]), key=need):
+    for name in score.order(tables):
         found = list(score.against(mine, tables[name]).values())
         said = f"needs more on {found.count(1)}, less on {found.count(-1)} of {len(found)}"
         lines.append([name, *_cells(tables[name], mine), said])

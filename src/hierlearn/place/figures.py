@@ -25,7 +25,7 @@ from hierlearn.drawing.steered import Axis, State, Steered
 from hierlearn.experiment import Runs
 from hierlearn.formatting import format_interval, format_number, table_html
 from hierlearn.intervals import Bound, interval
-from hierlearn.place.experiments import LEARNERS, TASKS, TOLD, told_lead, walks
+from hierlearn.place.experiments import LEARNERS, TASKS, TOLD, lead, walks
 from hierlearn.place.score import order, paired
 from hierlearn.place.walk import passed as walk_passed
 from hierlearn.place.walk import rank
@@ -123,7 +123,7 @@ def who_learns_what(map: Runs) -> Drawing:
 
 def _staged_lead(runs: Runs) -> str:
     """What the best of those not told needs over the staged network, three quadratic levels."""
-    leads = list(told_lead("quadratic-3", "staged")(runs).values())
+    leads = list(lead("quadratic-3", "staged")(runs).values())
     if len(leads) < 2 or not np.isfinite(leads).all():
         return "—"
     found = interval(leads, "log-t")
@@ -270,12 +270,12 @@ def winners(map: Runs) -> str:
     rows, ps = {}, {}
     for task in _columns(map):
         found = {n: w for n in LEARNERS if n not in TOLD and (w := _cell(map, n, task))}
-        first, second, *_ = order({name: {task: w} for name, w in found.items()}, task)
-        lead = paired(found[first], found[second])
+        first, second, *_ = order({name: {task: w} for name, w in found.items()})
+        ahead = paired(found[first], found[second])
         passes = any(walk_passed(one) for one in found[first].values())
         if passes:
-            ps[task] = lead.p
-        best = [first, _need(found[first]), second, f"{lead.rungs:.1f}"]
+            ps[task] = ahead.p
+        best = [first, _need(found[first]), second, f"{ahead.rungs:.1f}"]
         rows[task] = best if passes else ["nobody", _need(found[first]), "", ""]
     stands = holm(ps)
     return table_html(

@@ -95,11 +95,13 @@ def word(task: Task, mine: Walks, others: Table) -> str:
     return "behind all" if max(apart.values()) < 0 else "between them"
 
 
-def order(mine: Mapping[str, Table], task: str) -> list[str]:
-    """Return the learners tried on a task, who needs least first, who failed last."""
-    tried = {name: table[task] for name, table in mine.items() if task in table}
-    ranks = {name: [rank(one) for one in walks.values()] for name, walks in tried.items()}
-    return sorted(ranks, key=lambda name: mean(ranks[name]))
+def order(tables: Mapping[str, Table]) -> list[str]:
+    """Return the names of tables, who needs least first, who failed last: by mean rungs."""
+
+    def rungs(name: str) -> float:
+        return mean(rank(one) for walks in tables[name].values() for one in walks.values())
+
+    return sorted((name for name, table in tables.items() if table), key=rungs)
 
 
 def by_task(records: Sequence[Any], learner: str | None = None) -> dict[str, dict[int, Any]]:
