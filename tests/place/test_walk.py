@@ -4,11 +4,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from hierlearn.intervals import Bound
 from hierlearn.place import score
 from hierlearn.place.child import LearnerError, n_fits
 from hierlearn.place.tasks import tasks
-from hierlearn.place.walk import Learner, needed, passed, rank, walk
+from hierlearn.place.walk import Learner, passed, rank, walk
 
 SEED = 9802
 SMOKE = tasks("smoke")
@@ -56,16 +55,14 @@ class Fails(Oracle):
 def test_a_constant_passes_nowhere(name):
     found = walk(SMOKE[name], SEED, Constant)
     assert found["sizes"] == list(SMOKE[name].ladder) and not passed(found)
-    least = needed(found)
-    assert isinstance(least, Bound) and (least, least.side) == (SMOKE[name].ladder[-1], "≥")
+    assert score.written([found]) == f">{SMOKE[name].ladder[-1]}"
     assert rank(found) == len(SMOKE[name].ladder)
 
 
 def test_an_oracle_passes_on_the_first_rung():
     found = walk(SMOKE["ball"], SEED, Oracle)
     assert found["sizes"] == [256] and found["errors"] == [0.0] and found["failure"] is None
-    first = needed(found)
-    assert isinstance(first, Bound) and (first, first.side) == (256, "≤")
+    assert score.written([found]) == "≤256"
     assert rank(found) == 0
 
 
@@ -97,10 +94,9 @@ def test_a_learner_that_fails_is_recorded_with_its_sentence_and_ranked_last():
     found = walk(task, SEED, Fails)
     assert found["sizes"] == [256] and found["failure"] == "enough is enough"
     assert rank(found) > rank(walk(task, SEED, Constant))
-    assert needed(found).side == "≥"
     refuses = Fails()
     refuses.fit = lambda X, y: Fails().fit(np.zeros(301), y)
-    assert math.isnan(needed(walk(task, SEED, lambda: refuses)))
+    assert walk(task, SEED, lambda: refuses)["sizes"] == []
 
 
 def test_a_learner_that_fails_to_predict_has_no_error_on_that_rung():
@@ -181,6 +177,12 @@ def walks(*rungs, failure=None, errors=0.5):
     }  # fmt: skip
 
 
+def test_of_sizes_the_median_is_shown_with_least_and_most():
+    assert score.written(walks(4, 1, 3).values()) == "512 [128, >512]"
+    assert score.written(walks(0, 1, 1).values()) == "128 [≤64, 128]"
+    assert score.written(walks(2, 2, 2).values()) == "256"
+
+
 def test_paired_differences_of_rungs_are_those_of_students_test():
     from scipy import stats
 
@@ -215,13 +217,14 @@ def test_words_follow_the_rules():
     assert score.word(task, walks(2, 2), others) == "like layerwise"
     assert score.word(task, walks(3, 3), others) == "like a kernel"
     assert score.word(task, walks(2, 3), others) == "like layerwise or a kernel"
-    assert score.word(task, walks(1, 1), others) == "between them"
+    assert score.word(task, walks(1, 1), others) == "between end-to-end and layerwise"
     assert score.word(task, walks(4, 4), others) == "below the yardstick"
-    assert score.word(task, walks(4, 4, errors=0.15), others) == "behind all"
-    assert score.word(task, walks(0, 0), {"greedy": walks(2, 2)}) == "ahead of all"
+    assert score.word(task, walks(4, 4, errors=0.15), others) == "does not pass"
+    assert score.word(task, walks(4, 4, errors=0.15), {"joint": walks(4, 4)}) == "does not pass"
+    assert score.word(task, walks(0, 0), others | {"joint": walks(3, 3)}) == "ahead of layerwise"
+    assert score.word(task, walks(3, 3), {"greedy": walks(2, 2)}) == "behind layerwise"
     assert score.word(task, walks(0, 0, failure="no"), others) == "failed"
-    assert score.word(task, walks(0, 4, errors=0.15), {}) == "does not pass"
-    assert score.word(task, walks(0, 1), {}) == "passes"
+    assert score.word(task, walks(0, 4, errors=0.15), {}) == "passes"
 
 
 def test_the_order_on_a_task_has_failures_last():

@@ -455,7 +455,12 @@ def compare(profile: Given, records: Given) -> None:
 @cli.command(name="place")
 @click.argument("file", type=click.Path(path_type=Path))
 @options("profile")
-@click.option("--tasks", "names", metavar="TASK,...", help="Tasks or families; default: all.")
+@click.option(
+    "--tasks",
+    "names",
+    metavar="TASK,...",
+    help="Tasks or families, such as ball,grammar; default: all, at smoke five short ones.",
+)
 @options("seeds", "records", *WHERE)
 @click.option(
     "--limit",

@@ -13,8 +13,7 @@ from hierlearn.cli import work
 from hierlearn.cli.tables import columns, replay_table
 from hierlearn.errors import RunError
 from hierlearn.experiment import Experiment
-from hierlearn.formatting import format_interval, format_number, say
-from hierlearn.intervals import Bound
+from hierlearn.formatting import format_number, say
 from hierlearn.place import plugin, score
 from hierlearn.place.runs import PLANTED
 from hierlearn.place.score import Table
@@ -105,17 +104,15 @@ def own_table(chosen: Mapping[str, Task], mine: Table, others: Mapping[str, Tabl
     """Return one line a task: what the learner needs, what it leaves, and how it compares."""
     lines = [["task", "needs", "in units of its law", "error left", "to pass", "in a word"]]
     for name, walks in mine.items():
-        task, found = chosen[name], score.size(walks)
+        task, every = chosen[name], walks.values()
         cells = ["—", "—"]
-        if found:
-            side = found.estimate.side if isinstance(found.estimate, Bound) else None
+        if not any(one["failure"] for one in every):
+            size = score.needed(every)[1]
             law = f"{task.unit} {task.unit_name}" if task.unit > 1 else task.unit_name
-            cells = [
-                format_interval(found.estimate, (found.low, found.high), side),
-                f"{side or ''}{format_number(found.estimate / task.unit)} × {law}",
-            ]
-        errors = [min(one["errors"]) for one in walks.values() if one["errors"]]
-        below = mean(one["threshold"] for one in walks.values())
+            share = score.sided(size, format_number(size / task.unit))
+            cells = [score.written(every), f"{share} × {law}"]
+        errors = [min(one["errors"]) for one in every if one["errors"]]
+        below = mean(one["threshold"] for one in every)
         there = {learner: table[name] for learner, table in others.items() if name in table}
         cells += [format_number(median(errors)) if errors else "—", f"< {format_number(below)}"]
         lines.append([name, *cells, score.word(task, walks, there)])
@@ -144,10 +141,8 @@ def _cells(table: Table, tasks: Table) -> list[str]:
         elif any(one["failure"] for one in table[task].values()):
             cells.append("failed")
         else:
-            found = score.size(table[task])
-            assert found
-            side = found.estimate.side if isinstance(found.estimate, Bound) else ""
-            cells.append(f"{side}{format_number(found.estimate)}")
+            size = score.needed(table[task].values())[1]
+            cells.append(score.sided(size, f"{size:.0f}"))
     return cells
 
 

@@ -1,6 +1,7 @@
 """The map as one picture, steered by sample size, and the table of conditions; chapter 9."""
 
 from collections.abc import Iterable
+from html import escape
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -26,9 +27,8 @@ from hierlearn.experiment import Runs
 from hierlearn.formatting import format_interval, format_number, table_html
 from hierlearn.intervals import Bound, interval
 from hierlearn.place.experiments import LEARNERS, TASKS, TOLD, lead, walks
-from hierlearn.place.score import order, paired
+from hierlearn.place.score import needed, order, paired, sided, written
 from hierlearn.place.walk import passed as walk_passed
-from hierlearn.place.walk import rank
 
 SHORT = {
     "quadratic-2": "quadratic, 2 levels", "quadratic-3": "quadratic, 3 levels",
@@ -57,23 +57,6 @@ def _cell(runs: Runs, learner: str, task: str) -> dict[int, dict[str, Any]]:
     return {seed: one for seed, [one] in found.items()}
 
 
-def _needs(walks: Iterable[dict[str, Any]]) -> list[float]:
-    """Return least, median and most of the sizes that walks passed; bounds at the ladder's ends.
-
-    Of an even number of seeds the larger of the middle ones.
-    """
-    every = list(walks)
-    ranks = sorted(rank(one) for one in every)
-    first, rungs = every[0]["sizes"][0], every[0]["rungs"]
-
-    def size(place: int) -> float:
-        if place >= rungs:
-            return Bound(first * 2 ** (rungs - 1), "≥")
-        return float(first * 2**place) if place else Bound(first, "≤")
-
-    return [size(ranks[place]) for place in (0, len(ranks) // 2, -1)]
-
-
 def _over(size: float, unit: float) -> float:
     return Bound(size / unit, size.side) if isinstance(size, Bound) else size / unit
 
@@ -82,7 +65,7 @@ def _text(value: float) -> str:
     """Write a median in few letters: 13, 2, .41; bounds as ≤ and >."""
     digits = 2 if value >= 0.1 else 1
     text = f"{float(f'{value:.{digits}g}'):g}".removeprefix("0" if value < 1 else "")
-    return ({"≥": ">", "≤": "≤"}[value.side] if isinstance(value, Bound) else "") + text
+    return sided(value, text)
 
 
 @gives("map-told-staged")
@@ -90,7 +73,7 @@ def who_learns_what(map: Runs) -> Drawing:
     """Draw the map: rows learners, columns tasks, in each cell what is needed, by its median."""
     columns = _columns(map)
     every = {
-        (learner, task): (_over(_needs(found)[1], TASKS[task].unit), found)
+        (learner, task): (_over(needed(found)[1], TASKS[task].unit), found)
         for learner in LEARNERS
         for task in columns
         if (found := list(_cell(map, learner, task).values()))
@@ -170,7 +153,7 @@ def _row(learner: str, columns: list[str], every: dict[Any, Any]) -> Series:
     """Return a row of the map: what each task needs in its unit, its least and most over seeds."""
     known = {j: every[learner, task] for j, task in enumerate(columns) if (learner, task) in every}
     ends = [
-        [_over(one, TASKS[columns[j]].unit) for one in _needs(found)]
+        [_over(one, TASKS[columns[j]].unit) for one in needed(found)]
         for j, (_, found) in known.items()
     ]
     low, middle, high = zip(*ends, strict=True) if ends else ((), (), ())
@@ -252,15 +235,6 @@ def _at(found: dict[str, Any], rung: int) -> float:
     return float(errors[min(rung, len(errors) - 1)] / found["threshold"])
 
 
-def _need(found: dict[int, dict[str, Any]]) -> str:
-    """Write the median of what is needed with its range."""
-    sides = {"≥": "&gt;", "≤": "≤", "": ""}
-    low, middle, high = (
-        sides[getattr(one, "side", "")] + f"{one:.0f}" for one in _needs(found.values())
-    )
-    return middle if low == high else f"{middle} [{low}, {high}]"
-
-
 def winners(map: Runs) -> str:
     """Write who needs fewest on each task of those not told, and by how much, as an HTML table.
 
@@ -275,8 +249,8 @@ def winners(map: Runs) -> str:
         passes = any(walk_passed(one) for one in found[first].values())
         if passes:
             ps[task] = ahead.p
-        best = [first, _need(found[first]), second, f"{ahead.rungs:.1f}"]
-        rows[task] = best if passes else ["nobody", _need(found[first]), "", ""]
+        best = [first, escape(written(found[first].values())), second, f"{ahead.rungs:.1f}"]
+        rows[task] = best if passes else ["nobody", escape(written(found[first].values())), "", ""]
     stands = holm(ps)
     return table_html(
         "Who needs fewest",
@@ -301,7 +275,7 @@ def conditions(map_conditions: Runs, map: Runs) -> str:
             words.append(format_number(value if value is None or abs(value) > TINY else 0.0))
         for learner in ("greedy", "joint"):
             own = _cell(map, learner, task)
-            words.append(_need(own) if own else "—")
+            words.append(escape(written(own.values())) if own else "—")
         rows.append(words)
     head = ["task", "unit", "signal", "inner δ", "outer <i>D</i>", "margin", "greedy", "joint"]
     return table_html("The conditions of each task", head, rows)

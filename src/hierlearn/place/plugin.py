@@ -356,11 +356,16 @@ def read_source(path: Path) -> str:
     return source
 
 
+SMOKE = ("quadratic-2", "quadratic-3", "parity-4", "grammar", "ball")
+"""Tasks of the smoke profile unless others are named: those of the map there, and two of labels."""
+
+
 def choose(names: str | None, profile: str) -> dict[str, Task]:
     """Return the tasks that a list of names, with commas, of tasks or else families means."""
     every = tasks(profile)
     valid = (*every, *(task.family for task in every.values() if task.family not in every))
-    wanted = [one.strip() for one in names.split(",")] if names is not None else valid
+    default = SMOKE if profile == "smoke" else valid
+    wanted = [one.strip() for one in names.split(",")] if names is not None else default
     for one in wanted:
         check_choice("task", one, tuple(dict.fromkeys(valid)))
     named = [one for one in wanted if one in every]

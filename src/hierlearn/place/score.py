@@ -5,16 +5,16 @@ on which they saw the same target and the same training data.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from statistics import mean, median, stdev
 from typing import Any, NamedTuple
 
 from scipy import stats
 
 from hierlearn.claims.verdicts import holm
-from hierlearn.intervals import Interval, interval
+from hierlearn.intervals import Bound
 from hierlearn.place.tasks import Task
-from hierlearn.place.walk import needed, passed, rank
+from hierlearn.place.walk import passed, rank
 
 Walks = Mapping[int, dict[str, Any]]  #: the measurements of a learner on a task, by seed
 Table = Mapping[str, Walks]  #: of one learner by task, or on one task by learner
@@ -59,10 +59,32 @@ def against(mine: Table, other: Table) -> dict[str, int]:
     return {task: int(math.copysign(stands[task], one.rungs)) for task, one in found.items()}
 
 
-def size(walks: Walks) -> Interval | None:
-    """Return the size needed, with its range over seeds; None where a walk has no size."""
-    values = [needed(one) for one in walks.values()]
-    return interval(values, "range") if values and not any(map(math.isnan, values)) else None
+def sided(size: float, text: str) -> str:
+    """Return the text for a size, with > or ≤ before it where that is a bound."""
+    return {"≥": ">", "≤": "≤", "": ""}[getattr(size, "side", "")] + text
+
+
+def needed(walks: Iterable[dict[str, Any]]) -> list[float]:
+    """Return least, median and most of the sizes that walks passed; bounds at the ladder's ends.
+
+    Of an even number of seeds the larger of the middle ones.
+    """
+    every = list(walks)
+    ranks = sorted(rank(one) for one in every)
+    first, rungs = every[0]["sizes"][0], every[0]["rungs"]
+
+    def size(place: int) -> float:
+        if place >= rungs:
+            return Bound(first * 2 ** (rungs - 1), "≥")
+        return float(first * 2**place) if place else Bound(first, "≤")
+
+    return [size(ranks[place]) for place in (0, len(ranks) // 2, -1)]
+
+
+def written(walks: Iterable[dict[str, Any]]) -> str:
+    """Write the median of what is needed, with its range where it has one."""
+    low, middle, high = (sided(one, f"{one:.0f}") for one in needed(walks))
+    return middle if low == high else f"{middle} [{low}, {high}]"
 
 
 def word(task: Task, mine: Walks, others: Table) -> str:
@@ -71,28 +93,33 @@ def word(task: Task, mine: Walks, others: Table) -> str:
     - "failed": it raised, ran too long, or refused, on any seed.
     - "below the yardstick": at its best size the error is, on the median seed, not below the least
       of the task's yardsticks.
+    - "does not pass": on most seeds, so that nobody is like it.
     - "like end-to-end", "like layerwise", "like a kernel": the class whose best learner is nearest,
       if it is within `NEAR` rungs; several where they are equally near.
-    - "ahead of all" or "behind all" of them; "between them".
+    - "ahead of", "behind" the nearest class, or "between" two.
     """
     if any(one["failure"] for one in mine.values()):
         return "failed"
     best = [min(one["errors"]) * task.share / one["threshold"] for one in mine.values()]
     if median(best) >= 1:
         return "below the yardstick"
+    if 2 * sum(map(passed, mine.values())) < len(mine):
+        return "does not pass"
     apart = {}
     for name, learners in CLASSES.items():
         own = [paired(mine, others[one]).rungs for one in learners if one in others]
         if own := [one for one in own if not math.isnan(one)]:
             apart[name] = min(own)
     if not apart:
-        return "passes" if all(map(passed, mine.values())) else "does not pass"
+        return "passes"
     least = min(map(abs, apart.values()))
     if least <= NEAR:
         return "like " + " or ".join(k for k, v in apart.items() if abs(v) <= least + 1e-9)
-    if min(apart.values()) > 0:
-        return "ahead of all"
-    return "behind all" if max(apart.values()) < 0 else "between them"
+    behind = max((k for k, v in apart.items() if v < 0), key=apart.__getitem__, default="")
+    ahead = min((k for k, v in apart.items() if v > 0), key=apart.__getitem__, default="")
+    if ahead and behind:
+        return f"between {behind} and {ahead}"
+    return f"ahead of {ahead}" if ahead else f"behind {behind}"
 
 
 def order(tables: Mapping[str, Table]) -> list[str]:

@@ -10,7 +10,6 @@ from typing import Any
 
 from hierlearn.place.child import LearnerError, n_fits
 from hierlearn.place.tasks import Task
-from hierlearn.statistics import at_least, at_most
 
 
 @dataclass(frozen=True)
@@ -77,19 +76,6 @@ def walk(task: Task, seed: int, make: Callable[[], Any], *, salt: str = "") -> d
 def passed(found: dict[str, Any]) -> bool:
     """Return whether a walk ended on a rung that the learner passed."""
     return bool(found["errors"]) and found["errors"][-1] < found["threshold"]
-
-
-def needed(found: dict[str, Any]) -> float:
-    """Return the smallest size that was enough; a bound where none was, or the first one already.
-
-    Nan where the learner failed on the first rung.
-    """
-    if not found["sizes"]:
-        return float("nan")
-    last = float(found["sizes"][-1])
-    if not passed(found):
-        return at_least(last)
-    return at_most(last) if len(found["sizes"]) == 1 else last
 
 
 def rank(found: dict[str, Any]) -> int:
