@@ -25,6 +25,9 @@ from hierlearn.sweeps import costs, replay, sweep
 from hierlearn.sweeps.replay import Replayed
 
 
+LONG = 1200  #: CPU seconds, ten minutes on two cores, beyond which less is offered
+
+
 def place(
     file: Path,
     *,
@@ -53,7 +56,10 @@ def place(
     if n_replayed:
         _replay(one, profile, store, n_replayed, where)
         return
-    say(costs.cost([one], profile, store, store).sentences())
+    cost = costs.cost([one], profile, store, store)
+    say(cost.sentences())
+    if cost.known + cost.scaled > LONG:
+        say("this is long: --tasks takes fewer; after Ctrl-C the tasks that are done are kept")
     with work.executor_for(device="cpu", **where) as executor:
         sweep.compute([one], profile, store, executor=executor)
     mine, others = score.by_task(store.read(one, profile)), {}

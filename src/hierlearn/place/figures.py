@@ -249,8 +249,9 @@ def winners(map: Runs) -> str:
         passes = any(walk_passed(one) for one in found[first].values())
         if passes:
             ps[task] = ahead.p
-        best = [first, escape(written(found[first].values())), second, f"{ahead.rungs:.1f}"]
-        rows[task] = best if passes else ["nobody", escape(written(found[first].values())), "", ""]
+        needs = escape(written(found[first].values()))
+        best = [first, needs, second, f"{ahead.rungs:.1f}"]
+        rows[task] = best if passes else ["nobody", needs, "", ""]
     stands = holm(ps)
     return table_html(
         "Who needs fewest",
