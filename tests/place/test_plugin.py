@@ -76,7 +76,7 @@ BAD = {
     ),
     "endless": (
         GOOD.replace("def fit(self, X, y):", "def fit(self, X, y):\n        while True: pass"),
-        "fit took longer than 1 s and was stopped",
+        "fit took longer than --limit, 1 s, and was stopped",
     ),
     "killed": (
         "import os\n" + GOOD.replace("return ", "os.abort(); return "),
@@ -140,7 +140,7 @@ def test_a_learner_that_forks_is_stopped_with_what_it_forked(tmp_path):
     told = tmp_path / "pid"
     hangs = FORKS.format(path=str(told), alone="pass", then="time.sleep(100)")
     with Process(hangs, limit=3.0) as process:
-        with pytest.raises(LearnerError, match="fit took longer than 3 s and was stopped"):
+        with pytest.raises(LearnerError, match="fit took longer than --limit, 3 s, and"):
             Remote(process, "regression", 0, {}).fit(np.zeros((2, 2)), np.zeros(2))
     assert gone(int(told.read_text()))
     goes_on = FORKS.format(path=str(told), alone="pass", then="time.sleep(2)")
@@ -173,7 +173,7 @@ def test_what_took_too_long_on_one_seed_is_not_tried_on_the_next():
     assert time.monotonic() - begun < 20
     assert first["sizes"] == [256] and second["sizes"] == third["sizes"] == []
     for found in (first, second, third):
-        assert found["failure"] == "fit took longer than 2 s and was stopped"
+        assert found["failure"] == "fit took longer than --limit, 2 s, and was stopped"
 
 
 def test_a_learner_that_overwrites_its_arrays_changes_nothing_but_its_own():

@@ -24,7 +24,6 @@ from hierlearn.registry import EXPERIMENTS
 from hierlearn.sweeps import costs, replay, sweep
 from hierlearn.sweeps.replay import Replayed
 
-
 LONG = 1200  #: CPU seconds, ten minutes on two cores, beyond which less is offered
 
 

@@ -185,7 +185,8 @@ class Process:
             code = process.returncode or 0
             self.end()
             if late.is_set():
-                self.late = f"{what} took longer than {limit:g} s and was stopped"
+                named = "" if what == "load" else "--limit, "
+                self.late = f"{what} took longer than {named}{limit:g} s, and was stopped"
                 raise LearnerError(self.late) from None
             said = f"signal {-code}: out of memory, or a crash" if code < 0 else f"exit {code}"
             raise LearnerError(f"its process died in {what} ({said})") from None
