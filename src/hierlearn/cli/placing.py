@@ -17,7 +17,7 @@ from hierlearn.formatting import format_number, say
 from hierlearn.place import plugin, score
 from hierlearn.place.runs import PLANTED
 from hierlearn.place.score import Table
-from hierlearn.place.tasks import Task
+from hierlearn.place.tasks import Task, tasks
 from hierlearn.place.walk import rank
 from hierlearn.records import RecordStore
 from hierlearn.registry import EXPERIMENTS
@@ -42,6 +42,8 @@ def place(
     """Place the learner in `file`, or replay its records; the options are those of the command."""
     project = find_project(need_book=False)
     source, chosen = plugin.read_source(file), plugin.choose(names, profile)
+    if n_replayed and names is None:
+        chosen = tasks(profile)
     store = work.store_at(project, records, pilots=seeds is not None)
     name = plugin.name_of(file)
     tested = None
