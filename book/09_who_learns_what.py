@@ -156,6 +156,7 @@ chapter.verdicts()
 # - **Equal knowledge.** Who is told the architecture knows widths and amplitudes, or where one symbol ends and which two are neighbors. The rows are apart for that reason.
 # - **Equal tuning.** Kernels, neighbors and the feature machine choose on a fifth of their data among the settings that are listed in `place/references.py`; forests, boosting and networks choose nothing.
 # - **A law in the size.** One size of each task: nothing here scales.
+# - **Every pair.** Learners that cost most on a task and led nowhere there are left to the paper profile (`ABSENT` in `place/experiments.py`); their cells are empty.
 # - **Images.** They show that the learners work on data that nobody made up, not that images are hierarchical ([chapter 8](08_real_images.ipynb) asks that).
 #
 # ## Exercises
