@@ -84,11 +84,11 @@ def test_without_published_records_claims_are_not_run_as_expected_and_hide_no_ot
     assert done.exit_code == 0
     lacking = rows["bfc.T1"]
     assert (lacking["verdict"], lacking["expected"]) == ("not run", "not run")
-    assert lacking["reason"].startswith("data missing: pictures, which toy needs")
+    assert lacking["reason"] == "needs pictures; python -m hierlearn data fetch pictures"
     assert rows["bfc.T2"]["verdict"] == "supported"
-    assert "not run: data missing: pictures" in done.stderr
+    assert "not run: needs pictures; python -m hierlearn data fetch" in done.stderr
     refused = call("freeze", "--profile", "smoke")
-    assert refused.exit_code == 1 and "no data: data missing: pictures" in refused.stderr
+    assert refused.exit_code == 1 and "cannot run: toy needs pictures" in refused.stderr
 
 
 def test_a_surprise_in_another_claim_stays_one(project):
@@ -107,12 +107,12 @@ def test_published_records_take_their_place_and_are_not_called_rerun(project):
     compared = call("compare", "--profile", "smoke")
     assert compared.exit_code == 0
     lines = {line.split()[0]: line for line in compared.stderr.splitlines() if line}
-    assert "0 of 0; 2 not rerun: data missing" in lines["01_toy_chapter"]
+    assert "0 of 0; 2 cannot be rerun here" in lines["01_toy_chapter"]
     assert "2 of 2" in lines["02_toy_twin"] and "1 of 1" in lines["02_toy_twin"]
     status = call("status", "--profile", "smoke")
-    assert status.exit_code == 0 and f"no data: {WHY}" in status.stdout
+    assert status.exit_code == 0 and f"cannot run: {WHY}" in status.stdout
     head, own, *_ = [line for line in status.stdout.splitlines() if line]
-    assert own.split()[2:8] == ["smoke", "0", "0", "0", "0", "2"] and "no data" in head
+    assert own.split()[2:8] == ["smoke", "0", "0", "0", "0", "2"] and "cannot run" in head
     assert call("freeze", "--profile", "smoke").exit_code == 0, "what was published stays so"
 
 
@@ -137,7 +137,7 @@ def test_the_page_shows_published_numbers_and_says_that_they_are(project, capsys
     chapter = page("01")
     assert len(chapter.compute()["toy"]) == 6
     html = pages.provenance_html(chapter.states(), profile="smoke", command="")
-    assert "Data missing here: pictures. Of the 2 groups that need them, 2 are the publ" in html
+    assert "Not at hand here: pictures. Of the 2 groups that need it, 2 are the publ" in html
     assert "<dt>Data</dt><dd>pictures, SHA-256 ab12</dd>" in html
     other = page("02")
     assert "Data" not in pages.provenance_html(other.states(), profile="smoke", command="")
@@ -156,8 +156,8 @@ def test_a_figure_without_data_says_so_in_its_place(project, monkeypatch):
     chapter.show(a_picture)
     chapter.verdicts()
     chapter.provenance()
-    assert "Data missing (pictures): the figure a-picture, which needs toy." in shown[0]
-    assert "data missing: pictures" in shown[1] and "not run" in shown[1]
+    assert "Not run, needs pictures: the figure a-picture, which needs toy." in shown[0]
+    assert "needs pictures" in shown[1] and "not run" in shown[1]
     assert "0 are the published ones" in shown[2]
 
 
@@ -170,7 +170,7 @@ def test_with_the_data_at_hand_it_is_computed_and_carries_their_hash(project, mo
         stated = [json.loads(text.splitlines()[0])["provenance"].get("data") for text in lines]
         assert stated == [{"pictures": "ab12"} if name == "toy" else None] * 2
     monkeypatch.delenv("TOY_PICTURES")
-    assert "no data" not in call("claims", "--profile", "smoke").stderr, "own records need no data"
+    assert "not run" not in call("claims", "--profile", "smoke").stderr, "own records need no data"
     assert "2 of 2" in call("compare", "--profile", "smoke").stderr
     assert "not run" not in compute().stderr
 
@@ -197,4 +197,4 @@ def test_the_chapter_is_executed_on_published_records(project):
     done = call("run", "1", "--profile", "smoke")
     assert done.exit_code == 0, done.stderr
     executed = (project / "_build/stage/book/01_toy_chapter.ipynb").read_text()
-    assert "Data missing here: pictures" in executed and "hl-verdict-supported" in executed
+    assert "Not at hand here: pictures" in executed and "hl-verdict-supported" in executed
