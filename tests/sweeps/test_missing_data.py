@@ -1,6 +1,7 @@
 """A toy whose data are missing, beside one that needs none: nothing fails, all is said."""
 
 import json
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,9 @@ from click.testing import CliRunner
 
 from hierlearn.book import pages
 from hierlearn.cli import commands, work
+from hierlearn.engine import devices
 from hierlearn.experiment import Group, Run
+from hierlearn.records import RecordStore
 from hierlearn.registry import EXPERIMENTS
 from hierlearn.sweeps import pushing
 
@@ -198,3 +201,85 @@ def test_the_chapter_is_executed_on_published_records(project):
     assert done.exit_code == 0, done.stderr
     executed = (project / "_build/stage/book/01_toy_chapter.ipynb").read_text()
     assert "Not at hand here: pictures" in executed and "hl-verdict-supported" in executed
+
+
+class Machine(devices.GPU):
+    """A GPU that is there where the variable TOY_GPU is set."""
+
+    def missing(self):
+        return "" if os.environ.get("TOY_GPU") else super().missing()
+
+
+WANTED = "a GPU is needed, and torch finds none"
+
+
+@pytest.fixture
+def without_gpu(project, monkeypatch):
+    """The same book, where the first experiment needs a GPU and nobody ever had one."""
+    monkeypatch.setitem(EXPERIMENTS, "toy", replace(toy_book.TOY, resources=(Machine(),)))
+    monkeypatch.setattr(devices.torch.cuda, "is_available", lambda: False)
+    shutil.rmtree(project / "book/records")
+    return project
+
+
+def test_without_a_gpu_all_else_is_computed_judged_frozen_and_read(without_gpu):
+    assert f"smoke: not run, 2 groups (toy): {WANTED}" in compute().stderr
+    done, rows = verdicts()
+    assert done.exit_code == 0 and "not run: needs a GPU\n" in done.stderr
+    told = {key: rows["bfc.T1"][key] for key in ("verdict", "expected", "reason")}
+    assert told == {"verdict": "not run", "expected": "not run", "reason": "needs a GPU"}
+    assert rows["bfc.T2"]["verdict"] == "supported"
+    status = call("status", "--profile", "smoke")
+    assert status.exit_code == 0 and f"cannot run: {WANTED}" in status.stdout
+    assert "left out: toy: a GPU" in call("replay", "--profile", "smoke").stderr
+    assert call("freeze", "--profile", "smoke").exit_code == 0
+    (frozen,) = json.loads(Path("book/records/manifest.json").read_text())["smoke"]
+    assert frozen == "twin"
+    assert call("freeze", "toy", "--profile", "smoke").exit_code == 1, "there is nothing of it"
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_frozen_records_may_lack_what_needs_a_gpu_whether_or_not_one_is_here(
+    without_gpu, there, monkeypatch, capsys
+):
+    compute()
+    assert call("freeze", "--profile", "smoke").exit_code == 0
+    if there:
+        monkeypatch.setenv("TOY_GPU", "here")
+    store = RecordStore("book/records")
+    done = call("claims", "--records", "book/records", "--json")
+    rows = {row["id"]: (row["verdict"], row["as_expected"]) for row in json.loads(done.stdout)}
+    assert rows == {"bfc.T1": ("not run", True), "bfc.T2": ("supported", True)}
+    assert [s.status for s in store.states(EXPERIMENTS["toy"], "smoke")] == ["cannot run"] * 2
+    chapter = pages.open_chapter("02", profile="smoke", device="cpu", records="book/records")
+    assert len(chapter.compute()["twin"]) == 6
+    other = pages.open_chapter("01", profile="smoke", device="cpu", records="book/records")
+    assert len(other.compute()["toy"]) == 0
+    html = pages.provenance_html(other.states(), profile="smoke", command="")
+    assert "Not at hand here: a GPU. Of the 2 groups that need it, 0 are" in html
+
+
+def test_with_a_gpu_it_is_computed_and_no_data_stand_in_its_provenance(without_gpu, monkeypatch):
+    monkeypatch.setenv("TOY_GPU", "here")
+    assert "4 groups computed" in compute().stderr
+    lines = [path.read_text() for path in Path("_build/records/toy").glob("*.jsonl")]
+    assert not any("data" in json.loads(text.splitlines()[0])["provenance"] for text in lines)
+    monkeypatch.delenv("TOY_GPU")
+    _, rows = verdicts()
+    assert rows["bfc.T1"]["verdict"] == "supported", "own records need no GPU"
+    assert call("freeze", "--profile", "smoke").exit_code == 0
+    assert {*json.loads(Path("book/records/manifest.json").read_text())["smoke"]} == {"toy", "twin"}
+
+
+def test_half_of_what_needs_a_gpu_is_not_frozen_as_if_it_were_nothing(without_gpu, monkeypatch):
+    monkeypatch.setenv("TOY_GPU", "here")
+    compute()
+    next(Path("_build/records/toy").glob("*.jsonl")).unlink()
+    monkeypatch.delenv("TOY_GPU")
+    refused = call("freeze", "--profile", "smoke")
+    assert refused.exit_code == 1 and "cannot run: toy needs a GPU" in refused.stderr
+
+
+def test_only_data_are_fetched(without_gpu):
+    done = call("data", "fetch", "--profile", "smoke")
+    assert done.exit_code == 0 and not done.stdout
