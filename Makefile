@@ -67,9 +67,11 @@ run: $(STAMP)  ## execute all chapters
 	$(RUN) run --profile $(PROFILE)
 
 paper: $(STAMP)  ## compute and execute the paper profile on one GPU; CHAPTER=4: only that one
+	-@$(RUN) data fetch --profile paper
 	$(RUN) run $(CHAPTER) --profile paper --device $(DEVICE)
 
 gpu: $(STAMP)  ## with a GPU: CUDA against the CPU, the benchmark, and in SECONDS=300 what fits of the paper profile
+	-@$(RUN) data fetch --profile paper
 	PYTHON=$(BIN)/python benchmarks/gpu.sh $(SECONDS)
 
 claims: $(STAMP)  ## show every claim and its verdict

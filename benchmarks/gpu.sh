@@ -1,6 +1,7 @@
 #!/bin/sh
 # On a machine with a GPU, without a network: does CUDA agree with the CPU, what does it gain, and as
-# much of the paper profile as the time allows, on the GPU and on the cores at once.
+# much of the paper profile as the time allows, on the GPU and on the cores at once. What only a GPU
+# can run comes first and has it to itself; CIFAR-10 must be there (HIERLEARN_DATA=FOLDER).
 #
 #     benchmarks/gpu.sh [SECONDS [FOLDER]]        PYTHON=python3 BENCHMARK=90
 #
@@ -21,7 +22,8 @@ trap archive EXIT
 trap 'kill $jobs 2>/dev/null; exit 143' HUP INT TERM
 failed=0 jobs=
 
-# What a GPU gains most on, in shares that take about as long; the cores take the rest.
+# What needs a GPU; what it gains most on, in shares that take about as long; the cores take the rest.
+full="images_full"
 kernels="kernel_half_error kernel_certificates kernel_spans"
 balls="ball_sum ball_uniform"
 strings="rhm_deep rhm_layerwise chain_rescue network_samples network_sums two_layer"
@@ -30,7 +32,7 @@ levels="staged_levels frozen_features free_readout look_back turns depth width"
 
 archive() {  # one folder of records; no experiment is in two shares
     mkdir -p "$work/all"
-    for name in kernels balls strings sgd levels rest; do
+    for name in full kernels balls strings sgd levels rest; do
         [ ! -d "$work/$name" ] || cp -R "$work/$name/." "$work/all/"
     done
     tar -czf "$out/records.tar.gz" -C "$work/all" .
@@ -60,8 +62,16 @@ import sys
 from importlib.util import find_spec
 from hierlearn.registry import EXPERIMENTS
 left_out = sys.argv[1:] if find_spec("sklearn") else [*sys.argv[1:], "map"]  # its learners
-print(*(name for name in EXPERIMENTS if name not in left_out))' $kernels $balls $strings $sgd $levels)
+print(*(name for name in EXPERIMENTS if name not in left_out))' $full $kernels $balls $strings $sgd $levels)
     cores=$("$python" -c 'from hierlearn.engine import devices; print(max(devices.available_cores() - 5, 1))')
+    compute rest cpu "$cores" $rest &
+    rest=$! began=$(date +%s)
+    compute full cuda 1 $full &
+    jobs="$rest $!"
+    wait "$!" || failed=1
+    jobs=$rest
+    seconds=$((seconds - $(date +%s) + began))
+    [ "$seconds" -gt 0 ] || seconds=0
     compute kernels cuda 1 $kernels &
     jobs="$jobs $!"
     compute balls cuda 1 $balls &
@@ -72,12 +82,10 @@ print(*(name for name in EXPERIMENTS if name not in left_out))' $kernels $balls 
     jobs="$jobs $!"
     compute levels cuda 1 $levels &
     jobs="$jobs $!"
-    compute rest cpu "$cores" $rest &
-    jobs="$jobs $!"
     for job in $jobs; do
         wait "$job" || failed=1
     done
-    for name in kernels balls strings sgd levels rest; do
+    for name in full kernels balls strings sgd levels rest; do
         tr '\r' '\n' <"$out/$name.txt" >>"$out/log.txt"
         rm "$out/$name.txt"
     done

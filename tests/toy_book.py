@@ -46,7 +46,7 @@ def slope(records: Sequence[Measured]) -> dict[int, float]:
 
 TOY = Experiment("toy", CHAPTER, groups, measure, {"slope": slope})
 
-SEEING = replace(TOY, data=(toy.Pictures(),))
+SEEING = replace(TOY, resources=(toy.Pictures(),))
 """The toy, as if it were measured on a data set."""
 
 TWIN = replace(TOY, name="twin", chapter="02_toy_twin", groups=lambda profile: twins(profile))

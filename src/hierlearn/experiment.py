@@ -240,16 +240,16 @@ class Runs(Sequence[Any]):
 
 
 @runtime_checkable
-class Data(Protocol):
-    """A data set, as far as an experiment is concerned."""
+class Resource(Protocol):
+    """What not every machine has, as far as an experiment is concerned: a data set, or a GPU."""
 
     @property
     def name(self) -> str:
-        """What it is called in configurations, and on the command line."""
+        """What a data set is called in configurations, and on the command line."""
 
     @property
     def sha256(self) -> str:
-        """The hash of its bytes, for provenance."""
+        """The hash of a data set's bytes, for provenance; nothing for what cannot be fetched."""
 
     def missing(self) -> str:
         """Return why it cannot be used on this machine; nothing where it can."""
@@ -266,7 +266,7 @@ class Experiment:
     `measure(group, device)` computes one JSON-able measurement a run, in their order; claims refer
     to `statistics` by name; `arms(profile)` has the configurations of that profile by name.
     `budget` names the fields of a configuration that say how long it is trained, or is the reason
-    why nothing does. `data` are the data sets on which it is measured.
+    why nothing does. `resources` are the data sets on which it is measured, and what else it needs.
     """
 
     name: str
@@ -276,16 +276,32 @@ class Experiment:
     statistics: Mapping[str, Statistic] = field(default_factory=dict)
     arms: Callable[[str], Arms] = lambda profile: {}
     budget: tuple[str, ...] | str = ()
-    data: tuple[Data, ...] = ()
+    resources: tuple[Resource, ...] = ()
 
-    def needs(self, groups: Iterable[Group]) -> list[Data]:
-        """Return the data sets that the runs of groups name as their `data`; all if they do not."""
+    @property
+    def optional(self) -> bool:
+        """Whether records may lack it as a whole: it needs what cannot be fetched."""
+        return not all(one.sha256 for one in self.resources)
+
+    def needs(self, groups: Iterable[Group]) -> list[Resource]:
+        """Return what groups need; of the data sets those that runs name as `data`, else all."""
         named = {run.config.get("data") for group in groups for run in group.runs}
-        return [one for one in self.data if named & {one.name, None}]
+        return [one for one in self.resources if not one.sha256 or named & {one.name, None}]
 
-    def lacks(self, groups: Iterable[Group]) -> dict[str, str]:
-        """Return which of these data sets are not at hand here, by name, and why."""
-        return {one.name: why for one in self.needs(groups) if (why := one.missing())}
+    def lacks(self, groups: Iterable[Group], *, here: bool = True) -> dict[str, str]:
+        """Return what of this is not at hand, by name, and why; if not `here`, what is nowhere."""
+        return {
+            one.name: why
+            for one in self.needs(groups)
+            if (why := one.missing() if here else f"needs {one.name}" * (not one.sha256))
+        }
+
+    def awaits(self, groups: Sequence[Group]) -> str:
+        """Say what groups need that are not there, and how to get it; nothing where all can be."""
+        lacking = self.lacks(groups) | self.lacks(groups, here=False)
+        data = [one.name for one in self.resources if one.sha256 and one.name in lacking]
+        told = f"needs {' and '.join(lacking)}" * bool(lacking)
+        return told + f"; python -m hierlearn data fetch {' '.join(data)}" * bool(data)
 
     def runs(self, profile: str, records: Iterable[Measured]) -> Runs:
         """Return the records of `profile`, with the names of its arms."""

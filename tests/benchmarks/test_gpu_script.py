@@ -17,9 +17,9 @@ pytestmark = pytest.mark.slow
 SCRIPT = Path(__file__).parents[2] / "benchmarks/gpu.sh"
 SLOW = """#!/bin/sh
 case "$*" in *--records*) ;; *) exit 0 ;; esac
-while [ "$1" != --records ]; do shift; done
+while [ "$1" != --budget ]; do shift; done
 sleep {seconds}
-mkdir -p "$2/done" && echo "$2" >"$2/done/$(basename "$2").jsonl"
+mkdir -p "$4/done" && echo "$2" >"$4/done/$(basename "$4").jsonl"
 """
 
 
@@ -48,7 +48,20 @@ def archived(folder):
 
 def test_every_share_is_waited_for_and_archived(script, tmp_path):
     assert script(seconds=2).wait(timeout=60) == 0
-    assert archived(tmp_path) == ["balls", "kernels", "levels", "rest", "sgd", "strings"]
+    assert archived(tmp_path) == ["balls", "full", "kernels", "levels", "rest", "sgd", "strings"]
+
+
+def test_what_needs_a_gpu_has_it_first_and_the_others_have_the_seconds_that_are_left(
+    script, tmp_path
+):
+    process = script(seconds=3)
+    while not (tmp_path / "out/full.txt").exists():
+        time.sleep(0.05)
+    time.sleep(1)
+    assert {one.stem for one in tmp_path.glob("out/*.txt")} == {"full", "log", "rest"}
+    assert process.wait(timeout=60) == 0
+    given = {one.stem: int(one.read_text()) for one in tmp_path.glob("_build/gpu-records/*/done/*")}
+    assert (given["full"], given["rest"]) == (60, 60) and 50 < given["balls"] <= 57
 
 
 def test_when_it_is_stopped_nothing_goes_on_and_there_is_an_archive(script, tmp_path):

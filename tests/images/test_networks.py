@@ -3,12 +3,12 @@
 import pytest
 import torch
 from torch import nn
-from torch.nn.functional import conv2d
+from torch.nn.functional import avg_pool2d, conv2d
 
 from hierlearn.engine.seeds import stream
 from hierlearn.images import networks, training
 from hierlearn.images.measures import cosine, probe_accuracy, scores
-from hierlearn.images.target import halved, shallow_labels, standardized
+from hierlearn.images.target import shallow_labels, sized, standardized
 
 
 def generator(seed=0):
@@ -32,6 +32,8 @@ def test_a_stage_halves_the_maps_and_a_block_starts_as_its_shortcut_where_its_sc
     (x, _), stages = images(), drawn()
     shapes = [tuple(networks.forward(stages[:k], x).shape[1:]) for k in (1, 2, 3)]
     assert shapes == [(4, 8, 8), (8, 4, 4), (8, 2, 2)]
+    full = networks.resnet(3, (4, 8, 8), n_blocks=1, scale=0.4, stem=1, generator=generator())
+    assert networks.forward(full[:2], x).shape[1:] == (8, 8, 8), "a stem of stride 1 halves nothing"
     block = drawn()[0][3].eval()
     nn.init.zeros_(block.outer.weight)
     z = torch.rand(2, 4, 8, 8, generator=generator())
@@ -67,12 +69,16 @@ def test_training_leaves_frozen_stages_alone_with_their_batch_statistics():
     assert all(not torch.equal(before[1][k], after[1][k]) for k in before[1])
 
 
-def test_settling_moves_batch_statistics_and_no_weight():
-    (x, _), stage = images(), drawn()[0]
-    before = {k: v.clone() for k, v in stage.state_dict().items()}
-    training.settle(stage, x, training.order(len(x), 3, 8, generator()))
-    moved = {k for k, v in stage.state_dict().items() if not torch.equal(v, before[k])}
-    assert moved == {k for k in before if "running" in k or "tracked" in k}
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
+def test_images_that_are_not_finite_are_refused_wherever_they_are(bad):
+    (x, y), stages = images(), list(drawn())
+    head = networks.head("gap", 8, size=2, generator=generator())
+    batches = training.order(len(x), 1, 8, generator())
+    x[-1, 2, 15, 15] = bad
+    with pytest.raises(ValueError, match="x must be finite numbers; got 1 that are not"):
+        training.train(stages, head, x, y, batches, rate=0.1, decay=0)
+    with pytest.raises(ValueError, match="features must be finite numbers"):
+        probe_accuracy(x.flatten(1), y, x.flatten(1)[:2], y[:2])
 
 
 def test_every_image_comes_once_an_epoch_and_more_steps_only_add_batches():
@@ -89,11 +95,14 @@ def test_the_rate_rises_then_falls_to_nothing():
 
 def test_images_are_framed_and_halved_by_means():
     small = torch.randint(0, 256, (3, 1, 28, 28), dtype=torch.uint8, generator=generator()).numpy()
-    made = halved(small)
+    made = sized(small)
     assert made.shape == (3, 1, 16, 16) and made[:, :, 0].abs().max() == 0
     assert made[1, 0, 1, 1] == pytest.approx(small[1, 0, :2, :2].mean())
+    full = sized(small, 32)
+    assert torch.equal(full[:, :, 2:-2, 2:-2], torch.from_numpy(small).float())
+    assert full.shape == (3, 1, 32, 32) and torch.equal(avg_pool2d(full, 2), made)
     same = small[:, :, :16, :16].copy()
-    assert torch.equal(halved(same), torch.from_numpy(same).float())
+    assert torch.equal(sized(same), torch.from_numpy(same).float())
     x = standardized(made, made)
     assert x.mean().abs() < 1e-5 and float(x.std()) == pytest.approx(1, abs=1e-3)
 

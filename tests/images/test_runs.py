@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch import nn
 
 from hierlearn.experiment import Group
-from hierlearn.images import experiments
+from hierlearn.images import experiments, networks, runs
 from hierlearn.images.runs import LOOK_BACK, PROTOCOLS, ImageConfig, _Seed, measure
 
 CPU = torch.device("cpu")
@@ -64,8 +65,9 @@ def test_what_trains_on_starts_where_the_stage_alone_ended_and_fixed_stays_there
 def test_reading_a_stage_changes_neither_its_weights_nor_its_statistics():
     one = _Seed(SMALL, 0, CPU)
     stage, before = one._trained("solo")[0], one._trained("solo")[0]
-    one._readings(stage[0], 3)
-    one._seen(stage[0])
+    maps = networks.forward(stage, one.test_x)
+    one._readings(stage[0], maps, 3)
+    one._seen(maps)
     assert same(stage, before)
 
 
@@ -78,7 +80,7 @@ def test_what_is_measured_is_what_the_figures_and_statistics_read(shared):
     for name, found in shared.items():
         assert {"upper_ce", "upper_accuracy", "probe", "seen"} <= found.keys()
         assert 0 <= found["upper_accuracy"] <= 1 and 0.1 <= found["seen"]["purity"] <= 1
-        assert ("converged" in found) == (name != "random")
+        assert {"ce", "accuracy", "train_ce", "converged"} <= found.keys(), name
     turned = {name for name in shared if "cosine" in shared[name]}
     assert turned == {"joint", "solo", "more", "corrected"}
 
@@ -89,6 +91,7 @@ def test_what_is_measured_is_what_the_figures_and_statistics_read(shared):
         ({"protocol": "thawed"}, "protocol is 'thawed'; valid: 'greedy'"),
         ({"head": "mlp"}, "head is 'mlp'; valid: 'gap', 'pool'"),
         ({"labels": "permuted"}, "labels is 'permuted'; valid: 'true', 'shallow'"),
+        ({"size": 28}, "size is 28; valid: 16, 32"),
     ],
 )
 def test_impossible_runs_are_refused_and_the_error_says_what_is_valid(change, message):
@@ -103,3 +106,24 @@ def test_a_group_is_one_seed_and_smoke_needs_only_what_comes_with_the_package(pr
         assert all(len({run.seed for run in group.runs}) == 1 for group in groups)
         data = {run.config["data"] for group in groups for run in group.runs}
         assert data <= ({"fashion_small"} if profile == "smoke" else {"cifar10"})
+
+
+def test_the_paper_profile_has_the_groups_of_the_laptop_and_more():
+    for one in experiments.EXPERIMENTS[:2]:
+        keys = {p: {group.key for group in one.groups(p)} for p in ("laptop", "paper")}
+        assert keys["laptop"] < keys["paper"]
+
+
+def test_at_full_size_110_layers_run_the_same_code_on_the_same_images_unhalved(monkeypatch):
+    """On a CPU: one step a phase of the network that needs a GPU, on few images."""
+    monkeypatch.setattr(runs, "BATCH", 4)
+    arms = experiments.full_arms("paper")
+    assert not experiments.full_arms("laptop") and not experiments.full_arms("smoke")
+    small = [replace(one, data="fashion_small", n_steps=3, n_test=20) for one in arms.values()]
+    seed = _Seed(small[0], 9800, CPU)
+    assert seed.x.shape[1:] == (1, 32, 32) and networks.depth(nn.ModuleList(seed._stages())) == 110
+    sizes = [seed._head(level)(torch.zeros(2, 16 * level, 32, 32)).shape for level in (1, 2)]
+    assert sizes == [(2, 10)] * 2
+    found = measure(Group.of("images_full", small, [9800]), CPU)
+    assert all({"ce", "accuracy", "train_ce", "converged"} <= one.keys() for one in found)
+    assert networks.forward(seed._stages(), seed.test_x[:2]).shape == (2, 64, 8, 8)

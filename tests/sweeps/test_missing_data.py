@@ -1,6 +1,7 @@
 """A toy whose data are missing, beside one that needs none: nothing fails, all is said."""
 
 import json
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,9 @@ from click.testing import CliRunner
 
 from hierlearn.book import pages
 from hierlearn.cli import commands, work
+from hierlearn.engine import devices
 from hierlearn.experiment import Group, Run
+from hierlearn.records import RecordStore
 from hierlearn.registry import EXPERIMENTS
 from hierlearn.sweeps import pushing
 
@@ -84,11 +87,11 @@ def test_without_published_records_claims_are_not_run_as_expected_and_hide_no_ot
     assert done.exit_code == 0
     lacking = rows["bfc.T1"]
     assert (lacking["verdict"], lacking["expected"]) == ("not run", "not run")
-    assert lacking["reason"].startswith("data missing: pictures, which toy needs")
+    assert lacking["reason"] == "needs pictures; python -m hierlearn data fetch pictures"
     assert rows["bfc.T2"]["verdict"] == "supported"
-    assert "not run: data missing: pictures" in done.stderr
+    assert "not run: needs pictures; python -m hierlearn data fetch" in done.stderr
     refused = call("freeze", "--profile", "smoke")
-    assert refused.exit_code == 1 and "no data: data missing: pictures" in refused.stderr
+    assert refused.exit_code == 1 and "cannot run: toy needs pictures" in refused.stderr
 
 
 def test_a_surprise_in_another_claim_stays_one(project):
@@ -107,12 +110,12 @@ def test_published_records_take_their_place_and_are_not_called_rerun(project):
     compared = call("compare", "--profile", "smoke")
     assert compared.exit_code == 0
     lines = {line.split()[0]: line for line in compared.stderr.splitlines() if line}
-    assert "0 of 0; 2 not rerun: data missing" in lines["01_toy_chapter"]
+    assert "0 of 0; 2 cannot be rerun here" in lines["01_toy_chapter"]
     assert "2 of 2" in lines["02_toy_twin"] and "1 of 1" in lines["02_toy_twin"]
     status = call("status", "--profile", "smoke")
-    assert status.exit_code == 0 and f"no data: {WHY}" in status.stdout
+    assert status.exit_code == 0 and f"cannot run: {WHY}" in status.stdout
     head, own, *_ = [line for line in status.stdout.splitlines() if line]
-    assert own.split()[2:8] == ["smoke", "0", "0", "0", "0", "2"] and "no data" in head
+    assert own.split()[2:8] == ["smoke", "0", "0", "0", "0", "2"] and "cannot run" in head
     assert call("freeze", "--profile", "smoke").exit_code == 0, "what was published stays so"
 
 
@@ -137,7 +140,7 @@ def test_the_page_shows_published_numbers_and_says_that_they_are(project, capsys
     chapter = page("01")
     assert len(chapter.compute()["toy"]) == 6
     html = pages.provenance_html(chapter.states(), profile="smoke", command="")
-    assert "Data missing here: pictures. Of the 2 groups that need them, 2 are the publ" in html
+    assert "Not at hand here: pictures. Of the 2 groups that need it, 2 are the publ" in html
     assert "<dt>Data</dt><dd>pictures, SHA-256 ab12</dd>" in html
     other = page("02")
     assert "Data" not in pages.provenance_html(other.states(), profile="smoke", command="")
@@ -156,8 +159,8 @@ def test_a_figure_without_data_says_so_in_its_place(project, monkeypatch):
     chapter.show(a_picture)
     chapter.verdicts()
     chapter.provenance()
-    assert "Data missing (pictures): the figure a-picture, which needs toy." in shown[0]
-    assert "data missing: pictures" in shown[1] and "not run" in shown[1]
+    assert "Not run, needs pictures: the figure a-picture, which needs toy." in shown[0]
+    assert "needs pictures" in shown[1] and "not run" in shown[1]
     assert "0 are the published ones" in shown[2]
 
 
@@ -170,7 +173,7 @@ def test_with_the_data_at_hand_it_is_computed_and_carries_their_hash(project, mo
         stated = [json.loads(text.splitlines()[0])["provenance"].get("data") for text in lines]
         assert stated == [{"pictures": "ab12"} if name == "toy" else None] * 2
     monkeypatch.delenv("TOY_PICTURES")
-    assert "no data" not in call("claims", "--profile", "smoke").stderr, "own records need no data"
+    assert "not run" not in call("claims", "--profile", "smoke").stderr, "own records need no data"
     assert "2 of 2" in call("compare", "--profile", "smoke").stderr
     assert "not run" not in compute().stderr
 
@@ -197,4 +200,86 @@ def test_the_chapter_is_executed_on_published_records(project):
     done = call("run", "1", "--profile", "smoke")
     assert done.exit_code == 0, done.stderr
     executed = (project / "_build/stage/book/01_toy_chapter.ipynb").read_text()
-    assert "Data missing here: pictures" in executed and "hl-verdict-supported" in executed
+    assert "Not at hand here: pictures" in executed and "hl-verdict-supported" in executed
+
+
+class Machine(devices.GPU):
+    """A GPU that is there where the variable TOY_GPU is set."""
+
+    def missing(self):
+        return "" if os.environ.get("TOY_GPU") else super().missing()
+
+
+WANTED = "a GPU is needed, and torch finds none"
+
+
+@pytest.fixture
+def without_gpu(project, monkeypatch):
+    """The same book, where the first experiment needs a GPU and nobody ever had one."""
+    monkeypatch.setitem(EXPERIMENTS, "toy", replace(toy_book.TOY, resources=(Machine(),)))
+    monkeypatch.setattr(devices.torch.cuda, "is_available", lambda: False)
+    shutil.rmtree(project / "book/records")
+    return project
+
+
+def test_without_a_gpu_all_else_is_computed_judged_frozen_and_read(without_gpu):
+    assert f"smoke: not run, 2 groups (toy): {WANTED}" in compute().stderr
+    done, rows = verdicts()
+    assert done.exit_code == 0 and "not run: needs a GPU\n" in done.stderr
+    told = {key: rows["bfc.T1"][key] for key in ("verdict", "expected", "reason")}
+    assert told == {"verdict": "not run", "expected": "not run", "reason": "needs a GPU"}
+    assert rows["bfc.T2"]["verdict"] == "supported"
+    status = call("status", "--profile", "smoke")
+    assert status.exit_code == 0 and f"cannot run: {WANTED}" in status.stdout
+    assert "left out: toy: a GPU" in call("replay", "--profile", "smoke").stderr
+    assert call("freeze", "--profile", "smoke").exit_code == 0
+    (frozen,) = json.loads(Path("book/records/manifest.json").read_text())["smoke"]
+    assert frozen == "twin"
+    assert call("freeze", "toy", "--profile", "smoke").exit_code == 1, "there is nothing of it"
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_frozen_records_may_lack_what_needs_a_gpu_whether_or_not_one_is_here(
+    without_gpu, there, monkeypatch, capsys
+):
+    compute()
+    assert call("freeze", "--profile", "smoke").exit_code == 0
+    if there:
+        monkeypatch.setenv("TOY_GPU", "here")
+    store = RecordStore("book/records")
+    done = call("claims", "--records", "book/records", "--json")
+    rows = {row["id"]: (row["verdict"], row["as_expected"]) for row in json.loads(done.stdout)}
+    assert rows == {"bfc.T1": ("not run", True), "bfc.T2": ("supported", True)}
+    assert [s.status for s in store.states(EXPERIMENTS["toy"], "smoke")] == ["cannot run"] * 2
+    chapter = pages.open_chapter("02", profile="smoke", device="cpu", records="book/records")
+    assert len(chapter.compute()["twin"]) == 6
+    other = pages.open_chapter("01", profile="smoke", device="cpu", records="book/records")
+    assert len(other.compute()["toy"]) == 0
+    html = pages.provenance_html(other.states(), profile="smoke", command="")
+    assert "Not at hand here: a GPU. Of the 2 groups that need it, 0 are" in html
+
+
+def test_with_a_gpu_it_is_computed_and_no_data_stand_in_its_provenance(without_gpu, monkeypatch):
+    monkeypatch.setenv("TOY_GPU", "here")
+    assert "4 groups computed" in compute().stderr
+    lines = [path.read_text() for path in Path("_build/records/toy").glob("*.jsonl")]
+    assert not any("data" in json.loads(text.splitlines()[0])["provenance"] for text in lines)
+    monkeypatch.delenv("TOY_GPU")
+    _, rows = verdicts()
+    assert rows["bfc.T1"]["verdict"] == "supported", "own records need no GPU"
+    assert call("freeze", "--profile", "smoke").exit_code == 0
+    assert {*json.loads(Path("book/records/manifest.json").read_text())["smoke"]} == {"toy", "twin"}
+
+
+def test_half_of_what_needs_a_gpu_is_not_frozen_as_if_it_were_nothing(without_gpu, monkeypatch):
+    monkeypatch.setenv("TOY_GPU", "here")
+    compute()
+    next(Path("_build/records/toy").glob("*.jsonl")).unlink()
+    monkeypatch.delenv("TOY_GPU")
+    refused = call("freeze", "--profile", "smoke")
+    assert refused.exit_code == 1 and "cannot run: toy needs a GPU" in refused.stderr
+
+
+def test_only_data_are_fetched(without_gpu):
+    done = call("data", "fetch", "--profile", "smoke")
+    assert done.exit_code == 0 and not done.stdout

@@ -155,8 +155,8 @@ class Page:
             drawn = inspect.signature(figure).parameters
             unread = [self._experiment(key) for key in drawn if not self._runs(key)]
             states = [s for one in unread for s in self.store.states(one, self.profile)]
-            data = [name for state in states for name in state.lacks]
-            why = f"Data missing ({data[0]})" if data else f"Not in profile {self.profile}"
+            needs = [name for state in states for name in state.lacks]
+            why = f"Not run, needs {needs[0]}" if needs else f"Not in profile {self.profile}"
             text = f"{why}: the figure {name}, which needs {what}."
             _show(f'<p class="hl-absent" id="fig-{name}">{escape(text)}</p>')
             return
@@ -257,7 +257,7 @@ def incomplete(
 ) -> list[str]:
     """Return a line for each experiment of which not all groups are present, or `accepted`.
 
-    What cannot be computed here, for want of data, is not asked for.
+    What cannot be computed here, for want of data or a GPU, is not asked for.
     """
     lines = []
     for experiment in experiments:
@@ -291,7 +291,7 @@ def provenance_html(states: Sequence[GroupState], *, profile: str, command: str)
     lack = ", ".join(dict.fromkeys(name for state in lacking for name in state.lacks))
     n_published = sum(state.published for state in lacking)
     told = (
-        f"<p>Data missing here: {lack}. Of the {len(lacking)} groups that need them, {n_published} "
+        f"<p>Not at hand here: {lack}. Of the {len(lacking)} groups that need it, {n_published} "
         "are the published ones, not recomputed; the others are not there.</p>"
     ) * bool(lacking)
     if not firsts:

@@ -71,10 +71,10 @@ def chapter_profiles(
     """Return the profile at which each chapter is shown when the book is asked for at `profile`.
 
     It is that one, except in a frozen store: there it is the largest up to it at which the chapter
-    is frozen, that is, where the manifest lists all experiments that it reads and that have groups.
-    Whether they are whole and of today's code is not asked: a frozen file that is not must be told,
-    not passed over for a smaller profile. `names` limits this to some chapters. Raises RunError
-    that names the chapters of which nothing is frozen.
+    is frozen, that is, where the manifest lists all experiments that it reads and that have groups,
+    but for optional ones. Whether they are whole and of today's code is not asked: a frozen file
+    that is not must be told, not passed over for a smaller profile. `names` limits this to some
+    chapters. Raises RunError that names the chapters of which nothing is frozen.
     """
     names = chapters() if names is None else names
     if not store.frozen:
@@ -82,8 +82,8 @@ def chapter_profiles(
     found = {}
     for name, at in product(names, PROFILES[: PROFILES.index(profile) + 1]):
         read, listed = experiments_read(name, every), store.manifest.get(at, {})
-        lacking = [one for key, one in read.items() if key not in listed]
-        if len(lacking) < len(read) and not any(groups_of(one, at) for one in lacking):
+        wanted = [one for one in read.values() if groups_of(one, at)]
+        if listed and wanted and all(one.name in listed or one.optional for one in wanted):
             found[name] = at
     if missing := [name for name in names if name not in found]:
         raise RunError(

@@ -141,8 +141,8 @@ class MissingRecords(ClaimError):
     """An experiment that a claim reads has not been computed, or not all of it."""
 
 
-class MissingData(MissingRecords):
-    """They are missing because a data set is not at hand here."""
+class MissingResource(MissingRecords):
+    """They are missing because they need a data set or a machine that is not at hand."""
 
 
 class Evidence:
@@ -166,11 +166,8 @@ class Evidence:
             keys = {run.key for group in groups for run in group.runs}
             found = list(self.store.read(experiment, self.profile)) if keys else []
             missing = keys - {record.key for record in found}
-            if missing and (lacks := experiment.lacks(groups)):
-                raise MissingData(
-                    f"data missing: {' and '.join(lacks)}, which {name} needs; "
-                    f"`python -m hierlearn data fetch {' '.join(lacks)}` gets it"
-                )
+            if missing and (told := experiment.awaits(groups)):
+                raise MissingResource(told)
             if missing:
                 raise MissingRecords(
                     f"{len(missing)} of {len(keys)} records of experiment {name!r} at profile "
@@ -413,9 +410,9 @@ def judged(claim: Claim, evidence: Evidence) -> Judged:
     """Return the claim's row: its interval, control and verdict at the profile of `evidence`.
 
     A stale row shows its verdict but never counts as expected. Where records are missing the claim
-    is not run, and says which; for want of data, that is expected. A value that is not finite, or
-    not positive under "log-t", makes it inconclusive. Beside it come the runs that were read. What
-    depends on other claims is left out.
+    is not run, and says which; for want of data or a GPU, that is expected. A value that is not
+    finite, or not positive under "log-t", makes it inconclusive. Beside it come the runs that were
+    read. What depends on other claims is left out.
     """
     profile, rule = evidence.profile, claim.rule_at(evidence.profile)
     main, other = claim.statistic, claim.control
@@ -429,7 +426,7 @@ def judged(claim: Claim, evidence: Evidence) -> Judged:
         without = _read(other, evidence, other.rule_at(profile)) if reading and other else None
     except MissingRecords as missing:
         reading, reason = None, str(missing)
-        expected = "not run" if isinstance(missing, MissingData) else expected
+        expected = "not run" if isinstance(missing, MissingResource) else expected
     control = _control_row(claim, profile, without)
     if reading is not None:
         read = reading.runs if claim.needs else frozenset()

@@ -408,7 +408,7 @@ def replay_records(
     named = list(dict.fromkeys(one.chapter for one in chosen.values()))
     shown = work.shown_profiles(project, named, store, profile).values()
     profile = min(shown, key=PROFILES.index)  # one that all of them have
-    chosen = work.with_data(chosen, profile)
+    chosen = work.runnable(chosen, profile)
     if restamp and store.frozen:
         work.finish(store.folder)
     n = sample or (None if restamp else 10)
@@ -537,7 +537,7 @@ def push_claims(
         work.pushing.read(project.pushed)  # a damaged file is told before hours of training
     profile = profile or work.DEFAULT_PROFILE
     needed = {name: work.EXPERIMENTS[name] for claim in claims for name in claim.reads}
-    at_hand = work.with_data(needed, profile)
+    at_hand = work.runnable(needed, profile)
     claims = [claim for claim in claims if claim.reads <= at_hand.keys()]
     evidence = work.verdicts.Evidence(store, profile, work.EXPERIMENTS)
     chosen = work.pushing.choose(claims, evidence, times=times, n=sample, seed=seed)
@@ -576,6 +576,7 @@ def fetch(names: Names, profile: Given) -> None:
         data.name
         for one in work.EXPERIMENTS.values()
         for data in one.needs(work.groups_of(one, profile))
+        if data.name in work.SETS
     ]
     problems = []
     for name in dict.fromkeys(names or needed):

@@ -18,7 +18,7 @@ from hierlearn.sweeps.pushing import Pushed
 from hierlearn.sweeps.replay import Replayed
 
 ROWS = TypeAdapter(list[verdicts.Row])
-STATUSES = ("present", "missing", "stale", "damaged", "no data")
+STATUSES = ("present", "missing", "stale", "damaged", "cannot run")
 
 
 def claims_table(rows: Iterable[verdicts.Row]) -> str:
@@ -68,7 +68,7 @@ def agreement_table(found: Sequence[Agreement]) -> str:
         both = ["; ".join(sorted(m)) for m in (one.machines, one.published)]
         where = both[0] if both[0] == both[1] else f"{both[0]} (published: {both[1]})"
         groups, claims = f"{one.n_same} of {one.n_groups}", f"{one.n_agree} of {one.n_claims}"
-        groups += f"; {one.n_lacking} not rerun: data missing" * bool(one.n_lacking)
+        groups += f"; {one.n_lacking} cannot be rerun here" * bool(one.n_lacking)
         lines.append([one.chapter, groups, claims, where])
     return columns(lines)
 
@@ -106,14 +106,14 @@ def status_table(project: Project, store: RecordStore, profiles: Mapping[str, st
     for one in EXPERIMENTS.values():
         profile = profiles[one.chapter]
         states = store.states(one, profile)
-        found = Counter[str]("no data" if state.lacks else state.status for state in states)
+        found = Counter[str]("cannot run" if state.lacks else state.status for state in states)
         counts = [str(found[status]) for status in STATUSES]
         lacking |= {name: why for state in states for name, why in state.lacks.items()}
         cost = costs.of_states(one, profile, states, (store, committed))
         lines.append([one.chapter, one.name, profile, *counts, str(cost)])
         total += cost
     lines.append(["total", *[""] * (len(STATUSES) + 2), str(total)])
-    why = [f"no data: {reason}" for reason in lacking.values()]
+    why = [f"cannot run: {reason}" for reason in lacking.values()]
     return "\n".join([columns(lines), "", total.sentences(), *why])
 
 

@@ -34,7 +34,7 @@ __all__ = [
     "changes", "chapters", "costs", "execute", "executor_for", "find_experiments", "finish",
     "freeze", "groups_of", "how_to_read", "load_claims", "pushing", "readable_store", "replay",
     "show_published", "shown_profiles", "store_at", "sweep", "tables", "tell_agreement",
-    "verdicts", "wanted", "wanted_claims", "with_data", "write_figure",
+    "verdicts", "wanted", "wanted_claims", "runnable", "write_figure",
 ]  # fmt: skip
 
 USAGE = (UsageError, DeviceError)
@@ -188,8 +188,8 @@ def store_at(project: Project, folder: str | None, *, pilots: bool = False) -> R
     return project.store(default if folder is None else project.records_folder(folder))
 
 
-def with_data(experiments: Mapping[str, Experiment], profile: str) -> dict[str, Experiment]:
-    """Return the experiments whose data are at hand, and say which others are left out, and why."""
+def runnable(experiments: Mapping[str, Experiment], profile: str) -> dict[str, Experiment]:
+    """Return the experiments that can be run here, and say which others are left out, and why."""
     lacks = {name: one.lacks(groups_of(one, profile)) for name, one in experiments.items()}
     for why in dict.fromkeys(why for lacking in lacks.values() for why in lacking.values()):
         names = [name for name, lacking in lacks.items() if why in lacking.values()]

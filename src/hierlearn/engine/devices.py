@@ -73,6 +73,17 @@ def available_cores() -> int:
     return max(1, int(min(n_cores, limits.cores())))
 
 
+class GPU:
+    """A device as an experiment may ask for it: one that takes too long on a CPU."""
+
+    name, sha256 = "a GPU", ""
+
+    def missing(self) -> str:
+        """Return why there is none here; nothing where there is one."""
+        found = torch.cuda.is_available()
+        return "" if found else "a GPU is needed, and torch finds none that it can use by CUDA here"
+
+
 def prepare(device: torch.device) -> None:
     """Make this process compute reproducibly: one thread, no TF32, deterministic CUDA kernels."""
     torch.set_num_threads(1)

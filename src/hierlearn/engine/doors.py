@@ -146,6 +146,15 @@ def check_indices(bound: int, **indices: Tensor | Sequence[int]) -> None:
             raise ValueError(f"{name} must lie in 0..{bound - 1}; got {low}..{high}")
 
 
+def check_finite(**values: Tensor) -> None:
+    """Raise ValueError for a tensor with entries that are not finite."""
+    for name, value in values.items():
+        # A finite sum has finite terms only, and is far quicker; one that is not may be too large.
+        if not bool(value.sum().isfinite()) and not bool(value.isfinite().all()):
+            n_bad = int((~value.isfinite()).sum())
+            raise ValueError(f"{name} must be finite numbers; got {n_bad} that are not")
+
+
 def _rule(annotation: Any) -> Rule | None:
     """Return what holds a value to an annotation and learns sizes; None where all is valid."""
     origin, inner = get_origin(annotation), get_args(annotation)

@@ -2,13 +2,15 @@ r"""Chapter 8: the paper's comparisons on real images, with networks that two co
 
 `images_stages`: a residual network of 14 layers (8 at smoke) in three stages, trained stage by
 stage, together, or with one stage alone first; two heads for the lower stages, two kinds of labels.
-`images_deep`: a residual network of 110 layers.
+`images_deep`: a residual network of 110 layers. `images_full`: that network at its full size, on
+images that were not halved; it needs a GPU.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
-from hierlearn.experiment import Arms, Experiment, Group, every
+from hierlearn.engine.devices import GPU
+from hierlearn.experiment import Arms, Experiment, Group, Groups, every
 from hierlearn.images.data import CIFAR10, FASHION_SMALL
 from hierlearn.images.runs import ImageConfig, measure
 from hierlearn.statistics import Statistic, Value, difference, each, number, ratio
@@ -20,7 +22,8 @@ DATA = {"smoke": "fashion_small", "laptop": "cifar10", "paper": "cifar10"}
 SIZES = {"smoke": (162, 80, 1, 1024), "laptop": (420, 240, 2, 5000), "paper": (420, 240, 2, 5000)}
 SHALLOW_UPPER = 140
 DEEP_STEPS = {"laptop": 240, "paper": 240}
-READ = ("joint", "solo", "more", "corrected", "random")
+FULL_STEPS = 900
+READ = ("joint", "solo", "more", "corrected")
 """The protocols whose first stage is read."""
 
 DIAL = ("greedy", "all", "joint")
@@ -47,10 +50,10 @@ def stages_arms(profile: str) -> Arms:
     if profile == "smoke":
         return found
     pool, shallow = replace(base, head="pool"), replace(base, labels="shallow")
-    found |= arms((*STAGES, "fixed", "random"), ", pool", pool)
+    found |= arms((*STAGES, "fixed"), ", pool", pool)
     found |= arms((*DIAL, *STAGES), ", shallow", shallow, SHALLOW_UPPER)
     if profile == "paper":
-        found |= arms(("look-back 2",), "", base) | arms(("greedy", "all", "joint"), ", pool", pool)
+        found |= arms(("look-back 2",), "", base)
     return found
 
 
@@ -65,12 +68,28 @@ def deep_arms(profile: str) -> Arms:
     return {name: replace(base, protocol=name) for name in names}
 
 
-def by_seed(name: str, arms: Arms, seeds: Iterable[int]) -> list[Group]:
-    """Make a group for each seed of each shape: its runs share their phases."""
-    shapes: dict[object, list[ImageConfig]] = {}
-    for one in every(arms):
-        shapes.setdefault(one.shape, []).append(one)
-    return [Group.of(name, some, [seed]) for some in shapes.values() for seed in seeds]
+def full_arms(profile: str) -> Arms:
+    """110 layers of 16, 32 and 64 channels on 32x32 pixels, at paper only."""
+    if profile != "paper":
+        return {}
+    base = ImageConfig("greedy", DATA[profile], FULL_STEPS, n_blocks=18, scale=0.2, size=32)
+    return {name: replace(base, protocol=name) for name in DIAL}
+
+
+def by_seed(name: str, arms: Callable[[str], Arms], seeds: Mapping[str, Iterable[int]]) -> Groups:
+    """Make a group for each seed of each shape: its runs share their phases.
+
+    What only the paper profile has is in groups of its own, so that the laptop's are among its.
+    """
+
+    def groups(profile: str) -> list[Group]:
+        shapes: dict[object, list[ImageConfig]] = {}
+        common = every(arms("laptop"))
+        for one in every(arms(profile)):
+            shapes.setdefault((one.shape, one in common), []).append(one)
+        return [Group.of(name, some, [s]) for some in shapes.values() for s in seeds[profile]]
+
+    return groups
 
 
 CE, ACCURACY, COSINE = number("ce"), number("accuracy"), number("cosine")
@@ -107,20 +126,22 @@ STAGES_STATISTICS: dict[str, Statistic] = {
     "extra_share_pool": _share(", pool"),
     "turned": over(COSINE, "corrected", "more"),
     "turned_from_start": over(COSINE, "solo", "more"),
-    "random_pool": over(UPPER, "random, pool", "solo, pool"),
 }
 DEEP_STATISTICS: dict[str, Statistic] = {"freezing": over(CE, "greedy", "joint")}
 
 BUDGET = ("n_steps", "upper_steps")
+BYTES = (CIFAR10, FASHION_SMALL)
 EXPERIMENTS = (
     Experiment(
-        "images_stages", CHAPTER,
-        lambda profile: by_seed("images_stages", stages_arms(profile), SEEDS[profile]),
-        measure, STAGES_STATISTICS, stages_arms, BUDGET, (CIFAR10, FASHION_SMALL),
+        "images_stages", CHAPTER, by_seed("images_stages", stages_arms, SEEDS), measure,
+        STAGES_STATISTICS, stages_arms, BUDGET, BYTES,
     ),
     Experiment(
-        "images_deep", CHAPTER,
-        lambda profile: by_seed("images_deep", deep_arms(profile), SEEDS[profile]),
-        measure, DEEP_STATISTICS, deep_arms, BUDGET, (CIFAR10, FASHION_SMALL),
+        "images_deep", CHAPTER, by_seed("images_deep", deep_arms, SEEDS), measure,
+        DEEP_STATISTICS, deep_arms, BUDGET, BYTES,
+    ),
+    Experiment(
+        "images_full", CHAPTER, by_seed("images_full", full_arms, {**SEEDS, "paper": range(5)}),
+        measure, DEEP_STATISTICS, full_arms, BUDGET, (*BYTES, GPU()),
     ),
 )  # fmt: skip

@@ -209,11 +209,13 @@ def _bar(ax: Axes, place: int, values: NDArray[np.float64]) -> None:
 
 
 @gives("images-depth", "images-deep-steps", "images-deep-greedy", "images-deep-joint")
-def deep(images_stages: Runs, images_deep: Runs) -> Drawing:
-    """Draw greedy against joint training in both networks, a line a seed."""
+def deep(images_stages: Runs, images_deep: Runs, images_full: Runs | None = None) -> Drawing:
+    """Draw greedy against joint training in the networks, a line a seed."""
     panels = {images_stages: "14 layers", images_deep: "110 layers"}
+    if images_full:
+        panels[images_full] = "110 layers, 32x32 pixels"
     config = images_deep.first("joint")
-    fig, axes = plt.subplots(1, 2, sharey=True, figsize=(WIDTH, 3.2))
+    fig, axes = plt.subplots(1, len(panels), sharey=True, figsize=(WIDTH, 3.2))
     said = []
     for index, (ax, (runs, title)) in enumerate(zip(axes, panels.items(), strict=True)):
         arms = [arm for arm in DIAL if runs.arms.get(arm)]
@@ -231,8 +233,8 @@ def deep(images_stages: Runs, images_deep: Runs) -> Drawing:
         + "; ".join(said)
         + ".",
         caption=f"Residual networks of 14 and of {n_layers} layers, every seed. The deep one has "
-        f"channels {', '.join(map(str, config.widths))} and {config.n_steps} steps; the two panels "
-        "are not to be compared with each other.",
+        f"channels {', '.join(map(str, config.widths))} and {config.n_steps} steps; the panels are "
+        "not to be compared with each other.",
         numbers=numbers | {"images-depth": str(n_layers), "images-deep-steps": str(config.n_steps)},
     )
 

@@ -5,7 +5,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, one_hot
 
-from hierlearn.engine.doors import check_indices, checked, positive
+from hierlearn.engine.doors import check_finite, check_indices, checked, positive
 from hierlearn.images.networks import N_CLASSES
 
 
@@ -33,8 +33,7 @@ def probe_accuracy(
     """
     positive(ridge=ridge)
     check_indices(N_CLASSES, y=y, test_y=test_y)
-    if not bool(features.isfinite().all()) or not bool(test_features.isfinite().all()):
-        raise ValueError("features and test_features must be finite numbers")
+    check_finite(features=features, test_features=test_features)
     mean, sd = features.double().mean(0), features.double().std(0).clamp(min=1e-12)
     z, z_test = ((some.double() - mean) / sd for some in (features, test_features))
     targets = one_hot(y, N_CLASSES).double()

@@ -56,9 +56,10 @@ def resnet(
     *,
     n_blocks: int,
     scale: float,
+    stem: int = 2,
     generator: torch.Generator,
 ) -> nn.ModuleList:
-    r"""Draw a network of `len(widths)` stages of `n_blocks` blocks; the stem halves the maps.
+    r"""Draw a network of `len(widths)` stages of `n_blocks` blocks.
 
     Args:
         channels: of the images.
@@ -66,14 +67,16 @@ def resnet(
         n_blocks: n; three stages have $6n+2$ layers, a linear head included.
         scale: where the last BN of each block starts; small for deep networks, which are nearly
             the identity then and need no slower first steps.
+        stem: stride of the stem; 2 halves the maps.
         generator: the only source of randomness.
 
     Raises:
-        ValueError: for no stage or block, and for widths that shrink.
+        ValueError: for no stage, block or stride, and for widths that shrink.
     """
     at_least(
-        1, channels=channels, n_blocks=n_blocks, n_stages=len(widths), width=min(widths, default=1)
-    )
+        1, channels=channels, n_blocks=n_blocks, n_stages=len(widths), stem=stem,
+        width=min(widths, default=1),
+    )  # fmt: skip
     positive(scale=scale)
     if list(widths) != sorted(widths):
         raise ValueError(f"widths must not shrink from stage to stage; got {tuple(widths)}")
@@ -82,8 +85,8 @@ def resnet(
     for level, width in enumerate(widths):
         layers: list[nn.Module] = []
         if level == 0:
-            stem = _convolution(channels, width, 2, generator)
-            layers += [stem, nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
+            first = _convolution(channels, width, stem, generator)
+            layers += [first, nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
         for index in range(n_blocks):
             stride = 2 if level > 0 and index == 0 else 1
             layers.append(_Block(n_in, width, stride, scale, generator))

@@ -7,8 +7,7 @@ With $S$ stages and $T$ steps, a protocol trains
 - `joint`: all stages under the last head, in one phase of $T$ steps;
 - `solo`: stage 1 under its head, $T$ steps;  `more`: `solo` and $T$ further steps of the same;
 - `corrected`: stage 1 from `solo` and fresh higher stages, all trained for $T$ steps, on the
-  batches of `more`'s second half;  `fixed`: the same with stage 1 frozen;
-- `random`: nothing but the BN statistics of stage 1.
+  batches of `more`'s second half;  `fixed`: the same with stage 1 frozen.
 
 Stage 1 is read in two ways, in both of which it is frozen and whatever reads it is new: under fresh
 higher stages, the same ones on the same batches for every protocol (`upper`), and by a ridge
@@ -30,16 +29,15 @@ from hierlearn.experiment import Config, Group
 from hierlearn.images import networks
 from hierlearn.images.data import load
 from hierlearn.images.measures import cosine, probe_accuracy, scores
-from hierlearn.images.target import SIZE, halved, shallow_labels, standardized
-from hierlearn.images.training import order, settle, train
+from hierlearn.images.target import FULL, SIZE, shallow_labels, sized, standardized
+from hierlearn.images.training import order, train
 
 LOOK_BACK = {"greedy": 1, "look-back 2": 2, "all": None}
 """By how many stages training reaches down in each phase; None: by all."""
-PROTOCOLS = (*LOOK_BACK, "joint", "solo", "more", "corrected", "fixed", "random")
+PROTOCOLS = (*LOOK_BACK, "joint", "solo", "more", "corrected", "fixed")
 FITTED = 0.05
 """A run whose training loss ends below this has fitted its data, and counts as converged."""
 PROBED = 10_000
-SETTLING = 50
 EXCITING, PICTURED = 50, 8
 BATCH, RATE, DECAY = 128, 0.1, 5e-4
 
@@ -60,6 +58,7 @@ class ImageConfig(Config):
         scale: where the last BN of a block starts.
         n_test: test images, the first ones.
         seen: whether the images that excite stage 1 are kept.
+        size: pixels of a side, 32, or 16, which the stem halves once more.
     """
 
     protocol: str
@@ -73,8 +72,12 @@ class ImageConfig(Config):
     scale: float = 0.4
     n_test: int = 5000
     seen: bool = False
+    size: int = SIZE
 
-    CHOICES = {"protocol": PROTOCOLS, "head": ("gap", "pool"), "labels": ("true", "shallow")}
+    CHOICES = {
+        "protocol": PROTOCOLS, "head": ("gap", "pool"), "labels": ("true", "shallow"),
+        "size": (SIZE, FULL),
+    }  # fmt: skip
 
     @property
     def shape(self) -> tuple[Any, ...]:
@@ -83,9 +86,13 @@ class ImageConfig(Config):
         return tuple(getattr(self, f.name) for f in fields(self) if f.name not in free)
 
     def seconds(self, n_runs: int) -> float:
-        """Return what `n_runs` like this take, from the steps of one block."""
-        step = 3e-3 * sum(self.widths) / 112 * self.n_blocks * len(self.widths)
-        shares = {"joint": 1.0, "corrected": 1.0, "all": 0.75, "random": 0.0}
+        """Return what `n_runs` like this take, from the steps of one block.
+
+        At full size that is on a GPU, which is waiting for its kernels to be started: a guess.
+        """
+        by_width = 0.5e-3 if self.size == FULL else 3e-3 * sum(self.widths) / 112
+        step = by_width * self.n_blocks * len(self.widths)
+        shares = {"joint": 1.0, "corrected": 1.0, "all": 0.75}
         return (
             n_runs * step * (shares.get(self.protocol, 0.5) * self.n_steps + 0.6 * self.upper_steps)
         )
@@ -105,10 +112,13 @@ def measure(work: Group, device: torch.device) -> list[dict[str, Any]]:
 
 
 @cache
-def _images(name: str) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Load a data set once a process: standardized training and test images, and their classes."""
+def _images(name: str, size: int, labels: str) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Load a data set once a process: standardized training and test images, and their labels."""
+    if labels == "shallow":
+        x, test_x, *_ = _images(name, size, "true")
+        return x, test_x, shallow_labels(x, x), shallow_labels(test_x, x)
     found = load(name)
-    raw, test = halved(found.train_x), halved(found.test_x)
+    raw, test = sized(found.train_x, size), sized(found.test_x, size)
     x, test_x = (
         standardized(some, raw).contiguous(memory_format=torch.channels_last)
         for some in (raw, test)
@@ -122,12 +132,10 @@ class _Seed:
 
     def __init__(self, first: ImageConfig, seed: int, device: torch.device) -> None:
         self.first, self.seed, self.device = first, seed, device
-        x, test_x, y, test_y = _images(first.data)
-        if first.labels == "shallow":
-            y, test_y = shallow_labels(x, x), shallow_labels(test_x, x)
+        x, test_x, y, test_y = _images(first.data, first.size, first.labels)
         self.x, self.y = x.to(device), y.to(device)
         self.test_x, self.test_y = (one[: first.n_test].to(device) for one in (test_x, test_y))
-        self.T, self.S = first.n_steps, len(first.widths)
+        self.T, self.S, self.stem = first.n_steps, len(first.widths), FULL // first.size
         self.batches = order(len(x), 2 * self.T, BATCH, self._stream("order")).to(device)
 
     def _stream(self, purpose: str) -> torch.Generator:
@@ -143,7 +151,7 @@ class _Seed:
         first = self.first
         made = networks.resnet(
             self.x.shape[1], first.widths, n_blocks=first.n_blocks, scale=first.scale,
-            generator=self._stream(purpose),
+            stem=self.stem, generator=self._stream(purpose),
         )  # fmt: skip
         # A fifth faster on CPUs than the default layout, and what convolutions on a GPU want.
         return list(made.to(self.device, memory_format=torch.channels_last))  # type: ignore[call-overload]
@@ -152,7 +160,7 @@ class _Seed:
         """A fresh head for a level; the last stage's reads the means over all positions."""
         made = networks.head(
             "gap" if level == self.S else self.first.head,  # type: ignore[arg-type]
-            self.first.widths[level - 1], size=SIZE // 2**level,
+            self.first.widths[level - 1], size=self.first.size // self.stem // 2 ** (level - 1),
             generator=self._stream(f"head {level}"),
         )  # fmt: skip
         return made.to(self.device)
@@ -193,17 +201,13 @@ class _Seed:
             head, loss = self._train(stages[:level], steps, lowest=lowest)
         return stages, head, loss
 
-    def _trained(self, protocol: str) -> tuple[list[nn.Module], nn.Module | None, float]:
+    def _trained(self, protocol: str) -> tuple[list[nn.Module], nn.Module, float]:
         """Train a protocol: its stages, the head of the last of them, the training loss."""
         if protocol in LOOK_BACK:
             return self._dialed(LOOK_BACK[protocol])
         if protocol == "joint":
             stages = self._stages()
             return stages, *self._train(stages, self.batches[: self.T])
-        if protocol == "random":
-            stages = self._stages()[:1]
-            settle(stages[0], self.x, self.batches[:SETTLING])
-            return stages, None, float("nan")
         stage, head, loss = deepcopy(self._solo)
         if protocol == "solo":
             return [stage], head, loss
@@ -215,44 +219,43 @@ class _Seed:
 
     # --- readings -------------------------------------------------------------------------
 
-    def _score(self, stages: Sequence[nn.Module], head: nn.Module) -> tuple[float, float]:
-        return scores(head.eval()(networks.forward(stages, self.test_x)).detach(), self.test_y)
+    def _score(self, maps: Tensor, above: Sequence[nn.Module], head: nn.Module) -> dict[str, float]:
+        """Score the stages above the first, by what that one makes of the test images."""
+        outputs = head.eval()(networks.forward(above, maps)).detach()
+        return dict(zip(("ce", "accuracy"), scores(outputs, self.test_y), strict=True))
 
     def _measure(self, config: ImageConfig) -> dict[str, Any]:
-        stages, head, loss = self._trained(config.protocol)
-        found: dict[str, Any] = {}
-        if head is not None:
-            found["ce"], found["accuracy"] = self._score(stages, head)
-            found |= {"train_ce": loss, "converged": loss < FITTED}
+        (stage, *above), head, loss = self._trained(config.protocol)
+        maps = networks.forward([stage], self.test_x)
+        found: dict[str, Any] = self._score(maps, above, head)
+        found |= {"train_ce": loss, "converged": loss < FITTED}
         if config.protocol in ("more", "corrected"):
-            found["cosine"] = cosine(stages[0], self._solo[0])
+            found["cosine"] = cosine(stage, self._solo[0])
         elif config.protocol in ("solo", "joint"):
-            found["cosine"] = cosine(stages[0], self._stages()[0])
+            found["cosine"] = cosine(stage, self._stages()[0])
         if config.upper_steps:
-            found |= self._readings(stages[0], config.upper_steps)
+            found |= self._readings(stage, maps, config.upper_steps)
         if config.seen:
-            found["seen"] = self._seen(stages[0])
+            found["seen"] = self._seen(maps)
         return found
 
-    def _readings(self, stage: nn.Module, n_steps: int) -> dict[str, float]:
+    def _readings(self, stage: nn.Module, maps: Tensor, n_steps: int) -> dict[str, float]:
         """Read a stage by fresh higher stages, trained on it while it is frozen, and by a ridge."""
         batches = order(len(self.x), n_steps, BATCH, self._stream("order above")).to(self.device)
-        stages = [stage, *self._stages("reading")[1:]]
-        head, _ = self._train(stages, batches, lowest=1)
-        ce, accuracy = self._score(stages, head)
-        train, test = (
-            networks.forward([stage], x).mean((2, 3)) for x in (self.x[:PROBED], self.test_x)
-        )
-        probe = probe_accuracy(train, self.y[:PROBED], test, self.test_y)
-        return {"upper_ce": ce, "upper_accuracy": accuracy, "probe": probe}
+        above = self._stages("reading")[1:]
+        head, _ = self._train([stage, *above], batches, lowest=1)
+        found = {f"upper_{key}": value for key, value in self._score(maps, above, head).items()}
+        train = networks.forward([stage], self.x[:PROBED]).mean((2, 3))
+        test = maps.mean((2, 3))
+        return found | {"probe": probe_accuracy(train, self.y[:PROBED], test, self.test_y)}
 
-    def _seen(self, stage: nn.Module) -> dict[str, Any]:
+    def _seen(self, maps: Tensor) -> dict[str, Any]:
         """Average the test images that excite each channel of a stage most; of how many classes?
 
         `purity` is the share of the commonest class among them, a mean over channels. Means have
         one byte a value, contrast stretched.
         """
-        excited = networks.forward([stage], self.test_x).mean((2, 3)).topk(EXCITING, 0).indices.T
+        excited = maps.mean((2, 3)).topk(EXCITING, 0).indices.T
         counts = nn.functional.one_hot(self.test_y[excited], networks.N_CLASSES).sum(1)
         means = self.test_x[excited[:PICTURED]].mean(1)
         centered = means - means.mean((1, 2, 3), keepdim=True)

@@ -9,21 +9,24 @@ from torch.nn.functional import avg_pool2d, conv2d, pad
 from hierlearn.engine.doors import checked
 from hierlearn.engine.seeds import stream
 
-SIZE = 16
-"""Pixels of a side, after halving."""
+FULL, SIZE = 32, 16
+"""Pixels of a side, and after halving."""
 
 
-def halved(images: UInt8[np.ndarray, "image channel height width"]) -> Float[Tensor, "..."]:
-    """Return images of 16x16 values: smaller than 32 they are framed with zeros, then halved.
+def sized(
+    images: UInt8[np.ndarray, "image channel height width"], size: int = SIZE
+) -> Float[Tensor, "..."]:
+    """Return images of 16x16 or 32x32 values; those that have that size already stay.
 
-    Halving takes the mean of 2x2 pixels; images that have 16x16 already stay.
+    Smaller than 32x32 they are framed with zeros; halving takes the mean of 2x2 pixels.
     """
-    if images.shape[2] == SIZE:
+    if images.shape[2] == size:
         return torch.from_numpy(images).float()
-    frame = SIZE - images.shape[2] // 2
+    frame = (FULL - images.shape[2]) // 2
     # In pieces: all of CIFAR-10 in floats of full size would take 600 MB.
     pieces = torch.from_numpy(images).split(5000)
-    return torch.cat([avg_pool2d(pad(piece.float(), (frame,) * 4), 2) for piece in pieces])
+    framed = (pad(piece.float(), (frame,) * 4) for piece in pieces)
+    return torch.cat([avg_pool2d(piece, FULL // size) for piece in framed])
 
 
 @checked

@@ -8,7 +8,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from hierlearn.engine.doors import at_least, check_indices, checked
+from hierlearn.engine.doors import at_least, check_finite, check_indices, checked
 from hierlearn.images.networks import N_CLASSES
 
 WARM_UP = 0.15
@@ -64,8 +64,7 @@ def train(
     """
     at_least(0, rate=rate, decay=decay, lowest=lowest)
     check_indices(len(x), batches=batches)
-    if not bool(x.isfinite().all()):
-        raise ValueError("images must be finite numbers; got x with others in it")
+    check_finite(x=x)
     check_indices(N_CLASSES, y=y)
     frozen, opened = stages[:lowest], nn.ModuleList([*stages[lowest:], head])
     for stage in frozen:
@@ -90,15 +89,3 @@ def train(
         losses.append(loss.detach())
     last = losses[-max(1, round(LAST * len(losses))) :]
     return float(torch.stack(last).mean()) if last else math.nan
-
-
-@checked
-def settle(
-    stage: nn.Module, x: Float[Tensor, "image ..."], batches: Int64[Tensor, "step b"]
-) -> None:
-    """Let the BN statistics of an untrained stage settle; its weights stay as they are."""
-    check_indices(len(x), batches=batches)
-    stage.train()
-    with torch.no_grad():
-        for chosen in batches:
-            stage(x[chosen])

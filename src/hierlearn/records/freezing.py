@@ -26,11 +26,14 @@ def freeze(
     """Copy the records of `profile` from `working` into `frozen_root`; return the new manifest.
 
     Those of other experiments stay, unless `experiments` are the `whole` profile. The result
-    depends on nothing but the records. Raises RecordError that lists every group that is missing,
-    stale or damaged; nothing is written then.
+    depends on nothing but the records. An optional experiment without any is left out. Raises
+    RecordError that lists every group that is missing, stale or damaged; nothing is written then.
     """
-    chosen = list(experiments)
+    chosen, absent = list(experiments), {"missing", "cannot run"}
     states = {one.name: found for one in chosen if (found := working.states(one, profile))}
+    for one in chosen:
+        if one.optional and {state.status for state in states.get(one.name, ())} <= absent:
+            states.pop(one.name, None)
     bad = [s for found in states.values() for s in found if s.status != "present"]
     if bad or not states:
         lines = [f"  {state.status}: {state.problem}" for state in bad] or ["  no groups at all"]

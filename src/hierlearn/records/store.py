@@ -17,15 +17,15 @@ from hierlearn.records.fingerprints import fingerprint
 
 log = logging.getLogger(__name__)
 
-Status = Literal["present", "missing", "stale", "damaged", "no data"]
+Status = Literal["present", "missing", "stale", "damaged", "cannot run"]
 
 
 @dataclass(frozen=True)
 class GroupState:
     """What a store holds of a group: records in the order of its runs, none if missing or damaged.
 
-    `problem` says what is wrong when it is not present. What `lacks` data sets, by
-    name and why, cannot be computed here: it is then as it was `published`, or has "no data".
+    `problem` says what is wrong when it is not present. What `lacks` data sets or a GPU, by name
+    and why, cannot be computed here: it is then as it was `published`, or "cannot run".
     """
 
     group: Group
@@ -49,8 +49,8 @@ class GroupState:
 class RecordStore:
     """A folder of records; in a frozen one nothing is ever computed or written.
 
-    Unless `frozen` says so, it is one when it holds a `manifest.json`. Groups for which the data
-    are missing on this machine are read from the frozen folder `published`, where it has them.
+    Unless `frozen` says so, it is one when it holds a `manifest.json`. Groups that cannot be
+    computed on this machine are read from the frozen folder `published`, where it has them.
     """
 
     def __init__(
@@ -83,16 +83,17 @@ class RecordStore:
     def find(self, group: Group, experiment: Experiment, profile: str) -> GroupState:
         """Return what is there of `group`, a group of `experiment` at `profile`."""
         state = self._find(group, experiment, profile)
-        if self.frozen or state.status == "present" or not (lacks := experiment.lacks([group])):
+        if state.status == "present" or (self.frozen and state.status != "missing"):
+            return state
+        if not (lacks := experiment.lacks([group], here=not self.frozen)):
             return state
         if not state.records and self._published:
             there = self._published._find(group, experiment, profile)
             if there.records:
                 return replace(there, lacks=lacks, published=True)
         if state.status == "missing":
-            wanted = " and ".join(lacks)
-            problem = f"data missing: {wanted}; python -m hierlearn data fetch {' '.join(lacks)}"
-            return GroupState(group, "no data", problem=problem, lacks=lacks)
+            problem = f"{experiment.name} {experiment.awaits([group])}"
+            return GroupState(group, "cannot run", problem=problem, lacks=lacks)
         return replace(state, lacks=lacks)
 
     def _find(self, group: Group, experiment: Experiment, profile: str) -> GroupState:

@@ -16,7 +16,7 @@ class Agreement:
     Of the `n_groups` groups that both have, `n_same` are the same bit for bit; of the `n_claims`
     claims that both judge, `n_agree` have the same verdict and an estimate inside the published
     interval, and `changed` says what is otherwise. `machines` and `published` computed both. What
-    could not be rerun, `n_lacking` groups whose data are missing, is in neither.
+    cannot be rerun here, `n_lacking` groups, is in neither.
     """
 
     chapter: str

@@ -60,8 +60,8 @@ def compute(
     `executor`, if given, measures instead of them. The groups that take longest start first, as far
     as the records in `store` and in `measured_before` tell. With `progress`, a bar of expected
     seconds and a closing line appear on stderr. Of two processes that compute the same folder the
-    second waits, and then finds the records there. Experiments whose data are missing here are left
-    out, and told.
+    second waits, and then finds the records there. Experiments that cannot be run
+    here, for want of data or a GPU, are left out, and told.
 
     Raises SweepError that names the groups whose measurement failed, after all others are recorded;
     RecordError when the store is frozen and lacks something, or cannot be written; DeviceError when
@@ -136,7 +136,7 @@ def _compute(
                 continue
             by = {"commit": commit, "dirty": dirty, "fingerprints": [result.code]}
             used = unit.experiment.needs([unit.group])
-            data = {"data": {one.name: one.sha256 for one in used}}
+            data = {"data": {one.name: one.sha256 for one in used if one.sha256}}
             own = {**by, "n_runs": len(unit.group.runs), **data, **result.circumstances}
             store.write(unit.group, result.measurements, Provenance.model_validate(own))
             n_done += 1
