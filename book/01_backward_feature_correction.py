@@ -462,7 +462,8 @@ chapter.show(figures.joint)
 # %% [markdown]
 # With three levels the relative error ends at {glue:text}`bfc.J3` (median and range over seeds); if
 # level 3 never opens, at {glue:text}`bfc.J3.control`, and level 2 stays where it settles alone. With
-# four levels it ends at {glue:text}`bfc.J4` ({glue:text}`bfc.J4.verdict`; a dash means that a seed diverged).
+# four levels it ends at {glue:text}`bfc.J4` times what the same training leaves when level 4 never
+# opens ({glue:text}`bfc.J4.verdict`; a dash means that a seed diverged).
 
 # %%
 chapter.show(figures.when_learned)

@@ -38,15 +38,15 @@ def _config(n_levels: int, profile: str, **changes: Any) -> QuadraticConfig:
 
 
 def joint_arms(profile: str) -> Arms:
-    """Two to four levels, all open from the start; the third never opened; dimensions."""
+    """Two to four levels, all open from the start; the last never opened; dimensions."""
     found: dict[str, Any] = {}
     for n_levels, (rate, steps) in JOINT.items():
         if profile not in steps:
             continue
         one = _config(n_levels, profile, rate=rate, n_steps=steps[profile])
         found[f"{n_levels} levels"] = one
-        if n_levels == 3:
-            found["level 3 shut"] = replace(one, opens=(0, None))
+        if n_levels > 2:
+            found[f"level {n_levels} shut"] = replace(one, opens=(*one.opens[:-1], None))
     if profile == "paper":
         found["dimensions"] = [replace(found["3 levels"], dim=dim) for dim in (40, 80)]
     return found
@@ -60,7 +60,9 @@ def levels_of(config: QuadraticConfig) -> range:
 JOINT_STATISTICS = {
     "three_levels": each(final("rel"), "3 levels"),
     "three_levels_shut": each(final("rel"), "level 3 shut"),
-    "four_levels": each(final("rel"), "4 levels"),
+    "four_levels_over_shut": ratio(
+        each(final("rel"), "4 levels"), each(final("rel"), "level 4 shut")
+    ),
 }
 
 # --- four levels, opened one after the other -------------------------------------------------
