@@ -10,10 +10,10 @@ import click
 
 from hierlearn.book.project import find_project
 from hierlearn.cli import work
-from hierlearn.cli.tables import columns, replay_table
+from hierlearn.cli.tables import replay_table
 from hierlearn.errors import RunError
 from hierlearn.experiment import Experiment
-from hierlearn.formatting import format_interval, format_number, say
+from hierlearn.formatting import columns, format_interval, format_number, say
 from hierlearn.intervals import Bound
 from hierlearn.place import plugin, score
 from hierlearn.place.runs import PLANTED

@@ -190,10 +190,9 @@ class RecordStore:
             path = files.inside(self.folder, profile, f"{experiment.name}.jsonl")
             stated = self.manifest.get(profile, {}).get(experiment.name)
             entries, problems = files.read_lines(path) if stated else ([], [])
-            content = files.sorted_lines(record for _, record in entries)
             if stated and not path.is_file():
                 problems.append(f"{path}: is listed in manifest.json but not there")
-            elif stated and (problems or sha256(content).hexdigest() != stated.sha256):
+            elif stated and (problems or sha256(path.read_bytes()).hexdigest() != stated.sha256):
                 problems = problems or files.misfits(path, groups_of(experiment, profile), entries)
                 problems.append(
                     f"{path}: has not the hash that manifest.json states: one of the two was "
