@@ -1,7 +1,8 @@
-// What a link to a claim, a theorem, an equation or a figure leads to, shown beside it: on this page, or
-// fetched from another page of this site. From a disk, where pages may not be fetched, only the former.
+// What a link to a claim, a theorem, an equation, a figure or a reference leads to, shown beside it:
+// on this page, or fetched from another page of this site. From a disk, where pages may not be
+// fetched, only the former.
 (() => {
-  const WANTED = ".hl-claim, .hl-card, .proof, .exercise, .math-wrapper, figure";
+  const WANTED = ".hl-claim, .hl-card, .proof, .exercise, .math-wrapper, .citation, figure";
   const pages = new Map();
   let box, asked;
 
@@ -36,6 +37,7 @@
     box.setAttribute("role", "tooltip");
     const copy = target.cloneNode(true);
     for (const one of [copy, ...copy.querySelectorAll("[id]")]) one.removeAttribute("id");
+    copy.removeAttribute("role"); // of an entry of the bibliography, which here has no list
     for (const one of copy.querySelectorAll("a[href]")) {
       one.setAttribute("href", new URL(one.getAttribute("href"), url).href); // not of this folder
     }

@@ -9,11 +9,12 @@ import json
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, replace
 from functools import cached_property
-from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
-
-import torch
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 from hierlearn.choices import PROFILES
+
+if TYPE_CHECKING:
+    import torch
 
 
 def canonical(value: Any) -> str:
@@ -272,7 +273,7 @@ class Experiment:
     name: str
     chapter: str
     groups: Groups
-    measure: Callable[[Group, torch.device], list[dict[str, Any]]]
+    measure: Callable[[Group, "torch.device"], list[dict[str, Any]]]
     statistics: Mapping[str, Statistic] = field(default_factory=dict)
     arms: Callable[[str], Arms] = lambda profile: {}
     budget: tuple[str, ...] | str = ()

@@ -68,3 +68,12 @@ def data_link(text: str, name: str, content: str) -> str:
 def say(text: str) -> None:
     """Write a line for the user, not for a pipe."""
     click.echo(text, err=True)
+
+
+def columns(lines: Sequence[Sequence[str]]) -> str:
+    """Return the cells of `lines` aligned, two spaces apart."""
+    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    )

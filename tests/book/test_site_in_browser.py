@@ -237,6 +237,10 @@ def test_what_a_link_leads_to_is_shown_beside_it_and_goes_with_escape(browser, a
         tab.locator(".hl-card-head a.hl-id").first.focus()  # another page: asked of this site only
         tab.locator(f"{box} .hl-claim[open]").wait_for()
         tab.locator(f"{box} mjx-container").first.wait_for()
+        tab.keyboard.press("Escape")
+        tab.locator("a[href^='bibliography.html#']").first.hover()
+        tab.locator(f"{box} .citation").wait_for()
+        assert findings(tab) == []
     assert visit.complaints == []
 
 

@@ -14,7 +14,9 @@ from click.testing import CliRunner, Result
 
 from hierlearn import __main__
 from hierlearn.book import pages
-from hierlearn.cli import commands, work
+from hierlearn.book.project import Project
+from hierlearn.cli import commands, status, work
+from hierlearn.records import RecordStore
 
 pytestmark = pytest.mark.slow
 
@@ -220,6 +222,35 @@ def test_help_is_printed_without_what_computes():
     code = "import sys; from hierlearn.cli import commands; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout == "False\n", done.stderr
+
+
+def test_status_is_told_again_without_what_computes(project):
+    code = (
+        "import sys; from hierlearn.cli.commands import cli; "
+        "cli(sys.argv[1:], standalone_mode=False); print('torch' in sys.modules, file=sys.stderr)"
+    )
+
+    def told() -> list[str]:
+        command = [sys.executable, "-c", code, "status", "--profile", "smoke"]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        return [done.stdout, done.stderr.split()[-1]]
+
+    (first, loaded), again = told(), told()
+    assert loaded == "True" and again == [first, "False"] and "images_deep" in first
+    (outline,) = (project / "_build/outline").iterdir()
+    outline.write_text("rubbish")
+    assert told() == [first, "True"]
+
+
+def test_an_outline_of_other_code_is_another(tmp_path, monkeypatch):
+    store = RecordStore(tmp_path / "records")
+    monkeypatch.setattr(status, "_PACKAGE", tmp_path)
+    (tmp_path / "one.py").write_text("1")
+    names = [status._name(Project(tmp_path), store, profile) for profile in ("smoke", "laptop")]
+    (tmp_path / "one.py").write_text("2")
+    other = status._name(Project(tmp_path), store, "smoke")
+    assert len({*names, other}) == 3
+    assert len({name.partition("-")[0] for name in (*names, other)}) == 2
 
 
 def test_what_is_published_is_kept_and_the_ledger_says_what_changed(ran, monkeypatch):

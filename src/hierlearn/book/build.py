@@ -37,6 +37,7 @@ LEFT_OUT = {"records", "generated", "__pycache__", ".ipynb_checkpoints"}
 
 MARKED = r"(?<=<!-- {0} -->\n).*?(?=<!-- /{0} -->)"  # what stands in a page between marks
 OPENING = ("09_who_learns_what", "who-learns-what")  # the picture of the first page
+STEERED = "steer-samples"  # the same to steer, folded under it
 EXAMPLE = "kernel.K5"  # the claim on whose card the first page shows how to read a verdict
 _IN_THE_LEDGER = '<a class="hl-id" href="ledger.html#{id}">{id}</a>'
 _LINK = re.compile(r'<(?:a|link|script|img|iframe|source)\b[^>]*?\s(?:href|src)="([^"]*)"')
@@ -198,13 +199,19 @@ def opening(project: Project) -> str:
     chapter, figure = OPENING
     notebook = project.executed(chapter)
     cells = nbformat.read(notebook, as_version=4).cells if notebook.exists() else []
-    shown = [
-        html
+    shown = {
+        name: html
         for cell in cells
         for output in cell.get("outputs", [])
-        if f'id="fig-{figure}"' in (html := output.get("data", {}).get("text/html", ""))
-    ]
-    return shown[0] if shown else ""
+        for name in (figure, STEERED)
+        if f'id="fig-{name}"' in (html := output.get("data", {}).get("text/html", ""))
+    }
+    if steered := shown.get(STEERED):
+        shown[STEERED] = (
+            '<details class="hl-more-text"><summary>Steer it: who has learned with how many '
+            f"samples?</summary>\n{steered}\n</details>"
+        )
+    return "\n".join(shown.values())
 
 
 def theorem_lines(rows: Sequence[verdicts.Row]) -> str:

@@ -344,13 +344,12 @@ def show_claims(
 @options("profile", "records")
 def status(profile: Given, records: Given) -> None:
     """Show which records exist and what computing the others will cost."""
-    from hierlearn.cli import work
+    from hierlearn.cli.status import readable_store, status_table
 
     project = find_project(need_book=False)
-    store = work.readable_store(project, records)
-    profiles = work.shown_profiles(project, work.chapters(), store, profile)
+    store = readable_store(project, records)
     say(f"records {project.relative(store.folder)}")
-    click.echo(work.tables.status_table(project, store, profiles))
+    click.echo(status_table(project, store, profile))
 
 
 @cli.command(name="freeze")

@@ -10,10 +10,10 @@ import click
 
 from hierlearn.book.project import find_project
 from hierlearn.cli import work
-from hierlearn.cli.tables import columns, replay_table
+from hierlearn.cli.tables import replay_table
 from hierlearn.errors import RunError
 from hierlearn.experiment import Experiment
-from hierlearn.formatting import format_number, say
+from hierlearn.formatting import columns, format_number, say
 from hierlearn.place import plugin, score
 from hierlearn.place.runs import PLANTED
 from hierlearn.place.score import Table

@@ -1,24 +1,19 @@
 """What the command line prints: its tables."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 from pydantic import TypeAdapter
 
 from hierlearn.book import cards, changes
-from hierlearn.book.project import Project
 from hierlearn.claims import verdicts
-from hierlearn.formatting import format_interval, percent
+from hierlearn.formatting import columns, format_interval, percent
 from hierlearn.images.data import DataSet
-from hierlearn.records import RecordStore
-from hierlearn.registry import EXPERIMENTS
-from hierlearn.sweeps import costs
 from hierlearn.sweeps.agreement import Agreement
 from hierlearn.sweeps.pushing import Pushed
 from hierlearn.sweeps.replay import Replayed
 
 ROWS = TypeAdapter(list[verdicts.Row])
-STATUSES = ("present", "missing", "stale", "damaged", "cannot run")
 
 
 def claims_table(rows: Iterable[verdicts.Row]) -> str:
@@ -95,40 +90,9 @@ def verdict_changes(before: Sequence[changes.Told], now: Sequence[verdicts.Row])
     return "\n".join([head, "", "| claim | before | now |", "|---|---|---|", *lines])
 
 
-def status_table(project: Project, store: RecordStore, profiles: Mapping[str, str]) -> str:
-    """Return one line an experiment: its groups by status, and the cost of those to compute.
-
-    `profiles` is the profile of each chapter.
-    """
-    lines = [["chapter", "experiment", "profile", *STATUSES, "CPU seconds to compute"]]
-    committed, total = RecordStore(project.frozen_records), costs.Cost()
-    lacking: dict[str, str] = {}
-    for one in EXPERIMENTS.values():
-        profile = profiles[one.chapter]
-        states = store.states(one, profile)
-        found = Counter[str]("cannot run" if state.lacks else state.status for state in states)
-        counts = [str(found[status]) for status in STATUSES]
-        lacking |= {name: why for state in states for name, why in state.lacks.items()}
-        cost = costs.of_states(one, profile, states, (store, committed))
-        lines.append([one.chapter, one.name, profile, *counts, str(cost)])
-        total += cost
-    lines.append(["total", *[""] * (len(STATUSES) + 2), str(total)])
-    why = [f"cannot run: {reason}" for reason in lacking.values()]
-    return "\n".join([columns(lines), "", total.sentences(), *why])
-
-
 def data_table(sets: Sequence[DataSet]) -> str:
     """Return one line a data set: whether it is at hand, its hash, and what is wrong otherwise."""
     lines = [["data set", "at hand", "SHA-256"]]
     missing = [reason for one in sets if (reason := one.missing())]
     lines += [[one.name, "no" if one.missing() else "yes", one.sha256] for one in sets]
     return "\n".join([columns(lines), *missing])
-
-
-def columns(lines: Sequence[Sequence[str]]) -> str:
-    """Return the cells of `lines` aligned, two spaces apart."""
-    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-        for line in lines
-    )

@@ -19,6 +19,7 @@ from hierlearn.book.published import (
 from hierlearn.claims import verdicts
 from hierlearn.claims.declarations import Claim, ClaimError
 from hierlearn.cli import tables
+from hierlearn.cli.status import readable_store, store_at
 from hierlearn.engine.devices import DeviceError, available_cores
 from hierlearn.errors import RunError, UsageError
 from hierlearn.experiment import AbsentArm, Experiment, pilot
@@ -182,12 +183,6 @@ def wanted(project: Project, names: Sequence[str]) -> list[str]:
     return [name for name in order if name in named or not named]
 
 
-def store_at(project: Project, folder: str | None, *, pilots: bool = False) -> RecordStore:
-    """Return the store in `folder`, by default the working one, or that of pilot runs."""
-    default = project.pilot_records if pilots else project.working_records
-    return project.store(default if folder is None else project.records_folder(folder))
-
-
 def runnable(experiments: Mapping[str, Experiment], profile: str) -> dict[str, Experiment]:
     """Return the experiments that can be run here, and say which others are left out, and why."""
     lacks = {name: one.lacks(groups_of(one, profile)) for name, one in experiments.items()}
@@ -221,12 +216,3 @@ def wanted_claims(project: Project, names: Sequence[str], every: Sequence[Claim]
         for claim in every
         if not names or claim.id in ids or claim.chapter in chapters or experiments & claim.reads
     ]
-
-
-def readable_store(project: Project, folder: str | None) -> RecordStore:
-    """Return the store to read: `folder`, else the working one, else the committed one."""
-    if folder is None and not project.working_records.is_dir():
-        frozen = RecordStore(project.frozen_records)
-        if frozen.frozen:
-            return frozen
-    return store_at(project, folder)

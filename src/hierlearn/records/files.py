@@ -8,6 +8,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
 
@@ -69,6 +70,9 @@ class Provenance(_Model):
         return self.model_copy(update={"fingerprints": older + codes})
 
 
+_HEAD = b'{"checksum":"'  # a line begins so: keys are sorted, and the sum is that of the rest
+
+
 class Record(_Model):
     """One measured run, as it stands on one line of a record file."""
 
@@ -97,10 +101,12 @@ class Record(_Model):
             raise ValueError("the line is empty")
         try:
             content = json.loads(line.decode("ascii"))
-            if canonical(content).encode() != line:
+            rest = b"{" + line[len(_HEAD) + 18 :]
+            as_summed = _HEAD + sha256(rest).hexdigest()[:16].encode() + b'",' + rest[1:]
+            if as_summed != line and canonical(content).encode() != line:
                 raise ValueError("not in the form in which records are written")
             stated = content.pop("checksum", None) if isinstance(content, dict) else None
-            if stated != digest(content):
+            if as_summed != line:
                 raise ValueError(f"the checksum is {stated}, the content's is {digest(content)}")
             record = cls.model_validate({**content, "checksum": stated})
         except (ValidationError, json.JSONDecodeError, UnicodeDecodeError) as error:

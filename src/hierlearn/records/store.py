@@ -190,21 +190,36 @@ class RecordStore:
         if key not in self._frozen_files:
             path = files.inside(self.folder, profile, f"{experiment.name}.jsonl")
             stated = self.manifest.get(profile, {}).get(experiment.name)
-            entries, problems = files.read_lines(path) if stated else ([], [])
-            content = files.sorted_lines(record for _, record in entries)
+            found = _summed(path) if stated else ""
+            entries, problems = _lines(path, found) if stated else ([], [])
             if stated and not path.is_file():
-                problems.append(f"{path}: is listed in manifest.json but not there")
-            elif stated and (problems or sha256(content).hexdigest() != stated.sha256):
+                problems = [*problems, f"{path}: is listed in manifest.json but not there"]
+            elif stated and (problems or found != stated.sha256):
                 problems = problems or files.misfits(path, groups_of(experiment, profile), entries)
-                problems.append(
+                problems = [
+                    *problems,
                     f"{path}: has not the hash that manifest.json states: one of the two was "
-                    "changed; restore both (git checkout), or freeze again"
-                )
+                    "changed; restore both (git checkout), or freeze again",
+                ]
             by_group: dict[str, Numbered] = {}
             for number, record in entries:
                 by_group.setdefault(record.group, []).append((number, record))
             self._frozen_files[key] = path, by_group, problems
         return self._frozen_files[key]
+
+
+def _summed(path: Path) -> str:
+    """Return the hash of a file, nothing where it cannot be read."""
+    try:
+        return sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        return ""
+
+
+@cache
+def _lines(path: Path, _: str) -> tuple[Numbered, list[str]]:
+    """Return `files.read_lines` of a file of this hash, read once a process."""
+    return files.read_lines(path)
 
 
 def groups_of(experiment: Experiment, profile: str) -> tuple[Group, ...]:
