@@ -191,6 +191,13 @@ def test_a_statistic_of_ones_own_is_judged_as_a_claim_is() -> None:
         assert found is not None and (found.low, found.high) == row.interval
     with pytest.raises(ValueError, match="is not a rule"):
         judge(effect, "large", control=ablation, control_rule="interval below 0.1")
+    for wrong in (list(effect.values()), effect | {0: None}, effect | {0: "1"}):
+        with pytest.raises(ValueError, match="values must map each seed to its number"):
+            judge(wrong, **rules, control=ablation)
+        with pytest.raises(ValueError, match="control must map each seed to its number"):
+            judge(effect, **rules, control=wrong)
+    with pytest.raises(ValueError, match="unknown interval 'boot'; valid: t, log-t, range"):
+        judge(effect, **rules, control=ablation, kind="boot")
     still = judge(effect, control=dict.fromkeys(effect, 0.0), **rules)
     assert still[0] == "inconclusive"  # the same at every seed, it could not have failed
     far = judge(

@@ -39,6 +39,7 @@ from hierlearn.cube import bounds, exact_error
 from hierlearn.cube import target as cube
 from hierlearn.engine import kernels
 from hierlearn.engine.doors import checked, plain
+from hierlearn.engine.memory import TooLargeError
 from hierlearn.engine.seeds import stream
 from hierlearn.grammar import derivations
 from hierlearn.grammar.target import RandomHierarchy
@@ -289,6 +290,11 @@ def test_what_no_number_can_come_of_is_refused(case):
     call, words = RANGES[case]
     with doors_alone(), refused(words):
         call()
+
+
+def test_what_does_not_fit_into_memory_is_refused_as_such():
+    with pytest.raises(TooLargeError, match="draw needs more memory.*dim = 1099511627776.*bytes"):
+        QuadraticTeachers.draw([0, 1], dim=2**40, widths=(3, 2), skip=0.5)
 
 
 def test_what_is_just_inside_the_range_is_taken(monkeypatch):

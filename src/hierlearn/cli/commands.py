@@ -92,6 +92,9 @@ class Commands(Command, click.Group):
             raise click.exceptions.Exit(128 + (stop.args or (signal.SIGINT,))[0]) from None
 
 
+LARGEST_JSON = 2**26
+"""Bytes of a file of verdicts, which has some hundred thousand: a device never ends."""
+
 WHERE = ("workers", "scheduler", "local-workers")
 """The options that, with --device, say what measures; `executor_for` takes their values."""
 
@@ -326,7 +329,7 @@ def show_claims(
         shown, store, profiles, work.at_seeds(work.EXPERIMENTS, seeds)
     )
     if against:
-        click.echo(work.tables.verdict_changes(work.changes.read(against.read()), rows))
+        click.echo(work.tables.verdict_changes(work.changes.read(against.read(LARGEST_JSON)), rows))
     elif as_json:
         click.echo(work.tables.ROWS.dump_json(rows, indent=2).decode())
     else:

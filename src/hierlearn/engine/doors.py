@@ -18,6 +18,8 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 import torch
 from torch import Tensor
 
+from hierlearn.engine.memory import TooLargeError
+
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
 Axes = dict[str, tuple[Any, str]]
@@ -39,6 +41,7 @@ def checked(function: F) -> F:
     random numbers are drawn on the CPU.
 
     Raises:
+        TooLargeError: where torch cannot allocate what the arguments ask for.
         ValueError: it names the argument, what was given, and what would be valid; also where torch
             refuses arguments that do not fit each other in dtype, device, or else, or that are not
             finite.
@@ -64,6 +67,12 @@ def checked(function: F) -> F:
             with torch.device("cpu"):
                 return function(*args, **named)
         except RuntimeError as error:
+            if "can't allocate memory" in str(error):  # of the CPU; CUDA's has a type of its own
+                every = ", ".join(f"{n} = {_given(one)}" for n, one in given.items() if n != "self")
+                raise TooLargeError(
+                    f"{function.__qualname__} needs more memory than there is; got {every}, for "
+                    f"which torch says: {str(error).splitlines()[0]}"
+                ) from error
             odd = [n for n, one in given.items() if isinstance(one, Tensor) and not _is_finite(one)]
             if odd and not isinstance(error, torch.OutOfMemoryError):
                 raise ValueError(
