@@ -32,6 +32,7 @@ from signatures import (
 
 from hierlearn import certificate
 from hierlearn.ball import measures as radial
+from hierlearn.ball import networks as sigmoid
 from hierlearn.ball import target as balls
 from hierlearn.ball import training as descent
 from hierlearn.conditions import bits
@@ -172,9 +173,27 @@ def test_numbers_of_numpy_are_numbers_and_a_list_is_as_good_as_a_tuple():
 
     door = checked(takes)
     assert door(np.int64(3), np.float32(0.5), [1, np.int32(2)]) == 3
-    for wrong in ((3.0, 0.5, (1,)), (3, np.float32("nan"), (1,)), (3, 0.5, (1.5,)), (3, 0.5, 1)):
+    for wrong in ((3.0, 0.5, (1,)), (3, np.float32("nan"), (1,)), (3, 0.5, (1.5,)), (3, 0.5, 1),
+                  (3, 10**400, (1,))):  # fmt: skip
         with refused("must be"):
             door(*wrong)
+
+
+def test_integers_of_numpy_do_not_overflow():
+    def product(n: int, steps: tuple[int, ...]) -> int:
+        return n * sum(steps) + n.bit_length()
+
+    assert checked(product)(np.uint8(200), steps=(np.int8(100), 100)) == 40_008
+
+
+def test_tensors_of_a_graph_or_of_inference_mode_are_refused_where_one_computes_in_place():
+    for kind in (sigmoid.TrainedNetworks, QuadraticNetworks):
+        net = instances()[kind]
+        x = torch.ones(*((2, 5, 5) if kind is sigmoid.TrainedNetworks else (2, 5, 4)))
+        method = net.units if kind is sigmoid.TrainedNetworks else net.level_outputs
+        with refused("computes in place", r"x.detach\(\)", "requires grad"):
+            method(x.clone().requires_grad_())
+        method(x)
 
 
 def test_plain_objects_share_their_tensors_and_check_nothing():

@@ -15,6 +15,7 @@ from functools import cache, wraps
 from numbers import Integral, Real
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -25,6 +26,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 Axes = dict[str, tuple[Any, str]]
 """The sizes of axes by name, each with the argument that said so."""
 Rule = Callable[[Any, Axes, str], bool]
+_GRAPH = re.compile("requires? grad|inference ?(tensor|mode)|written-to tensor", re.IGNORECASE)
 _MISFIT = re.compile("size|shape|dimension|dtype|scalar type|device", re.IGNORECASE)
 
 
@@ -33,8 +35,8 @@ def checked(function: F) -> F:
 
     - Tensors: type, number of axes, and sizes. Objects of this package know sizes too: those of
       their annotated fields, or what their `_axes()` returns.
-    - Numbers: an int is a float and numpy's numbers are numbers; not a number is none, and so are
-      True and False.
+    - Numbers: an int is a float and numpy's numbers are numbers, its integers become Python's;
+      not a number is none, and so are True and False.
     - Sequences: every entry. Unions: one of the members. Other classes: `isinstance`.
 
     What a function makes is on the device that its arguments say, whatever the default device is:
@@ -61,6 +63,8 @@ def checked(function: F) -> F:
         for name, rule, annotation in rules:
             if name in given and not rule(given[name], axes, name):
                 raise ValueError(_message(function, name, given[name], annotation, axes))
+        if any(_holds_numpys(value) for value in given.values()):
+            args, named = tuple(map(_pythons, args)), {n: _pythons(v) for n, v in named.items()}
         try:
             if torch.get_default_device().type == "cpu":
                 return function(*args, **named)
@@ -78,6 +82,12 @@ def checked(function: F) -> F:
                 raise ValueError(
                     f"{function.__qualname__} needs finite numbers; got {', '.join(odd)} with some "
                     f"that are not, for which torch says: {str(error).splitlines()[0]}"
+                ) from error
+            if _GRAPH.search(str(error)):
+                raise ValueError(
+                    f"{function.__qualname__} computes in place: give tensors of their own memory "
+                    "that require no gradient, made outside of inference mode (x.detach().clone()); "
+                    f"got {_list(given)}, for which torch says: {str(error).splitlines()[0]}"
                 ) from error
             if type(error) is not RuntimeError or not _MISFIT.search(str(error)):
                 raise
@@ -107,6 +117,19 @@ def _contract(function: Any) -> tuple[list[str], list[tuple[str, Rule, Any]], bo
     every = [(p.name, _rule(p.annotation), p.annotation) for p in parameters]
     rules = [(name, rule, annotation) for name, rule, annotation in every if rule is not None]
     return names, rules, names[:1] == ["self"] and function.__name__ != "__init__"
+
+
+def _holds_numpys(value: Any) -> bool:
+    if type(value) in (list, tuple):
+        return any(isinstance(one, np.integer) for one in value)
+    return isinstance(value, np.integer)
+
+
+def _pythons(value: Any) -> Any:
+    """Return numpy's integers as Python's, which do not overflow."""
+    if type(value) in (list, tuple):
+        return type(value)(map(_pythons, value))
+    return int(value) if isinstance(value, np.integer) else value
 
 
 def plain(thing: T) -> T:
@@ -185,7 +208,7 @@ def _rule(annotation: Any) -> Rule | None:
     if kind is int:
         return lambda value, axes, name: _is_a(Integral, value)
     if kind is float:
-        return lambda value, axes, name: _is_a(Real, value) and not math.isnan(value)
+        return lambda value, axes, name: _is_a(Real, value) and _is_float(value)
     if not isinstance(kind, type) or kind in (object, inspect.Parameter.empty):
         return None
     return lambda value, axes, name: isinstance(value, kind)
@@ -193,6 +216,13 @@ def _rule(annotation: Any) -> Rule | None:
 
 def _is_a(kind: Any, value: Any) -> bool:
     return isinstance(value, kind) and not isinstance(value, bool)
+
+
+def _is_float(value: Real) -> bool:
+    try:
+        return not math.isnan(value)
+    except OverflowError:  # an integer beyond all floats
+        return False
 
 
 def _is_finite(tensor: Tensor) -> bool:
