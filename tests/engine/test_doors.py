@@ -286,6 +286,9 @@ RANGES: dict[str, tuple[Any, str]] = {
         lambda: exact_error.CubeKernel.of(kernels.rbf, 1100), "dim <= 1000; got 1100"),
     "multiplicities beyond float64": (
         lambda: bounds.water_filling(1, [0.5], [10**400]), "at most 1e300"),
+    "a size beyond int64": (lambda: balls.sphere(3, 2**63, generator()), "64 bits.*dim = 9223372"),
+    "a power beyond float64": (
+        lambda: radial.polynomial_floor(9, 1e300, 4), "64 bits.*radius = 1e\\+300.*out of range"),
     "orders that fill the memory": (
         lambda: certificate.symmetrized(torch.zeros([4] * 12)), "12! orders.*8 GiB"),
     "a tensor in float16": (

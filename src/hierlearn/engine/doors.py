@@ -70,39 +70,46 @@ def checked(function: F) -> F:
                 return function(*args, **named)
             with torch.device("cpu"):
                 return function(*args, **named)
-        except RuntimeError as error:
-            if "can't allocate memory" in str(error):  # of the CPU; CUDA's has a type of its own
-                every = ", ".join(f"{n} = {_given(one)}" for n, one in given.items() if n != "self")
-                raise TooLargeError(
-                    f"{function.__qualname__} needs more memory than there is; got {every}, for "
-                    f"which torch says: {str(error).splitlines()[0]}"
-                ) from error
-            odd = [n for n, one in given.items() if isinstance(one, Tensor) and not _is_finite(one)]
-            if odd and not isinstance(error, torch.OutOfMemoryError):
-                raise ValueError(
-                    f"{function.__qualname__} needs finite numbers; got {', '.join(odd)} with some "
-                    f"that are not, for which torch says: {str(error).splitlines()[0]}"
-                ) from error
-            if _GRAPH.search(str(error)):
-                raise ValueError(
-                    f"{function.__qualname__} computes in place: give tensors of their own memory "
-                    "that require no gradient, made outside of inference mode (x.detach().clone()); "
-                    f"got {_list(given)}, for which torch says: {str(error).splitlines()[0]}"
-                ) from error
-            if type(error) is not RuntimeError or not _MISFIT.search(str(error)):
+        except (RuntimeError, OverflowError, TypeError, IndexError) as error:
+            if (told := _told(function, given, error)) is None:
                 raise
-            raise ValueError(
-                f"{function.__qualname__} needs arguments that fit each other in shape, dtype and "
-                f"device; got {_list(given)}, for which torch says: {error}"
-            ) from error
-        except IndexError as error:
-            raise ValueError(
-                f"{function.__qualname__} was given an index that must lie inside what it indexes, "
-                f"counted from 0: {error}"
-            ) from error
+            raise told from error
 
     door.unchecked = function  # type: ignore[attr-defined]
     return door  # type: ignore[return-value]
+
+
+def _told(function: Any, given: dict[str, Any], error: Exception) -> Exception | None:
+    """Return an error in words of the arguments; None where it is not about them."""
+    name, said = function.__qualname__, str(error).splitlines()[0] if str(error) else ""
+    every = ", ".join(f"{key} = {_given(one)}" for key, one in given.items() if key != "self")
+    if isinstance(error, IndexError):
+        return ValueError(
+            f"{name} was given an index that must lie inside what it indexes, counted from 0: "
+            f"{error}"
+        )
+    if isinstance(error, OverflowError) or "Overflow when unpacking" in said:  # torch's word
+        return ValueError(f"{name} needs numbers that 64 bits hold; got {every}: {said}")
+    if not isinstance(error, RuntimeError) or isinstance(error, torch.OutOfMemoryError):
+        return None
+    if "can't allocate memory" in said:  # of the CPU
+        return TooLargeError(f"{name} needs more memory than there is; got {every}: {said}")
+    if odd := [n for n, one in given.items() if isinstance(one, Tensor) and not _is_finite(one)]:
+        return ValueError(
+            f"{name} needs finite numbers; got {', '.join(odd)} with some that are not, for which "
+            f"torch says: {said}"
+        )
+    if _GRAPH.search(said):
+        return ValueError(
+            f"{name} computes in place: give tensors of their own memory, of no graph and not of "
+            f"inference mode (x.detach().clone()); got {_list(given)}, for which torch says: {said}"
+        )
+    if type(error) is not RuntimeError or not _MISFIT.search(str(error)):
+        return None
+    return ValueError(
+        f"{name} needs arguments that fit each other in shape, dtype and device; got "
+        f"{_list(given)}, for which torch says: {error}"
+    )
 
 
 @cache
