@@ -438,6 +438,39 @@ def test_every_public_callable_computes_on_the_cpu_under_another_default_device(
             assert not (isinstance(one, torch.Tensor) and one.is_meta), name
 
 
+def odd_forms(right: Any) -> list[Any]:
+    """What is right in another form: views, parts of a graph, numpy's integers."""
+    if isinstance(right, torch.Tensor):
+        found = [torch.stack([right, right], -1)[..., 0]]
+        found += [right[:1].expand_as(right)] if right.ndim else []
+        with torch.inference_mode():
+            found.append(right.clone())
+        return found + ([right.clone().requires_grad_()] if right.is_floating_point() else [])
+    if isinstance(right, int) and not isinstance(right, bool):
+        return [np.uint8(right), np.int64(right)]
+    return []
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_another_form_of_a_right_argument_is_taken_or_refused(monkeypatch):
+    monkeypatch.setattr(floors, "MAX_STEPS", 2)
+    made = instances, special  # whose buffers may have become part of a graph
+    for name in sorted(CALLABLES.keys() - {ABSTRACT}):
+        for key, right in arguments(name)[1].items():
+            for odd in odd_forms(right):
+                function, given_values = arguments(name)
+                try:
+                    with doors_alone():
+                        function(**given_values | {key: odd})
+                except ValueError as error:
+                    assert str(error), (name, key)
+                    for one in made:
+                        one.cache_clear()
+    for one in made:
+        one.cache_clear()
+
+
 def test_two_dtypes_that_do_not_mix_are_named():
     with refused("fit each other in shape, dtype and device", "float32", "float64"):
         target().level_sums(torch.ones(1, 3, 4, dtype=torch.float64))

@@ -166,6 +166,12 @@ def cli() -> None:
 
     CHAPTER is a notebook's name, its number, or a unique part of its name.
     """
+    if not (own := Path(__file__)).is_file():
+        archive = next((one for one in own.parents if one.is_file()), own)
+        raise UsageError(
+            f"hierlearn runs from inside {archive}, where its code and data cannot be read as "
+            f"files; install it: python -m pip install {archive}"
+        )
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(message)s")
 
 
