@@ -214,7 +214,8 @@ def local_cluster(n_workers: int, device: str = "auto") -> Iterator[Cluster]:
     executors.refuse_unguarded()
     target = devices.resolve(device)
     n_gpus = torch.cuda.device_count() if target.type == "cuda" else 0
-    if not 1 <= n_workers <= (most := n_gpus or max(executors.room_for_workers())):
+    most = n_gpus or max(executors.room_for_workers())
+    if not 1 <= n_workers <= most:
         what = "one a GPU" if n_gpus else "for which there are cores or memory"
         raise devices.DeviceError(f"local workers is {n_workers}; valid: 1 to {most}, {what}")
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
