@@ -21,6 +21,9 @@ help:  ## show the targets
 # with its environment, which still runs the code of the other one, and clocks go wrong.
 HERE := $(CURDIR) $(shell cat requirements.lock pyproject.toml | cksum)
 THERE := $(shell cat $(STAMP) 2>/dev/null)
+# The shell reads them as variables: there may be quotes and dollars in the name of a folder.
+FOLDER := $(CURDIR)
+export HERE THERE FOLDER
 ifneq ($(HERE),$(THERE))
 .PHONY: $(STAMP)
 endif
@@ -28,7 +31,7 @@ endif
 $(STAMP):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "$(PYTHON) is older than Python 3.11; say which one to use: make PYTHON=python3.12"; exit 2; }
-	@[ -w . ] || { echo "$(CURDIR) cannot be written: make needs a checkout of your own"; exit 2; }
+	@[ -w . ] || { echo "$$FOLDER cannot be written: make needs a checkout of your own"; exit 2; }
 	@told=; until ln -s $$$$ $(LOCK) 2>/dev/null; do \
 	  if ln -s $$$$ $(LOCK).stale 2>/dev/null; then : "one at a time: whose owner is dead"; \
 	    held=$$(readlink $(LOCK)) && ! kill -0 "$$held" 2>/dev/null && rm -f $(LOCK); \
@@ -36,13 +39,13 @@ $(STAMP):
 	  else held=$$(readlink $(LOCK).stale) && ! kill -0 "$$held" 2>/dev/null && rm -f $(LOCK).stale; fi; \
 	  [ -n "$$told" ] || echo "another make installs here ($(LOCK)): waiting"; told=1; sleep 1; done; \
 	trap 'rm -f $(LOCK)' EXIT; trap 'exit 130' INT TERM; \
-	[ "$$(cat $@ 2>/dev/null)" != "$(HERE)" ] || exit 0; \
+	[ "$$(cat $@ 2>/dev/null)" != "$$HERE" ] || exit 0; \
 	echo "Installing what requirements.lock lists into $(VENV) (once)"; set -ex; \
-	case "$(THERE)" in "" | "$(CURDIR) "*) ;; *) rm -rf $(VENV) ;; esac; \
+	case "$$THERE" in "" | "$$FOLDER "*) ;; *) rm -rf $(VENV) ;; esac; \
 	$(PYTHON) -m venv $(VENV); \
 	$(BIN)/python -m pip install --disable-pip-version-check -r requirements.lock; \
 	$(BIN)/python -m pip install --disable-pip-version-check --no-deps --no-build-isolation -e .; \
-	echo "$(HERE)" > $@
+	printf '%s\n' "$$HERE" > $@
 
 book: $(STAMP)  ## compute what is missing on this machine, execute all chapters, build the site
 	-@$(RUN) data fetch --profile $(PROFILE)

@@ -103,7 +103,7 @@ def test_records_that_are_no_folder_are_refused_whatever_papermill_made_of_them(
 def test_make_installs_anew_for_other_requirements_or_in_a_copied_folder_and_else_never(tmp_path):
     """A Python that only notes what it is asked stands for the real one."""
     here, fake = (
-        tmp_path / "a b",
+        tmp_path / "a 'b\" $c `d`",
         "#!/bin/sh\necho $2 >>log\nmkdir -p .venv/bin\ncp -n $0 .venv/bin/python\nexit 0\n",
     )
     here.mkdir()

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
+from signatures import doors_alone
 from toy_claims import (
     ENTRY,
     EXPERIMENTS,
@@ -191,6 +192,14 @@ def test_a_statistic_of_ones_own_is_judged_as_a_claim_is() -> None:
         assert found is not None and (found.low, found.high) == row.interval
     with pytest.raises(ValueError, match="is not a rule"):
         judge(effect, "large", control=ablation, control_rule="interval below 0.1")
+    for wrong in (list(effect.values()), effect | {0: None}, effect | {0: "1"}):
+        for name, pair in (("values", (wrong, ablation)), ("control", (effect, wrong))):
+            told = f"{name} must map each seed to its number"
+            with doors_alone(), pytest.raises(ValueError, match=told):
+                judge(pair[0], **rules, control=pair[1])
+    told = "unknown interval 'boot'; valid: t, log-t, range"
+    with doors_alone(), pytest.raises(ValueError, match=told):
+        judge(effect, **rules, control=ablation, kind="boot")
     still = judge(effect, control=dict.fromkeys(effect, 0.0), **rules)
     assert still[0] == "inconclusive"  # the same at every seed, it could not have failed
     far = judge(

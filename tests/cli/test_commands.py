@@ -112,6 +112,15 @@ def test_a_missing_gpu_is_an_error_that_says_what_was_found(project, monkeypatch
     assert not (project / "_build").exists()
 
 
+def test_a_package_inside_an_archive_says_that_it_must_be_installed(tmp_path, monkeypatch):
+    wheel = tmp_path / "hierlearn.whl"
+    wheel.touch()
+    monkeypatch.setattr(commands, "__file__", str(wheel / "hierlearn/cli/commands.py"))
+    result = call("status")
+    assert result.exit_code == 2 and f"runs from inside {wheel}" in result.stderr
+    assert f"python -m pip install {wheel}" in result.stderr
+
+
 def test_a_notebook_without_the_parameters_is_refused_before_anything_runs(project):
     toy_book.write_notebook(project, toy_book.LEDGER, "print(1)", parameters='profile = "smoke"')
     result = call("run", "--profile", "smoke")

@@ -32,6 +32,7 @@ from signatures import (
 
 from hierlearn import certificate
 from hierlearn.ball import measures as radial
+from hierlearn.ball import networks as sigmoid
 from hierlearn.ball import target as balls
 from hierlearn.ball import training as descent
 from hierlearn.conditions import bits
@@ -39,6 +40,7 @@ from hierlearn.cube import bounds, exact_error
 from hierlearn.cube import target as cube
 from hierlearn.engine import kernels
 from hierlearn.engine.doors import checked, plain
+from hierlearn.engine.memory import TooLargeError
 from hierlearn.engine.seeds import stream
 from hierlearn.grammar import derivations
 from hierlearn.grammar.target import RandomHierarchy
@@ -171,9 +173,27 @@ def test_numbers_of_numpy_are_numbers_and_a_list_is_as_good_as_a_tuple():
 
     door = checked(takes)
     assert door(np.int64(3), np.float32(0.5), [1, np.int32(2)]) == 3
-    for wrong in ((3.0, 0.5, (1,)), (3, np.float32("nan"), (1,)), (3, 0.5, (1.5,)), (3, 0.5, 1)):
+    for wrong in ((3.0, 0.5, (1,)), (3, np.float32("nan"), (1,)), (3, 0.5, (1.5,)), (3, 0.5, 1),
+                  (3, 10**400, (1,))):  # fmt: skip
         with refused("must be"):
             door(*wrong)
+
+
+def test_integers_of_numpy_do_not_overflow():
+    def product(n: int, steps: tuple[int, ...]) -> int:
+        return n * sum(steps) + n.bit_length()
+
+    assert checked(product)(np.uint8(200), steps=(np.int8(100), 100)) == 40_008
+
+
+def test_tensors_of_a_graph_or_of_inference_mode_are_refused_where_one_computes_in_place():
+    for kind in (sigmoid.TrainedNetworks, QuadraticNetworks):
+        net = instances()[kind]
+        x = torch.ones(*((2, 5, 5) if kind is sigmoid.TrainedNetworks else (2, 5, 4)))
+        method = net.units if kind is sigmoid.TrainedNetworks else net.level_outputs
+        with refused("computes in place", r"x.detach\(\)", "requires grad"):
+            method(x.clone().requires_grad_())
+        method(x)
 
 
 def test_plain_objects_share_their_tensors_and_check_nothing():
@@ -266,6 +286,9 @@ RANGES: dict[str, tuple[Any, str]] = {
         lambda: exact_error.CubeKernel.of(kernels.rbf, 1100), "dim <= 1000; got 1100"),
     "multiplicities beyond float64": (
         lambda: bounds.water_filling(1, [0.5], [10**400]), "at most 1e300"),
+    "a size beyond int64": (lambda: balls.sphere(3, 2**63, generator()), "64 bits.*dim = 9223372"),
+    "a power beyond float64": (
+        lambda: radial.polynomial_floor(9, 1e300, 4), "64 bits.*radius = 1e\\+300.*out of range"),
     "orders that fill the memory": (
         lambda: certificate.symmetrized(torch.zeros([4] * 12)), "12! orders.*8 GiB"),
     "a tensor in float16": (
@@ -289,6 +312,11 @@ def test_what_no_number_can_come_of_is_refused(case):
     call, words = RANGES[case]
     with doors_alone(), refused(words):
         call()
+
+
+def test_what_does_not_fit_into_memory_is_refused_as_such():
+    with pytest.raises(TooLargeError, match="draw needs more memory.*dim = 1099511627776.*bytes"):
+        QuadraticTeachers.draw([0, 1], dim=2**40, widths=(3, 2), skip=0.5)
 
 
 def test_what_is_just_inside_the_range_is_taken(monkeypatch):
@@ -408,6 +436,39 @@ def test_every_public_callable_computes_on_the_cpu_under_another_default_device(
             found = function(**right)
         for one in found if isinstance(found, (tuple, list)) else [found]:
             assert not (isinstance(one, torch.Tensor) and one.is_meta), name
+
+
+def odd_forms(right: Any) -> list[Any]:
+    """What is right in another form: views, parts of a graph, numpy's integers."""
+    if isinstance(right, torch.Tensor):
+        found = [torch.stack([right, right], -1)[..., 0]]
+        found += [right[:1].expand_as(right)] if right.ndim else []
+        with torch.inference_mode():
+            found.append(right.clone())
+        return found + ([right.clone().requires_grad_()] if right.is_floating_point() else [])
+    if isinstance(right, int) and not isinstance(right, bool):
+        return [np.uint8(right), np.int64(right)]
+    return []
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_another_form_of_a_right_argument_is_taken_or_refused(monkeypatch):
+    monkeypatch.setattr(floors, "MAX_STEPS", 2)
+    made = instances, special  # whose buffers may have become part of a graph
+    for name in sorted(CALLABLES.keys() - {ABSTRACT}):
+        for key, right in arguments(name)[1].items():
+            for odd in odd_forms(right):
+                function, given_values = arguments(name)
+                try:
+                    with doors_alone():
+                        function(**given_values | {key: odd})
+                except ValueError as error:
+                    assert str(error), (name, key)
+                    for one in made:
+                        one.cache_clear()
+    for one in made:
+        one.cache_clear()
 
 
 def test_two_dtypes_that_do_not_mix_are_named():

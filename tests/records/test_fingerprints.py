@@ -324,7 +324,24 @@ def test_bytecode_of_the_code_before_is_not_run(tmp_path, monkeypatch):
 def test_a_worker_that_started_before_an_edit_says_so_instead_of_measuring(monkeypatch):
     assert edited(toy.MEAN.measure) == []
     edited.cache_clear()
-    monkeypatch.setattr(fingerprints, "LOADED", 0.0)
+    monkeypatch.setattr(fingerprints, "LOADED", 0)
     (group,) = toy.MEAN.groups("smoke")
     assert "changed after this worker started" in measure_unit(toy.MEAN.measure, group, "cpu").error
+    edited.cache_clear()
+
+
+def test_files_from_the_future_are_not_edits(monkeypatch):
+    """A clock that was set back, or a file server whose clock is ahead."""
+    home = Path(toy.__file__)
+    now = home.stat().st_mtime_ns
+    for loaded, seen, changed in ((now - 1, {}, [str(home)]), (now - 1, {home: now}, [])):
+        monkeypatch.setattr(fingerprints, "LOADED", loaded)
+        monkeypatch.setattr(fingerprints, "SEEN", fingerprints.SEEN | seen)
+        edited.cache_clear()
+        assert edited(toy.MEAN.measure) == changed
+    monkeypatch.setattr(fingerprints, "SEEN", {})
+    monkeypatch.setattr(fingerprints.time, "time_ns", lambda: now - 1)
+    monkeypatch.setattr(fingerprints, "LOADED", now - 2)
+    edited.cache_clear()
+    assert str(home) not in edited(toy.MEAN.measure)
     edited.cache_clear()

@@ -285,8 +285,13 @@ def test_a_frozen_folder_is_never_written_and_its_manifest_must_be_one(store, tm
         fill(tmp_path / "frozen")
     with pytest.raises(RecordError, match="into another folder"):
         freeze(store, store.folder, "smoke", TOYS)
-    (tmp_path / "frozen/manifest.json").write_text('{"smoke": 3}')
+    path = tmp_path / "frozen/manifest.json"
+    path.write_text('{"smoke": 3}')
     with pytest.raises(RecordError, match=r"manifest\.json is not a manifest.*: restore it"):
+        RecordStore(tmp_path / "frozen").read(WALK, "smoke")
+    path.unlink()
+    path.mkdir()  # not a folder of working records, in which something could be computed
+    with pytest.raises(RecordError, match=r"manifest\.json is not a manifest.*: Is a directory"):
         RecordStore(tmp_path / "frozen").read(WALK, "smoke")
 
 

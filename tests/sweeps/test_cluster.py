@@ -168,9 +168,9 @@ def test_workers_that_lack_the_code_are_named_and_workers_that_all_died_are_not_
     assert len(list(tmp_path.glob("a.*.mark"))) == (0 if lacks else 1)
 
 
-@pytest.mark.parametrize("n", [0, -1])
-def test_a_local_cluster_needs_a_worker(n):
-    with pytest.raises(DeviceError, match=f"local workers is {n}; valid: at least 1"):
+@pytest.mark.parametrize("n", [0, -1, 10**6, 10**20])
+def test_a_local_cluster_needs_a_worker_and_room_for_all(n):
+    with pytest.raises(DeviceError, match=rf"local workers is {n}; valid: 1 to \d+, for which"):
         with local_cluster(n, "cpu"):
             pass
 

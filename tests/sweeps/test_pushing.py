@@ -9,6 +9,7 @@ from toy_claims import entry
 
 from hierlearn.claims.declarations import Claim
 from hierlearn.claims.verdicts import Evidence
+from hierlearn.errors import RunError
 from hierlearn.experiment import Config, Experiment, Group, every, pushed
 from hierlearn.records import RecordStore
 from hierlearn.sweeps import pushing, sweep
@@ -128,6 +129,10 @@ def test_what_is_published_replaces_the_same_claims_only(tmp_path, outcome):
         changed.id: changed,
     }
     assert pushing.read(tmp_path / "none.json") == []
+    for bad, told in (("", "EOF"), ("[1]", "0 Input should be"), ('[{"id": 1}]', "0.id Input")):
+        path.write_text(bad)
+        with pytest.raises(RunError, match=f"pushed.json is not what .*{told}.*restore it"):
+            pushing.read(path)
 
 
 def test_of_pushes_that_end_at_once_all_are_kept(tmp_path, outcome):

@@ -308,6 +308,9 @@ def test_bad_arguments_are_errors_and_write_nothing(tmp_path, no_processes):
         compute(TOYS, "smoke", store, device="tpu")
     with pytest.raises(ValueError, match="workers is 0"):
         compute(TOYS, "smoke", store, workers=0)
+    for many in (10**5, 10**20):  # the machine would end others to make room for them
+        with pytest.raises(DeviceError, match=rf"workers is {many}.*memory for \d+.*valid: 1 to"):
+            compute(TOYS, "smoke", store, workers=many)
     assert not store.folder.exists()
 
 

@@ -16,6 +16,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from numbers import Real
 from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
@@ -36,7 +37,15 @@ from hierlearn.claims.declarations import (
 from hierlearn.claims.resampling import rate
 from hierlearn.errors import check_choice
 from hierlearn.experiment import PROFILES, Experiment, Runs
-from hierlearn.intervals import CONFIDENCE, Bound, Interval, IntervalError, IntervalKind, interval
+from hierlearn.intervals import (
+    CONFIDENCE,
+    INTERVAL_KINDS,
+    Bound,
+    Interval,
+    IntervalError,
+    IntervalKind,
+    interval,
+)
 from hierlearn.records import groups_of
 
 Verdict = Literal["supported", "refuted", "inconclusive", "reported", "not run"]
@@ -295,8 +304,12 @@ def judge(
         kind: of both intervals.
 
     Raises:
-        ValueError: for a text that is no rule.
+        ValueError: for a text that is no rule, an unknown kind, and what is not a number a seed.
     """
+    for name, given in (("values", values), ("control", control)):
+        if not isinstance(given, Mapping) or not all(isinstance(v, Real) for v in given.values()):
+            raise ValueError(f"{name} must map each seed to its number; got {given!r:.200}")
+    check_choice("interval", kind, INTERVAL_KINDS)
     reading = _reading(values, parse_rule(rule), kind, "the statistic")
     without = _not_constant(_reading(control, parse_rule(control_rule), kind, "the control"))
     return *_decide(reading, _outcome(without)), reading.found

@@ -92,6 +92,9 @@ class Commands(Command, click.Group):
             raise click.exceptions.Exit(128 + (stop.args or (signal.SIGINT,))[0]) from None
 
 
+LARGEST_JSON = 2**26
+"""Bytes of a file of verdicts, which has some hundred thousand: a device never ends."""
+
 WHERE = ("workers", "scheduler", "local-workers")
 """The options that, with --device, say what measures; `executor_for` takes their values."""
 
@@ -163,6 +166,12 @@ def cli() -> None:
 
     CHAPTER is a notebook's name, its number, or a unique part of its name.
     """
+    if not (own := Path(__file__)).is_file():
+        archive = next((one for one in own.parents if one.is_file()), own)
+        raise UsageError(
+            f"hierlearn runs from inside {archive}, where its code and data cannot be read as "
+            f"files; install it: python -m pip install {archive}"
+        )
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(message)s")
 
 
@@ -326,7 +335,7 @@ def show_claims(
         shown, store, profiles, work.at_seeds(work.EXPERIMENTS, seeds)
     )
     if against:
-        click.echo(work.tables.verdict_changes(work.changes.read(against.read()), rows))
+        click.echo(work.tables.verdict_changes(work.changes.read(against.read(LARGEST_JSON)), rows))
     elif as_json:
         click.echo(work.tables.ROWS.dump_json(rows, indent=2).decode())
     else:

@@ -96,17 +96,17 @@ def measure(work: Group, device: torch.device) -> list[dict[str, Any]]:
         torch.stack([draw_points(n, first.dim, stream(purpose, seed)) for seed in seeds])
         for purpose, n in (("pool", max(sizes)), ("test data", first.n_test))
     )
-    y, y_test = (_labels(first, points, seeds).to(device) for points in (x, x_test))
+    y, y_test = (draw_labels(first, points, seeds).to(device) for points in (x, x_test))
     x, x_test = x.to(device), x_test.to(device)
-    net = _networks(first, len(configs), device)
+    net = make_networks(first, len(configs), device)
     net.initialize([run.seed for run in work.runs])
     pools = Pools(x, y, owners, sizes, seeds)
     rates = [config.rate for config in configs]
     train(net, pools, n_steps=first.n_steps, batch=first.batch, rates=rates)
     energy = sum(a**2 for a in first.amplitudes)
     every = [first.n_test] * len(configs)
-    tests = _errors(net, x_test, y_test, owners, every)
-    fits = _errors(net, x, y, owners, sizes)
+    tests = errors_of(net, x_test, y_test, owners, every)
+    fits = errors_of(net, x, y, owners, sizes)
     return [_measurement(*pair) for pair in (torch.tensor([tests, fits]).T / energy).tolist()]
 
 
@@ -115,13 +115,15 @@ def _measurement(test: float, fit: float) -> dict[str, Any]:
     return {"rel": rel, "train": train_error, "converged": fit < TOLERANCE}
 
 
-def _labels(config: NetworkConfig, x: Tensor, seeds: Sequence[int]) -> Tensor:
+def draw_labels(config: NetworkConfig, x: Tensor, seeds: Sequence[int]) -> Tensor:
+    """Return the values of the targets of `seeds` at points x, [seed, batch]."""
     if config.target == "sum":
         return random_sums(x, seeds, degree=2**config.depth, n_terms=config.n_terms)
     return Hierarchies.draw(seeds, dim=config.dim, amplitudes=config.amplitudes).values(x)
 
 
-def _networks(config: NetworkConfig, n_runs: int, device: torch.device) -> PolynomialNetworks:
+def make_networks(config: NetworkConfig, n_runs: int, device: torch.device) -> PolynomialNetworks:
+    """Return `n_runs` networks of the kind that `config` names, not yet initialized."""
     common: dict[str, Any] = {"dim": config.dim, "width": config.width, "device": device}
     if config.network == "deep":
         return DeepNetworks(n_runs, depth=config.depth, **common)
@@ -129,7 +131,7 @@ def _networks(config: NetworkConfig, n_runs: int, device: torch.device) -> Polyn
     return TwoLayerNetworks(n_runs, powers=powers, **common)
 
 
-def _errors(
+def errors_of(
     net: PolynomialNetworks, x: Tensor, y: Tensor, owners: Sequence[int], sizes: Sequence[int]
 ) -> list[float]:
     """Compute the mean squared error of every run on the first `sizes` points, in float64."""

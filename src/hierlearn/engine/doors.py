@@ -15,14 +15,18 @@ from functools import cache, wraps
 from numbers import Integral, Real
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
+import numpy as np
 import torch
 from torch import Tensor
+
+from hierlearn.engine.memory import TooLargeError
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
 Axes = dict[str, tuple[Any, str]]
 """The sizes of axes by name, each with the argument that said so."""
 Rule = Callable[[Any, Axes, str], bool]
+_GRAPH = re.compile("requires? grad|inference ?(tensor|mode)|written-to tensor", re.IGNORECASE)
 _MISFIT = re.compile("size|shape|dimension|dtype|scalar type|device", re.IGNORECASE)
 
 
@@ -31,14 +35,15 @@ def checked(function: F) -> F:
 
     - Tensors: type, number of axes, and sizes. Objects of this package know sizes too: those of
       their annotated fields, or what their `_axes()` returns.
-    - Numbers: an int is a float and numpy's numbers are numbers; not a number is none, and so are
-      True and False.
+    - Numbers: an int is a float and numpy's numbers are numbers, its integers become Python's;
+      not a number is none, and so are True and False.
     - Sequences: every entry. Unions: one of the members. Other classes: `isinstance`.
 
     What a function makes is on the device that its arguments say, whatever the default device is:
     random numbers are drawn on the CPU.
 
     Raises:
+        TooLargeError: where torch cannot allocate what the arguments ask for.
         ValueError: it names the argument, what was given, and what would be valid; also where torch
             refuses arguments that do not fit each other in dtype, device, or else, or that are not
             finite.
@@ -58,32 +63,53 @@ def checked(function: F) -> F:
         for name, rule, annotation in rules:
             if name in given and not rule(given[name], axes, name):
                 raise ValueError(_message(function, name, given[name], annotation, axes))
+        if any(_holds_numpys(value) for value in given.values()):
+            args, named = tuple(map(_pythons, args)), {n: _pythons(v) for n, v in named.items()}
         try:
             if torch.get_default_device().type == "cpu":
                 return function(*args, **named)
             with torch.device("cpu"):
                 return function(*args, **named)
-        except RuntimeError as error:
-            odd = [n for n, one in given.items() if isinstance(one, Tensor) and not _is_finite(one)]
-            if odd and not isinstance(error, torch.OutOfMemoryError):
-                raise ValueError(
-                    f"{function.__qualname__} needs finite numbers; got {', '.join(odd)} with some "
-                    f"that are not, for which torch says: {str(error).splitlines()[0]}"
-                ) from error
-            if type(error) is not RuntimeError or not _MISFIT.search(str(error)):
+        except (RuntimeError, OverflowError, TypeError, IndexError) as error:
+            if (told := _told(function, given, error)) is None:
                 raise
-            raise ValueError(
-                f"{function.__qualname__} needs arguments that fit each other in shape, dtype and "
-                f"device; got {_list(given)}, for which torch says: {error}"
-            ) from error
-        except IndexError as error:
-            raise ValueError(
-                f"{function.__qualname__} was given an index that must lie inside what it indexes, "
-                f"counted from 0: {error}"
-            ) from error
+            raise told from error
 
     door.unchecked = function  # type: ignore[attr-defined]
     return door  # type: ignore[return-value]
+
+
+def _told(function: Any, given: dict[str, Any], error: Exception) -> Exception | None:
+    """Return an error in words of the arguments; None where it is not about them."""
+    name, said = function.__qualname__, str(error).splitlines()[0] if str(error) else ""
+    every = ", ".join(f"{key} = {_given(one)}" for key, one in given.items() if key != "self")
+    if isinstance(error, IndexError):
+        return ValueError(
+            f"{name} was given an index that must lie inside what it indexes, counted from 0: "
+            f"{error}"
+        )
+    if isinstance(error, OverflowError) or "Overflow when unpacking" in said:  # torch's word
+        return ValueError(f"{name} needs numbers that 64 bits hold; got {every}: {said}")
+    if not isinstance(error, RuntimeError) or isinstance(error, torch.OutOfMemoryError):
+        return None
+    if "can't allocate memory" in said:  # of the CPU
+        return TooLargeError(f"{name} needs more memory than there is; got {every}: {said}")
+    if odd := [n for n, one in given.items() if isinstance(one, Tensor) and not _is_finite(one)]:
+        return ValueError(
+            f"{name} needs finite numbers; got {', '.join(odd)} with some that are not, for which "
+            f"torch says: {said}"
+        )
+    if _GRAPH.search(said):
+        return ValueError(
+            f"{name} computes in place: give tensors of their own memory, of no graph and not of "
+            f"inference mode (x.detach().clone()); got {_list(given)}, for which torch says: {said}"
+        )
+    if type(error) is not RuntimeError or not _MISFIT.search(str(error)):
+        return None
+    return ValueError(
+        f"{name} needs arguments that fit each other in shape, dtype and device; got "
+        f"{_list(given)}, for which torch says: {error}"
+    )
 
 
 @cache
@@ -98,6 +124,19 @@ def _contract(function: Any) -> tuple[list[str], list[tuple[str, Rule, Any]], bo
     every = [(p.name, _rule(p.annotation), p.annotation) for p in parameters]
     rules = [(name, rule, annotation) for name, rule, annotation in every if rule is not None]
     return names, rules, names[:1] == ["self"] and function.__name__ != "__init__"
+
+
+def _holds_numpys(value: Any) -> bool:
+    if type(value) in (list, tuple):
+        return any(isinstance(one, np.integer) for one in value)
+    return isinstance(value, np.integer)
+
+
+def _pythons(value: Any) -> Any:
+    """Return numpy's integers as Python's, which do not overflow."""
+    if type(value) in (list, tuple):
+        return type(value)(map(_pythons, value))
+    return int(value) if isinstance(value, np.integer) else value
 
 
 def plain(thing: T) -> T:
@@ -185,7 +224,7 @@ def _rule(annotation: Any) -> Rule | None:
     if kind is int:
         return lambda value, axes, name: _is_a(Integral, value)
     if kind is float:
-        return lambda value, axes, name: _is_a(Real, value) and not math.isnan(value)
+        return lambda value, axes, name: _is_a(Real, value) and _is_float(value)
     if not isinstance(kind, type) or kind in (object, inspect.Parameter.empty):
         return None
     return lambda value, axes, name: isinstance(value, kind)
@@ -193,6 +232,13 @@ def _rule(annotation: Any) -> Rule | None:
 
 def _is_a(kind: Any, value: Any) -> bool:
     return isinstance(value, kind) and not isinstance(value, bool)
+
+
+def _is_float(value: Real) -> bool:
+    try:
+        return not math.isnan(value)
+    except OverflowError:  # an integer beyond all floats
+        return False
 
 
 def _is_finite(tensor: Tensor) -> bool:

@@ -144,14 +144,18 @@ def read_manifest(folder: Path) -> Manifest:
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as error:
-        said = str(getattr(error, "strerror", None) or error)
-        if isinstance(error, ValidationError):
-            one = error.errors()[0]
-            said = f"{'.'.join(map(str, ('', *one['loc'])))} {one['msg']}".strip(". ")
         raise RecordError(
-            f"{path} is not a manifest of frozen records: {said}; `freeze` writes it, nobody else: "
-            "restore it (git checkout), or freeze into another folder"
+            f"{path} is not a manifest of frozen records: {misread(error)}; `freeze` writes it, "
+            "nobody else: restore it (git checkout), or freeze into another folder"
         ) from error
+
+
+def misread(error: OSError | ValueError) -> str:
+    """Say in one line why a file could not be read as what it should be, and where in it."""
+    if not isinstance(error, ValidationError):
+        return str(getattr(error, "strerror", None) or error).splitlines()[0]
+    one = error.errors()[0]
+    return f"{'.'.join(map(str, ('', *one['loc'])))} {one['msg']}".strip(". ")
 
 
 def plain_measurements(group: Group, measurements: Sequence[Any]) -> list[dict[str, Any]]:

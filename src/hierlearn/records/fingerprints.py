@@ -27,7 +27,9 @@ from hierlearn.experiment import digest
 from hierlearn.records.guards import Guards
 
 PACKAGE = __name__.partition(".")[0]
-LOADED = time.time()  #: what changes on the disk later is not what this process runs
+#: What changes on the disk later is not what this process runs; files may come from the future.
+LOADED = time.time_ns()
+SEEN = {path: path.stat().st_mtime_ns for path in Path(__file__).parents[1].rglob("*.py")}
 SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 
@@ -69,7 +71,9 @@ def edited(measure: Callable[..., Any]) -> list[str]:
     """Return the files of what `measure` reaches that changed after this process had started."""
     home = measure.__module__.partition(".")[0]
     paths = {_module(definition.module, home).path for definition in reached(measure)}
-    return sorted(str(path) for path in paths if path.stat().st_mtime > LOADED)
+    now = time.time_ns()
+    changed = [p for p in paths if SEEN.get(p, LOADED) < p.stat().st_mtime_ns <= now]
+    return sorted(map(str, changed))
 
 
 def _root(measure: Callable[..., Any]) -> Definition:

@@ -1,6 +1,7 @@
 """The folders that keep records: working ones, one file a group, and frozen ones, read-only."""
 
 import logging
+import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -58,7 +59,8 @@ class RecordStore:
     ) -> None:
         self.folder = Path(folder)
         self._published = RecordStore(published, frozen=True) if published else None
-        self.frozen = (self.folder / "manifest.json").is_file() if frozen is None else frozen
+        own = os.path.lexists(self.folder / "manifest.json")  # also what cannot be read as one
+        self.frozen = own if frozen is None else frozen
         self._frozen_files: dict[tuple[str, str], tuple[Path, dict[str, Numbered], list[str]]] = {}
 
     @cached_property

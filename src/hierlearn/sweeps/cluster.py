@@ -214,9 +214,10 @@ def local_cluster(n_workers: int, device: str = "auto") -> Iterator[Cluster]:
     executors.refuse_unguarded()
     target = devices.resolve(device)
     n_gpus = torch.cuda.device_count() if target.type == "cuda" else 0
-    if not 1 <= n_workers <= (n_gpus or sys.maxsize):
-        valid = f"1 to {n_gpus}, one a GPU" if n_gpus else "at least 1"
-        raise devices.DeviceError(f"local workers is {n_workers}; valid: {valid}")
+    most = n_gpus or max(executors.room_for_workers())
+    if not 1 <= n_workers <= most:
+        what = "one a GPU" if n_gpus else "for which there are cores or memory"
+        raise devices.DeviceError(f"local workers is {n_workers}; valid: 1 to {most}, {what}")
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
     gpus = visible if len(visible) == n_gpus else [str(i) for i in range(n_gpus)]
     where = {"host": "127.0.0.1", "dashboard": False}

@@ -139,6 +139,14 @@ def refuse_unguarded() -> None:
 
 WORKER_BYTES = 2**29  #: what a worker of most groups needs, torch included
 MAX_DEATHS = 3  #: a unit whose worker died so often is given up, and named
+
+
+def room_for_workers() -> tuple[int, int]:
+    """Return for how many worker processes there are cores, and memory: more than both are none."""
+    room = int(available_bytes(torch.device("cpu")) // WORKER_BYTES)
+    return devices.available_cores(), max(1, room)
+
+
 Results = Generator[tuple[Unit, Result] | None, None, None]
 """Units with their results; None whenever a second has passed without one."""
 
@@ -193,8 +201,13 @@ class LocalPool:
         if n_workers is not None and n_workers < 1:
             raise ValueError(f"workers is {n_workers}; expected at least 1, or None: one a core")
         if target.type == "cpu":
-            room = max(1, available_bytes(target) // WORKER_BYTES)
-            return cls(n_workers or int(min(devices.available_cores(), room)), until=until)
+            by_cores, by_memory = room = room_for_workers()
+            if n_workers and n_workers > max(room):
+                raise devices.DeviceError(
+                    f"workers is {n_workers}, but there is memory for {by_memory}, and there are "
+                    f"{by_cores} cores; valid: 1 to {max(room)}"
+                )
+            return cls(n_workers or min(room), until=until)
         if n_workers not in (None, 1):
             raise devices.DeviceError(
                 f"workers is {n_workers} on {target.type}, where one process uses the whole GPU; "

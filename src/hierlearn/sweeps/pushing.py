@@ -19,7 +19,7 @@ from hierlearn.errors import RunError
 from hierlearn.experiment import Experiment, pushed
 from hierlearn.formatting import format_interval
 from hierlearn.records import RecordStore
-from hierlearn.records.files import write_file
+from hierlearn.records.files import misread, write_file
 from hierlearn.sweeps import sweep
 from hierlearn.sweeps.executors import Executor
 
@@ -127,9 +127,9 @@ def read(path: Path) -> list[Pushed]:
     """Return what `write` wrote; nothing where there is no such file."""
     try:
         return _MANY.validate_json(path.read_bytes()) if path.exists() else []
-    except ValueError as error:
-        told = str(error).splitlines()[0]
-        raise RunError(f"{path} is not what `push --publish` writes: {told}; restore it") from error
+    except (OSError, ValueError) as error:
+        told = f"{path} is not what `push --publish` writes: {misread(error)}"
+        raise RunError(f"{told}; restore it (git checkout)") from error
 
 
 def write(path: Path, found: Sequence[Pushed]) -> None:
