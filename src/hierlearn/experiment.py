@@ -281,7 +281,7 @@ class Experiment:
 
     @property
     def optional(self) -> bool:
-        """Whether records may lack it as a whole: it needs what cannot be fetched."""
+        """True where records may lack it as a whole, because it needs what cannot be fetched."""
         return not all(one.sha256 for one in self.resources)
 
     def needs(self, groups: Iterable[Group]) -> list[Resource]:

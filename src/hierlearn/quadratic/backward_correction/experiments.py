@@ -87,7 +87,6 @@ STAGE_STATISTICS = {
     "second_correction_while_shut": ratio(
         each(before(4, "gram2"), "staged"), each(final("gram2"), "level 4 shut")
     ),
-    "error_while_shut": each(final("rel"), "level 4 shut"),
 }
 
 
