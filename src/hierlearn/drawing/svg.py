@@ -11,6 +11,7 @@ import io
 import re
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import matplotlib as mpl
 import matplotlib.textpath
@@ -28,11 +29,7 @@ NEUTRAL = "#707070"
 INK = "#0b0c0d"  # text, axes, grid: the page's own text color
 PAPER = "#fdfefc"  # faces of open markers: the page's own background
 
-# Each figure brings a parser of its own, which remembers formulas; with one for all of them the
-# ticks of a chapter are parsed once, not once a figure: a seventh of its time.
-_PARSER = MathTextParser("path")
-setattr(matplotlib.textpath, "MathTextParser", lambda _: _PARSER)  # noqa: B010
-
+_PARSER = MathTextParser("path")  # remembers formulas, as the one that each figure brings
 _SAME_STYLE = re.compile(r'<use [^>]*? style="([^"]*)"/>(?:\s*<use [^>]*? style="\1"/>)+')
 _MIN_SCALE = 0.8  # a figure shrinks to this share of its width, then it scrolls
 NARROW = 3.75  # inches; a page of 390 px less its margins
@@ -61,7 +58,8 @@ def to_svg(fig: Figure, *, name: str, alt: str) -> str:
     fig.set_facecolor("none")
     fixed: dict[Any, Any] = {"svg.fonttype": "path", "mathtext.fontset": "dejavusans"}
     try:  # `savefig` does the same, but draws every figure twice
-        with mpl.rc_context({**fixed, "svg.hashsalt": name}):
+        one = patch.object(matplotlib.textpath, "MathTextParser", lambda _: _PARSER)
+        with mpl.rc_context({**fixed, "svg.hashsalt": name}), one:
             FigureCanvasSVG(fig).print_svg(buffer, metadata={"Date": None})
     finally:
         fig.set_canvas(canvas)
