@@ -18,6 +18,7 @@ import nbformat
 import papermill
 from papermill.engines import NBClientEngine, NotebookExecutionManager, papermill_engines
 
+from hierlearn.book.kernels import fork_kernels
 from hierlearn.book.project import Project
 from hierlearn.errors import RunError, UsageError
 from hierlearn.sweeps.pools import environment, worker_pool
@@ -122,6 +123,7 @@ def _outcomes(
 
 
 def _execute_one(project: Project, name: str, parameters: dict[str, str]) -> float | RunError:
+    fork_kernels()
     target = project.executed(name)
     target.parent.mkdir(parents=True, exist_ok=True)
     start = time.perf_counter()

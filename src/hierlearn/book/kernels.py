@@ -1,0 +1,80 @@
+"""Kernels that are forked from one process that has imported what every chapter imports.
+
+Importing torch, SciPy and matplotlib takes four seconds, and a book has ten chapters.
+"""
+
+import os
+import sys
+from importlib.metadata import EntryPoint
+from multiprocessing import get_context
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+from jupyter_client.connect import KernelConnectionInfo
+from jupyter_client.provisioning import KernelProvisionerFactory, LocalProvisioner
+
+IMPORTED = ["torch._dynamo", "matplotlib.pyplot", "ipykernel.kernelapp", "hierlearn.book.pages"]
+_NAME = "hierlearn-forked"
+
+
+class _Forked:
+    """A process of the fork server, with the face of `subprocess.Popen`."""
+
+    stdin = stdout = stderr = None
+
+    def __init__(self, process: BaseProcess) -> None:
+        self._process = process
+        self.pid = process.pid
+
+    def poll(self) -> int | None:
+        return self._process.exitcode
+
+    def wait(self) -> int | None:
+        self._process.join()
+        return self._process.exitcode
+
+    def send_signal(self, signum: int) -> None:
+        if self.poll() is None:
+            os.kill(self._process.pid or 0, signum)
+
+    def terminate(self) -> None:
+        self._process.terminate()
+
+    def kill(self) -> None:
+        self._process.kill()
+
+
+class Forked(LocalProvisioner):
+    """Launches kernels by the fork server of `multiprocessing`."""
+
+    async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> KernelConnectionInfo:
+        """Launch the kernel that `cmd` would start: what follows its module are its options."""
+        context = get_context("forkserver")
+        context.set_forkserver_preload(IMPORTED)
+        argv = cmd[cmd.index("ipykernel_launcher") + 1 :]
+        process = context.Process(target=_serve, args=(argv, kwargs["env"], kwargs.get("cwd")))
+        process.start()
+        self.process = _Forked(process)  # no group: until the kernel leads one, it is in the server's
+        self.pid, self.pgid = process.pid, None
+        return self.connection_info
+
+
+def _serve(argv: list[str], variables: dict[str, str], folder: str | None) -> None:
+    from ipykernel.kernelapp import IPKernelApp
+
+    os.setsid()  # as other kernels: Ctrl-C is the driver's
+    os.environ.clear()
+    # The kernel ends when this parent does, which ends when the driver does.
+    os.environ.update(variables | {"JPY_PARENT_PID": str(os.getppid())})
+    os.chdir(folder or ".")
+    sys.argv = ["ipykernel_launcher.py", *argv]
+    IPKernelApp.launch_instance()
+
+
+def fork_kernels() -> None:
+    """Make this process start its kernels by forking, where that is safe: on Linux."""
+    if sys.platform == "linux":
+        factory = KernelProvisionerFactory.instance()
+        entry = EntryPoint(_NAME, f"{__name__}:{Forked.__name__}", factory.GROUP_NAME)
+        factory.provisioners[_NAME] = entry
+        factory.default_provisioner_name = _NAME
