@@ -360,6 +360,7 @@ def test_frozen_without_any_frozen_records_says_so(project):
         ("raise ValueError('the cell failed')", "ValueError: the cell failed"),
         ("import sys; sys.exit(0)", "must not call exit"),
         ("import os; os.kill(os.getpid(), 9)", "Kernel died"),
+        ("import os, time; os.kill(os.getppid(), 9); time.sleep(60)", "Kernel died"),
     ],
 )
 def test_a_failing_chapter_is_named_and_the_others_still_run(ran, cell, message):
@@ -379,7 +380,8 @@ def test_a_failing_chapter_is_named_and_the_others_still_run(ran, cell, message)
 
 
 def test_a_process_that_dies_with_its_notebook_is_named(ran):
-    toy_book.write_notebook(ran, toy_book.CHAPTER, "import os; os.kill(os.getppid(), 9)")
+    kill = "import os, psutil; psutil.Process(os.getppid()).parent().kill()"  # beyond the server
+    toy_book.write_notebook(ran, toy_book.CHAPTER, kill)
     result = call("run", "--profile", "smoke", "--workers", "2")  # with one it is this process
     assert result.exit_code == 1
     assert f"{toy_book.CHAPTER}: failed\n    the process that executed it died" in result.stderr

@@ -5,6 +5,7 @@ import random
 import shutil
 import signal
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -80,11 +81,12 @@ def _running(project: Project, *arguments: str):
 
 
 def _kernel(driver: Driver) -> psutil.Process:
-    """Wait for the driver's kernel and return it."""
+    """Wait for the driver's kernel and return it: of its processes the one that leads a session."""
     while driver.wait(0.01) is None:
-        for child in driver.children():
-            if "ipykernel_launcher" in " ".join(child.cmdline()):
-                return child
+        for child in driver.children(recursive=True):
+            with suppress(OSError):
+                if os.getsid(child.pid) == child.pid:
+                    return child
     raise AssertionError(f"no kernel was started:\n{driver.log.read_text()}")
 
 

@@ -30,10 +30,10 @@ class Driver:
         self.process.join(seconds)
         return self.process.exitcode
 
-    def children(self) -> list[psutil.Process]:
+    def children(self, *, recursive: bool = False) -> list[psutil.Process]:
         """The living children."""
         try:
-            found = psutil.Process(self.pid).children()
+            found = psutil.Process(self.pid).children(recursive=recursive)
         except psutil.NoSuchProcess:
             return []
         return [one for one in found if _alive(one.pid)]
