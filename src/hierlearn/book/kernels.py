@@ -8,7 +8,7 @@ import sys
 from importlib.metadata import EntryPoint
 from multiprocessing import get_context
 from multiprocessing.process import BaseProcess
-from typing import Any
+from typing import Any, cast
 
 from jupyter_client.connect import KernelConnectionInfo
 from jupyter_client.provisioning import KernelProvisionerFactory, LocalProvisioner
@@ -54,7 +54,9 @@ class Forked(LocalProvisioner):
         argv = cmd[cmd.index("ipykernel_launcher") + 1 :]
         process = context.Process(target=_serve, args=(argv, kwargs["env"], kwargs.get("cwd")))
         process.start()
-        self.process = _Forked(process)  # no group: until the kernel leads one, it is in the server's
+        self.process = _Forked(
+            process
+        )  # no group: until the kernel leads one, it is in the server's
         self.pid, self.pgid = process.pid, None
         return self.connection_info
 

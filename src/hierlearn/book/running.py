@@ -46,7 +46,10 @@ def execute(
         _provide(project, needed.values(), store, profile, executor)
     ready = {}
     for name in names:
-        if gaps := pages.incomplete(store, reads[name].values(), profiles[name]):
+        # Of a frozen store all is there by now.
+        if not store.frozen and (
+            gaps := pages.incomplete(store, reads[name].values(), profiles[name])
+        ):
             say(f"{name}: not executed, its records are not complete\n  " + "\n  ".join(gaps))
         else:
             ready[name] = parameters[name]

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import yaml
-from bs4 import BeautifulSoup, NavigableString, Tag
+from bs4 import BeautifulSoup, NavigableString, SoupStrainer, Tag
 
 from hierlearn.book.notebooks import write_text
 from hierlearn.book.project import Project, pages_of
@@ -31,7 +31,8 @@ def article(html: Path, *, drawings: bool = True) -> Tag:
     text = html.read_text(encoding="utf-8")
     if not drawings:
         text = re.sub(r"(<svg\b[^>]*>).*?(?=</svg>)", r"\1", text, flags=re.DOTALL)
-    found = BeautifulSoup(text, "html.parser").select_one(".bd-article")
+    only = SoupStrainer(class_="bd-article")
+    found = BeautifulSoup(text, "html.parser", parse_only=only).select_one(".bd-article")
     if found is None:
         raise RunError(f"{html} has no article; build the site anew")
     for one in found(_is_skipped):  # in Python, since a selector takes several times as long
