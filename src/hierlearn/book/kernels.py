@@ -54,9 +54,8 @@ class Forked(LocalProvisioner):
         argv = cmd[cmd.index("ipykernel_launcher") + 1 :]
         process = context.Process(target=_serve, args=(argv, kwargs["env"], kwargs.get("cwd")))
         process.start()
-        self.process = _Forked(
-            process
-        )  # no group: until the kernel leads one, it is in the server's
+        self.process = cast(Any, _Forked(process))
+        # Until the kernel leads a group of its own, it is in the server's.
         self.pid, self.pgid = process.pid, None
         return self.connection_info
 
