@@ -67,7 +67,7 @@ def test_the_table_has_a_fraction_for_every_engine_and_solve(engines, capsys):
     assert text.startswith("cpu: ") and "one thread, CPU time" in text
     assert all(name in text for name in gpu.ENGINES)
     assert text.count("one by one takes") == len(gpu.ENGINES)
-    assert "(ch. 2)" in text and "kernel ridge" in text
+    assert all(one in text for one in ("(ch. 2)", "kernel ridge", "14 layers", "110 layers"))
 
 
 def test_a_core_is_timed_on_the_step_of_the_table(engines):
