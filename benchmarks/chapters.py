@@ -18,7 +18,7 @@ from functools import cache
 from typing import Any
 
 import torch
-from engines import Machine, counted
+from engines import Machine, counted, seconds
 
 from hierlearn.engine import devices
 from hierlearn.experiment import Experiment, Group, digest, every
@@ -45,7 +45,7 @@ def chapters(store: RecordStore) -> None:
     for chapter, own in by.items():
         whole = sum(own.values())
         parts = sorted(own.items(), key=lambda item: -item[1])
-        named = ", ".join(f"{n} {cost / whole:.0%}" for n, cost in parts if cost >= whole / 10)
+        named = ", ".join(f"{n} {cost / whole:.0%}" for n, cost in parts if cost > whole / 10)
         print(f"{chapter:32s} {whole:7.1f}  {named}")
 
 
@@ -68,6 +68,19 @@ def machine(dtype: torch.dtype) -> Machine:
     return Machine.measure(CPU, dtype, small=False)
 
 
+@cache
+def counting() -> float:
+    """Measure the seconds that counting adds to an operation."""
+    one = torch.zeros(1)
+
+    def thousand() -> None:
+        for _ in range(1000):
+            one.add_(1)
+
+    alone = seconds(thousand, CPU, times=5)
+    return (sum(counted(thousand).seconds.values()) - alone) / 1000
+
+
 def profile(store: RecordStore, name: str, by: int) -> str:
     """Measure a group of an experiment; return what it took, where, and the share of its floor."""
     experiment = EXPERIMENTS[name.partition(":")[0]]
@@ -78,11 +91,11 @@ def profile(store: RecordStore, name: str, by: int) -> str:
     group = next((g for g, cost in found if cost >= LEAST), found[-1][0])
     group = shortened(group, experiment, by)
     if not isinstance(experiment.budget, str):
-        experiment.measure(shortened(group, experiment, 100), CPU)  # loads what is loaded once
+        experiment.measure(replace(group, runs=group.runs[:1]), CPU)  # loads what is loaded once
     start = time.process_time()
     experiment.measure(group, CPU)
     taken = time.process_time() - start
-    work = counted(lambda: experiment.measure(group, CPU))
+    work = counted(lambda: experiment.measure(group, CPU), counting())
     limits = machine(work.dtype)
     shares = [work.seconds[kind] / taken for kind in KINDS]
     floors = work.floor(limits) / taken, work.n_calls * limits.launch / taken

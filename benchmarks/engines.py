@@ -31,6 +31,7 @@ MODULES = (
 )
 SOLVES = ("linalg_eigh", "_linalg_eigh", "linalg_cholesky_ex", "cholesky_solve",
           "cholesky_inverse", "linalg_solve", "_linalg_solve_ex", "linalg_qr")  # fmt: skip
+GATHERS = ("index", "index_select", "gather")
 VIEWS = ("detach", "_unsafe_view", "_reshape_alias")
 MEBIBYTE = 1 << 20
 
@@ -63,21 +64,22 @@ class Work:
 
 
 class Count(TorchDispatchMode):
-    """Counts the operations that run inside."""
+    """Counts and times the operations that run inside; counting one adds `own` seconds to it."""
 
-    def __init__(self) -> None:
+    def __init__(self, own: float) -> None:
         super().__init__()
-        self.work = Work()
+        self.work, self.own = Work(), own
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
         kwargs = kwargs or {}
         start = time.process_time()
         out = func(*args, **kwargs)
-        taken = time.process_time() - start
+        taken = time.process_time() - start - self.own
         name = func.overloadpacket.__name__
         if func.is_view or name in VIEWS:
             return out
-        tensors = {id(t): t for t in tree_leaves((args, kwargs, out)) if isinstance(t, Tensor)}
+        seen = (args[1:], out) if name in GATHERS else (args, kwargs, out)  # a few rows are read
+        tensors = {id(t): t for t in tree_leaves(seen) if isinstance(t, Tensor)}
         n_bytes = float(sum(t.numel() * t.element_size() for t in tensors.values()))
         flops = float(_flops(func, name, args, kwargs, out))
         self.work.seconds[_kind(name.rstrip("_"), flops)] += taken
@@ -115,9 +117,9 @@ def _kind(name: str, flops: float) -> str:
     return "products" if flops else "other operations"
 
 
-def counted(function: Callable[[], Any]) -> Work:
-    """Count what `function` does in one call."""
-    with Count() as count:
+def counted(function: Callable[[], Any], own: float = 0.0) -> Work:
+    """Count what `function` does in one call; `own` is what counting adds to an operation."""
+    with Count(own) as count:
         function()
     return count.work
 
