@@ -1,12 +1,13 @@
 """Where each chapter's CPU time goes, and what its floor is.
 
-    python benchmarks/chapters.py [EXPERIMENT[:ARM] ...] [--shorter 8] [--records _build/records]
+    python benchmarks/chapters.py [EXPERIMENT[:ARM] ...] [--shorter 8] [--runs N]
 
 Without arguments: the CPU seconds of every chapter at the laptop profile and the experiments that
 take a tenth of it, from records. For each experiment named, one of its groups is measured anew, in
 CPU seconds of one thread: the group with that arm, or the cheapest one that took two seconds. Once
-as it is, and once with every operation of torch counted and timed. The rest of the time is Python,
-NumPy, SciPy and scikit-learn. Trained groups run for an eighth of their steps.
+as it is, and once with every operation of torch counted and timed; the kinds are shares of the time
+in these operations, the floors shares of all time. Groups run for an eighth of their steps, or for
+an eighth of their runs where steps are not counted.
 """
 
 import argparse
@@ -50,16 +51,21 @@ def chapters(store: RecordStore) -> None:
 
 
 def shortened(group: Group, experiment: Experiment, by: int) -> Group:
-    """Divide the fields of the budget, where the experiment has one."""
+    """Divide the fields of the budget; where no run has one, keep that share of the runs."""
     names = () if isinstance(experiment.budget, str) else experiment.budget
 
     def less(value: Any) -> Any:
-        return [less(one) for one in value] if isinstance(value, list) else value // by
+        return (
+            [less(one) for one in value] if isinstance(value, list) else max(value // by, value > 0)
+        )
 
     def config(old: dict[str, Any]) -> dict[str, Any]:
         return old | {name: less(old[name]) for name in names if old.get(name)}
 
-    return replace(group, runs=tuple(replace(r, config=config(r.config)) for r in group.runs))
+    runs = tuple(replace(one, config=config(one.config)) for one in group.runs)
+    return replace(
+        group, runs=group.runs[: max(len(runs) // by, 1)] if runs == group.runs else runs
+    )
 
 
 @cache
@@ -81,7 +87,7 @@ def counting() -> float:
     return (sum(counted(thousand).seconds.values()) - alone) / 1000
 
 
-def profile(store: RecordStore, name: str, by: int) -> str:
+def profile(store: RecordStore, name: str, by: int, n_runs: int | None) -> str:
     """Measure a group of an experiment; return what it took, where, and the share of its floor."""
     experiment = EXPERIMENTS[name.partition(":")[0]]
     found = sorted(costs(store, experiment), key=lambda item: item[1])
@@ -89,17 +95,16 @@ def profile(store: RecordStore, name: str, by: int) -> str:
         wanted = {digest(one.as_dict()) for one in every(experiment.arms(PROFILE), arm)}
         found = [(g, c) for g, c in found if wanted & {digest(run.config) for run in g.runs}]
     group = next((g for g, cost in found if cost >= LEAST), found[-1][0])
-    group = shortened(group, experiment, by)
-    if not isinstance(experiment.budget, str):
-        experiment.measure(replace(group, runs=group.runs[:1]), CPU)  # loads what is loaded once
+    group = shortened(replace(group, runs=group.runs[:n_runs]), experiment, by)
+    experiment.measure(replace(group, runs=group.runs[:1]), CPU)  # loads what is loaded once
     start = time.process_time()
     experiment.measure(group, CPU)
     taken = time.process_time() - start
     work = counted(lambda: experiment.measure(group, CPU), counting())
-    limits = machine(work.dtype)
-    shares = [work.seconds[kind] / taken for kind in KINDS]
+    limits, in_torch = machine(work.dtype), sum(work.seconds.values())
+    shares = [work.seconds[kind] / in_torch for kind in KINDS]
     floors = work.floor(limits) / taken, work.n_calls * limits.launch / taken
-    numbers = "".join(f"{share:9.2f}" for share in (*shares, 1 - sum(shares), *floors))
+    numbers = "".join(f"{share:9.2f}" for share in (*shares, *floors))
     return f"{name:36s}{len(group.runs):5d}{taken:8.2f}{1e6 * taken / work.n_calls:9.1f}{numbers}"
 
 
@@ -108,6 +113,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", metavar="EXPERIMENT[:ARM]")
     parser.add_argument("--shorter", type=int, default=8)
+    parser.add_argument(
+        "--runs", type=int, help="the first ones of a group, where each is on its own"
+    )
     parser.add_argument("--records", default="_build/records")
     options = parser.parse_args(arguments)
     store = RecordStore(options.records)
@@ -116,10 +124,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         chapters(store)
         return
     print(f"{devices.describe(CPU)}; torch {torch.__version__}; one thread")
-    print(f"{'':36s} runs       s  us/call products   solves    draws    other     rest", end="")
-    print("  of roof of launch")
+    print(f"{'':36s} runs       s  us/call products   solves    draws    other  of roof of launch")
     for name in options.names:
-        print(profile(store, name, options.shorter), flush=True)
+        print(profile(store, name, options.shorter, options.runs), flush=True)
 
 
 if __name__ == "__main__":

@@ -93,15 +93,19 @@ class Count(TorchDispatchMode):
 
 
 def _flops(func: Any, name: str, args: tuple, kwargs: dict, out: Any) -> float:
-    """Products exactly; of an eigendecomposition the reduction and the back-transform only."""
+    """Products exactly; of an eigendecomposition the reduction and the back-transform only.
+
+    Of a reduced QR: the reflections, and their product.
+    """
     if name in SOLVES:
-        n = args[0].shape[-1]
+        m, n = args[0].shape[-2:]
         batch = args[0][..., 0, 0].numel()
         return batch * {
             "linalg_eigh": 10 / 3 * n**3, "_linalg_eigh": 10 / 3 * n**3,
             "linalg_cholesky_ex": n**3 / 3, "cholesky_inverse": 2 / 3 * n**3,
             "cholesky_solve": 2.0 * args[0].numel() / batch * args[1].shape[-1]
             if name == "cholesky_solve" else 0,
+            "linalg_qr": 4 * m * n**2 - 4 / 3 * n**3,
         }.get(name, 2 / 3 * n**3)  # fmt: skip
     if func.overloadpacket in flop_registry:
         kwargs = {key: value for key, value in kwargs.items() if key != "out"}

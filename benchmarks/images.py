@@ -29,7 +29,7 @@ from hierlearn.images.target import sized, standardized
 from hierlearn.images.training import factor, order, train
 
 N_IMAGES, STEPS = 8192, 5
-CLOSE = 1e-3
+CLOSE = 5e-3
 """How far losses and weights may be apart after `STEPS` steps, relative to their size."""
 CPU = torch.device("cpu")
 
