@@ -29,28 +29,26 @@ MODULES = (
     "hierlearn.quadratic.simpler.two_layer",
     "hierlearn.grammar.networks",
 )
-DRAWING = (
-    "hierlearn.quadratic.training",
-    "hierlearn.cube.training",
-    "hierlearn.quadratic.simpler.two_layer",
-    "hierlearn.ball.runs",
-)
-MATMUL = ("mm", "addmm", "bmm", "baddbmm", "addbmm")
 SOLVES = ("linalg_eigh", "_linalg_eigh", "linalg_cholesky_ex", "cholesky_solve",
           "cholesky_inverse", "linalg_solve", "_linalg_solve_ex", "linalg_qr")  # fmt: skip
+GATHERS = ("index", "index_select", "gather")
 VIEWS = ("detach", "_unsafe_view", "_reshape_alias")
 MEBIBYTE = 1 << 20
 
 
 @dataclass
 class Work:
-    """Operations of one call: how many, their flops in products and solves, and their floor."""
+    """Operations of one call: how many, their flops in products and solves, and their floor.
+
+    `seconds` is their CPU time by kind: "products", "solves", "draws" and "other operations".
+    """
 
     n_calls: int = 0
     flops: float = 0.0
     n_bytes: float = 0.0
     operations: list[tuple[float, float]] = field(default_factory=list)
     flops_of: Counter[torch.dtype] = field(default_factory=Counter)
+    seconds: Counter[str] = field(default_factory=Counter)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -66,21 +64,25 @@ class Work:
 
 
 class Count(TorchDispatchMode):
-    """Counts the operations that run inside."""
+    """Counts and times the operations that run inside; counting one adds `own` seconds to it."""
 
-    def __init__(self) -> None:
+    def __init__(self, own: float) -> None:
         super().__init__()
-        self.work = Work()
+        self.work, self.own = Work(), own
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
         kwargs = kwargs or {}
+        start = time.process_time()
         out = func(*args, **kwargs)
+        taken = time.process_time() - start - self.own
         name = func.overloadpacket.__name__
         if func.is_view or name in VIEWS:
             return out
-        tensors = {id(t): t for t in tree_leaves((args, kwargs, out)) if isinstance(t, Tensor)}
+        seen = (args[1:], out) if name in GATHERS else (args, kwargs, out)  # a few rows are read
+        tensors = {id(t): t for t in tree_leaves(seen) if isinstance(t, Tensor)}
         n_bytes = float(sum(t.numel() * t.element_size() for t in tensors.values()))
         flops = float(_flops(func, name, args, kwargs, out))
+        self.work.seconds[_kind(name.rstrip("_"), flops)] += taken
         self.work.n_calls += 1
         self.work.flops += flops
         if flops:
@@ -91,15 +93,19 @@ class Count(TorchDispatchMode):
 
 
 def _flops(func: Any, name: str, args: tuple, kwargs: dict, out: Any) -> float:
-    """Products exactly; of an eigendecomposition the reduction and the back-transform only."""
+    """Products exactly; of an eigendecomposition the reduction and the back-transform only.
+
+    Of a reduced QR: the reflections, and their product.
+    """
     if name in SOLVES:
-        n = args[0].shape[-1]
+        m, n = args[0].shape[-2:]
         batch = args[0][..., 0, 0].numel()
         return batch * {
             "linalg_eigh": 10 / 3 * n**3, "_linalg_eigh": 10 / 3 * n**3,
             "linalg_cholesky_ex": n**3 / 3, "cholesky_inverse": 2 / 3 * n**3,
             "cholesky_solve": 2.0 * args[0].numel() / batch * args[1].shape[-1]
             if name == "cholesky_solve" else 0,
+            "linalg_qr": 4 * m * n**2 - 4 / 3 * n**3,
         }.get(name, 2 / 3 * n**3)  # fmt: skip
     if func.overloadpacket in flop_registry:
         kwargs = {key: value for key, value in kwargs.items() if key != "out"}
@@ -107,9 +113,17 @@ def _flops(func: Any, name: str, args: tuple, kwargs: dict, out: Any) -> float:
     return 0.0
 
 
-def counted(function: Callable[[], Any]) -> Work:
-    """Count what `function` does in one call."""
-    with Count() as count:
+def _kind(name: str, flops: float) -> str:
+    if name in SOLVES:
+        return "solves"
+    if name in ("normal", "randint", "random", "rand", "randn", "uniform", "randperm"):
+        return "draws"
+    return "products" if flops else "other operations"
+
+
+def counted(function: Callable[[], Any], own: float = 0.0) -> Work:
+    """Count what `function` does in one call; `own` is what counting adds to an operation."""
+    with Count(own) as count:
         function()
     return count.work
 
@@ -180,27 +194,10 @@ def seconds(function: Callable[[], Any], device: torch.device, *, times: int) ->
 
 @dataclass
 class Watch:
-    """What the engines did inside `watching`: their last step, and where CPU seconds went.
-
-    A step is captured anew when its sizes change; the first one of each capture is counted, which
-    takes `count_s`, and its work is that of all its steps.
-    """
+    """The last step that an engine took inside `watching`, and its data."""
 
     step: Callable[..., None] | None = None
     given: tuple[Tensor, ...] = ()
-    works: list[tuple[Work, list[int]]] = field(default_factory=list)
-    step_s: float = 0.0
-    draw_s: float = 0.0
-    count_s: float = 0.0
-
-    @property
-    def n_steps(self) -> int:
-        """How many steps were taken."""
-        return sum(n for _, (n,) in self.works)
-
-    def floor(self, machine: Machine) -> float:
-        """Seconds that the roofline allows for all steps."""
-        return sum(work.floor(machine) * n for work, (n,) in self.works)
 
     def again(self, device: torch.device) -> Callable[[], None]:
         """Return the last step on its last data, captured as on that device."""
@@ -213,69 +210,22 @@ class Watch:
 
 @contextmanager
 def watching() -> Iterator[Watch]:
-    """Keep the last step of whatever trains inside, and time the steps and the draws."""
+    """Keep the last step of whatever trains inside."""
     watch = Watch()
 
     def captured(step: Callable[..., None], device: torch.device) -> Callable[..., None]:
-        n_calls = [0]
+        def kept(*given: Tensor) -> None:
+            watch.step, watch.given = step, tuple(one.to(device) for one in given)
+            step(*watch.given)
 
-        def timed(*given: Tensor) -> None:
-            given = tuple(one.to(device) for one in given)
-            watch.step, watch.given = step, given
-            start = time.process_time()
-            if n_calls[0]:
-                step(*given)
-                watch.step_s += time.process_time() - start
-            else:
-                watch.works.append((counted(lambda: step(*given)), n_calls))
-                watch.count_s += time.process_time() - start
-            n_calls[0] += 1
+        return kept
 
-        return timed
-
-    def ahead(draw, n_draws, device):  # type: ignore[no-untyped-def]
-        for _ in range(n_draws):
-            start = time.process_time()
-            drawn = draw()
-            watch.draw_s += time.process_time() - start
-            yield drawn
-
-    stand_ins = [(n, "captured", captured) for n in MODULES] + [
-        (n, "ahead", ahead) for n in DRAWING
-    ]
-    modules = [(importlib.import_module(n), name, f) for n, name, f in stand_ins]
-    before = [getattr(module, name) for module, name, _ in modules]
+    modules = [importlib.import_module(name) for name in MODULES]
+    before = [module.captured for module in modules]
     try:
-        for module, name, stand_in in modules:
-            setattr(module, name, stand_in)
+        for module in modules:
+            module.captured = captured  # type: ignore[attr-defined]
         yield watch
     finally:
-        for (module, name, _), old in zip(modules, before, strict=True):
-            setattr(module, name, old)
-
-
-def profiled(function: Callable[[], Any]) -> tuple[dict[str, float], float]:
-    """Return seconds by kind of operation in `function`, and of the whole of it, for shares.
-
-    The kinds are "products", "solves", "draws", "other operations"; the rest is Python. The
-    profiler tells wall time only, and slows all of them down, small operations and Python most.
-    """
-    kinds: Counter[str] = Counter()
-    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
-        start = time.perf_counter()
-        function()
-        whole = time.perf_counter() - start
-    for event in profile.key_averages():
-        kinds[_kind(event.key)] += event.self_cpu_time_total / 1e6
-    return dict(kinds), whole
-
-
-def _kind(key: str) -> str:
-    name = key.removeprefix("aten::").rstrip("_")
-    if name in MATMUL:
-        return "products"
-    if name in SOLVES:
-        return "solves"
-    if name in ("normal", "randint", "random", "rand", "randn", "uniform", "randperm"):
-        return "draws"
-    return "other operations"
+        for module, old in zip(modules, before, strict=True):
+            module.captured = old  # type: ignore[attr-defined]

@@ -29,6 +29,10 @@ from hierlearn.engine.kernels import ZOO, polynomial_kernel, ridge_predictions
 from hierlearn.experiment import Group
 from hierlearn.grammar import config as hierarchy
 from hierlearn.grammar import runs as hierarchy_networks
+from hierlearn.images import networks as residual
+from hierlearn.images.data import FASHION_SMALL
+from hierlearn.images.runs import BATCH, DECAY, RATE, ImageConfig
+from hierlearn.images.training import order, train
 from hierlearn.quadratic import runs as quadratic
 from hierlearn.quadratic.config import QuadraticConfig
 from hierlearn.quadratic.simpler import runs as simple_learners
@@ -100,6 +104,32 @@ def engine_step(name: str, seeds: Sequence[int], n_arms: int, device: torch.devi
     return watch.again(device), counted(lambda: watch.step(*given))
 
 
+NETWORKS = {"14": {}, "110": {"widths": (8, 16, 32), "n_blocks": 18, "scale": 0.2}}
+"""Layers of the residual networks of chapter 8 to what sets them apart at laptop."""
+
+
+def residual_steps(device: torch.device, small: bool) -> dict[str, Callable[[], object]]:
+    """Five joint steps of each network of chapter 8, on noise in the shape of CIFAR-10, halved."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(STEPS * BATCH, 3, 16, 16, generator=generator).to(device)
+    x = x.contiguous(memory_format=torch.channels_last)
+    y = torch.randint(10, (len(x),), generator=generator).to(device)
+    batches = order(len(x), STEPS, 8 if small else BATCH, generator).to(device)
+
+    def steps(stages: torch.nn.ModuleList, head: torch.nn.Module) -> Callable[[], object]:
+        return lambda: train([*stages], head, x, y, batches, rate=RATE, decay=DECAY)
+
+    found = {}
+    for layers, differs in NETWORKS.items():
+        config = ImageConfig("joint", FASHION_SMALL.name, STEPS, **differs)
+        stages = residual.resnet(
+            3, config.widths, n_blocks=config.n_blocks, scale=config.scale, generator=generator
+        ).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        head = residual.head("gap", config.widths[-1], size=2, generator=generator).to(device)
+        found[f"{layers} layers, {STEPS} steps (ch. 8)"] = steps(stages, head)
+    return found
+
+
 def solves(device: torch.device, small: bool) -> dict[str, Callable[[], object]]:
     """The dense solves of chapters 2 and 6, in float64."""
     n, m = (40, 50) if small else (800, 2000)
@@ -143,7 +173,7 @@ def line(name: str, n_runs: int, taken: float, work: Work, machine: Machine, n: 
 
 
 def table(device: torch.device, options: argparse.Namespace) -> None:
-    """Print the tables of the steps and of the solves."""
+    """Print the tables of the steps, of the residual networks, and of the solves."""
     times = 2 if options.small else 20
 
     def median(function: Callable[[], object], n: int = times) -> float:
@@ -166,10 +196,11 @@ def table(device: torch.device, options: argparse.Namespace) -> None:
         if device.type == "cuda":
             print(against(name, seeds, n_arms, taken, options), end="")
         print()
-    for name, solve in solves(device, options.small).items():
-        work = counted(solve)
-        taken = median(solve, 1)
-        print(line(name, 1, taken, work, double, launches(solve, work, device)))
+    for make, machine in ((residual_steps, single), (solves, double)):
+        for name, whole in make(device, options.small).items():
+            work = counted(whole)
+            taken = median(whole, 1)
+            print(line(name, 1, taken, work, machine, launches(whole, work, device)))
 
 
 def against(

@@ -18,7 +18,7 @@ def engines(monkeypatch):
     import engines
 
     yield engines
-    for name in ("engines", "gpu", "growth", "quadratic_engine"):
+    for name in ("chapters", "engines", "gpu", "growth", "quadratic_engine"):
         sys.modules.pop(name, None)
 
 
@@ -31,6 +31,8 @@ def test_products_passes_and_solves_are_counted(engines):
     assert work.n_bytes == 4 * (60 + 90 + 72) + 4 * 72
     solve = engines.counted(lambda: torch.linalg.cholesky_ex(torch.eye(6)))
     assert solve.flops == pytest.approx(6**3 / 3)
+    tall = engines.counted(lambda: torch.linalg.qr(torch.eye(6)[:, :2]))
+    assert tall.flops == pytest.approx(4 * 6 * 2**2 - 4 / 3 * 2**3)
     wide, one = torch.eye(50, dtype=torch.float64), torch.ones(50, 1, dtype=torch.float64)
     back = engines.counted(lambda: torch.cholesky_solve(one, wide))
     assert back.flops == 2 * 50**2
@@ -40,6 +42,18 @@ def test_products_passes_and_solves_are_counted(engines):
 def test_a_view_moves_nothing_and_costs_nothing(engines):
     x = torch.ones(3, 4)
     assert engines.counted(lambda: x.view(2, 6).mT).n_calls == 0
+
+
+def test_of_what_is_gathered_only_the_rows_that_are_read_are_moved(engines):
+    x, rows = torch.ones(1000, 4), torch.tensor([1, 2])
+    assert engines.counted(lambda: x[rows]).n_bytes == 2 * 8 + 2 * 4 * 4
+
+
+def test_time_is_told_by_kind(engines):
+    a = torch.ones(300, 300)
+    found = engines.counted(lambda: (a @ a, torch.linalg.eigh(a), torch.randn(9), a + 1)).seconds
+    assert set(found) == {"products", "solves", "draws", "other operations"}
+    assert min(found.values()) > 0
 
 
 def test_a_floor_is_the_larger_of_both_limits_an_operation(engines):
@@ -67,13 +81,31 @@ def test_the_table_has_a_fraction_for_every_engine_and_solve(engines, capsys):
     assert text.startswith("cpu: ") and "one thread, CPU time" in text
     assert all(name in text for name in gpu.ENGINES)
     assert text.count("one by one takes") == len(gpu.ENGINES)
-    assert "(ch. 2)" in text and "kernel ridge" in text
+    assert all(one in text for one in ("(ch. 2)", "kernel ridge", "14 layers", "110 layers"))
 
 
 def test_a_core_is_timed_on_the_step_of_the_table(engines):
     import gpu
 
     assert 0 < gpu.cpu_step_seconds("one hidden layer (ch. 5)", [0], 1, True) < 2
+
+
+def test_a_chapter_is_timed_from_records_and_by_kind(engines, capsys, tmp_path, monkeypatch):
+    import chapters
+
+    from hierlearn.records import RecordStore
+
+    monkeypatch.setattr(chapters, "PROFILE", "smoke")
+    store, experiment = RecordStore(tmp_path), chapters.EXPERIMENTS["decide_bits"]
+    monkeypatch.setattr(chapters, "EXPERIMENTS", {experiment.name: experiment})
+    chapters.chapters(store)
+    assert "07_what_decides" in capsys.readouterr().out
+    group = experiment.groups("smoke")[0]
+    monkeypatch.setattr(chapters, "costs", lambda store, experiment: [(group, 1.0)])
+    limits = engines.Machine(peak=1e11, copies={1024: 1e10}, launch=1e-6)
+    monkeypatch.setattr(chapters, "machine", lambda dtype: limits)
+    numbers = [float(one) for one in chapters.profile(store, "decide_bits", 1, None).split()[1:]]
+    assert numbers[0] == len(group.runs) and sum(numbers[3:7]) == pytest.approx(1, abs=0.03)
 
 
 def test_growth_is_measured_over_every_axis_and_drawn(engines, tmp_path):
