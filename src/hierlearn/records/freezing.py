@@ -65,24 +65,23 @@ def restamp(
         damaged = [str(state.problem) for state in states if state.status == "damaged"]
         if store.frozen and damaged:
             raise RecordError("damaged while it was replayed: " + "; ".join(dict.fromkeys(damaged)))
-        for i, state in enumerate(states):
-            if state.group.key == key:
-                if state.records == tuple(_stamped(r, code) for r in seen.records):
-                    return
-                if state.records != seen.records:
-                    raise RecordError(
-                        f"{store.folder}: group {key} of {experiment.name} was changed while it "
-                        "was replayed, and is left as it is; replay it again"
-                    )
-                states[i] = replace(state, records=tuple(_stamped(r, code) for r in state.records))
+        place = next(i for i, state in enumerate(states) if state.group.key == key)
+        stamped = tuple(_stamped(record, code) for record in seen.records)
+        if states[place].records == stamped:
+            return
+        if states[place].records != seen.records:
+            raise RecordError(
+                f"{store.folder}: group {key} of {experiment.name} was changed while it was "
+                "replayed, and is left as it is; replay it again"
+            )
+        states[place] = replace(states[place], records=stamped)
         if store.frozen:
             _replace(store.folder, profile, {experiment.name: states}, store.manifest)
             store.forget()
             return
-        for state in (state for state in states if state.group.key == key):
-            path = store.folder / experiment.name / f"{state.group.key}.jsonl"
-            with files.writing(path):
-                files.write_file(path, b"".join(record.line() for record in state.records))
+        path = store.folder / experiment.name / f"{key}.jsonl"
+        with files.writing(path):
+            files.write_file(path, b"".join(record.line() for record in stamped))
 
 
 @contextmanager
