@@ -8,11 +8,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings
 
 ROOT = Path(__file__).parents[1]
 
 # As in the workers: one thread a process. Two threads on tiny matrices wait more than they compute.
 torch.set_num_threads(1)
+# Machines differ in pace and CI must not differ in what it tries.
+settings.register_profile("hierlearn", deadline=None, derandomize=True, database=None)
+settings.load_profile("hierlearn")
 
 
 @pytest.fixture(scope="session", autouse=True)

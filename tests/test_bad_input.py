@@ -33,8 +33,6 @@ from hierlearn.registry import EXPERIMENTS
 
 pytestmark = pytest.mark.slow
 
-settings.register_profile("hierlearn", deadline=None, derandomize=True, database=None)
-settings.load_profile("hierlearn")
 ROOT = Path(__file__).parents[1]
 SAYS_WHAT_IS_VALID = re.compile(r"valid|must|need|at least|only|give")
 
