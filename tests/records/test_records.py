@@ -14,8 +14,6 @@ from hierlearn.records import (
     Record,
     RecordError,
     RecordStore,
-    fingerprint,
-    finish,
     freeze,
     freezing,
     sole_writer,
@@ -288,35 +286,6 @@ def test_a_frozen_folder_is_never_written_and_its_manifest_must_be_one(store, tm
     path.mkdir()  # not a folder of working records, in which something could be computed
     with pytest.raises(RecordError, match=r"manifest\.json is not a manifest.*: Is a directory"):
         RecordStore(tmp_path / "frozen").read(WALK, "smoke")
-
-
-@pytest.mark.parametrize("dies_at", range(6))
-def test_replacing_frozen_files_that_is_cut_off_anywhere_is_finished_or_undone(
-    store, tmp_path, monkeypatch, dies_at
-):
-    frozen = tmp_path / "frozen"
-    freeze(store, frozen, "smoke", TOYS)
-    before = contents(RecordStore(frozen))
-    for group in walk_groups("smoke"):
-        store.write(group, [{"end": 1.0}, {"end": 2.0}], provenance(fingerprint(WALK.measure), 2))
-    after = contents(store)
-    replace_file, calls = os.replace, []
-
-    def dying(source, target):
-        calls.append(target)
-        if len(calls) > 2 * dies_at:
-            raise KeyboardInterrupt
-        replace_file(source, target)
-
-    monkeypatch.setattr(os, "replace", dying)
-    with pytest.raises(KeyboardInterrupt):
-        freeze(store, frozen, "smoke", TOYS)
-        raise KeyboardInterrupt  # it needed fewer replacements than that
-    monkeypatch.setattr(os, "replace", replace_file)
-    finish(frozen)
-    assert contents(RecordStore(frozen)) in (before, after)
-    assert statuses(RecordStore(frozen)) == ["present", "present"]
-    assert not list(frozen.rglob("*.new"))
 
 
 def test_a_folder_asked_for_as_frozen_is_frozen_even_when_empty(tmp_path):

@@ -98,7 +98,7 @@ def test_provenance_says_what_the_group_cost_and_where(computed):
 def test_what_is_there_is_not_computed_again_and_starts_no_process(computed, no_processes):
     files = {path: path.stat().st_mtime_ns for path in computed.folder.rglob("*.jsonl")}
     summary = compute(TOYS, "smoke", computed, progress=False)
-    assert (summary.n_computed, summary.n_present) == (0, 3) and summary.seconds < 1
+    assert (summary.n_computed, summary.n_present) == (0, 3)
     assert {path: path.stat().st_mtime_ns for path in computed.folder.rglob("*.jsonl")} == files
 
 

@@ -77,8 +77,7 @@ def execute(
     """Execute notebooks into the stage; give each one's seconds, or what went wrong.
 
     `parameters` maps names to what their parameters cells are given. A notebook that fails is left
-    as far as it came, and its error carries the end of what it said. What happened stands in
-    `_build/run.json`.
+    as far as it came. What happened stands in `_build/run.json`.
     """
 
     def note(name: str, **outcome: Any) -> None:
