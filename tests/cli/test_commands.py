@@ -20,11 +20,6 @@ from hierlearn.records import RecordStore
 
 pytestmark = pytest.mark.slow
 
-COMMANDS = (
-    *("run", "compute", "build", "book", "claims", "status", "replay"),
-    *("freeze", "page", "place", "push", "compare", "figure", "pdf"),
-)
-
 
 @pytest.fixture(autouse=True)
 def toy_registry(monkeypatch):
@@ -277,13 +272,6 @@ def test_a_file_that_claims_did_not_write_is_refused(ran):
     assert missing.exit_code == 2 and "gone.json" in missing.stderr
 
 
-def test_claims_without_records_say_how_to_compute_them(project):
-    result = call("claims", "--profile", "smoke")
-    assert result.exit_code == 1
-    assert "hierlearn compute toy --profile smoke" in result.stderr
-    assert "Traceback" not in result.stderr
-
-
 def test_status_counts_the_groups_and_adds_up_what_computing_will_cost(ran):
     assert "CPU seconds to compute" in call("status", "--profile", "smoke").stdout
     assert call("freeze", "--profile", "smoke").exit_code == 0
@@ -393,7 +381,7 @@ def test_the_site_is_built_and_its_path_is_the_only_output(ran):
     assert "example.org" not in intro
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", commands.cli.commands)
 def test_every_command_explains_itself(command):
     result = call(command, "--help")
     assert result.exit_code == 0 and len(result.stdout) > 100

@@ -366,11 +366,6 @@ print(summary.n_computed)
     assert contents(RecordStore(tmp_path)) == contents(computed)
 
 
-def test_the_commit_is_a_hash_or_unknown():
-    commit, dirty = sweep.git_state()
-    assert (commit == "unknown" and dirty is None) or (len(commit) == 40 and dirty in (True, False))
-
-
 def test_the_groups_that_take_longest_come_first(tmp_path):
     store, before = RecordStore(tmp_path / "new"), RecordStore(tmp_path / "before")
     units, states = sweep._missing(list(TOYS), "smoke", [store])

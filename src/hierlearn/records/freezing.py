@@ -122,7 +122,15 @@ def _replace(
     """Write everything under other names first: a full disk then changes nothing."""
     for name, found in states.items():
         content = files.sorted_lines(record for state in found for record in state.records)
-        manifest[profile][name] = _entry(found, content)
+        costs = [state.provenance for state in found if state.provenance]
+        manifest[profile][name] = FrozenFile(
+            n_records=sum(len(state.records) for state in found),
+            n_groups=len(found),
+            sha256=sha256(content).hexdigest(),
+            bytes=len(content),
+            cpu_s=round(math.fsum(cost.cpu_s for cost in costs), 3),
+            wall_s=round(math.fsum(cost.wall_s for cost in costs), 3),
+        )
         files.write_file(files.inside(root, profile, f"{name}.jsonl.new"), content)
     plain = {p: {n: e.model_dump() for n, e in found.items()} for p, found in manifest.items()}
     text = json.dumps(plain, indent=2, sort_keys=True) + "\n"
@@ -138,15 +146,3 @@ def _replace(
                 path.unlink()
     for path in root.glob(".*.tmp"):
         path.unlink()
-
-
-def _entry(states: list[GroupState], content: bytes) -> FrozenFile:
-    costs = [state.provenance for state in states if state.provenance]
-    return FrozenFile(
-        n_records=sum(len(state.records) for state in states),
-        n_groups=len(states),
-        sha256=sha256(content).hexdigest(),
-        bytes=len(content),
-        cpu_s=round(math.fsum(cost.cpu_s for cost in costs), 3),
-        wall_s=round(math.fsum(cost.wall_s for cost in costs), 3),
-    )
