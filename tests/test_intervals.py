@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hierlearn.intervals import (
@@ -17,6 +17,7 @@ from hierlearn.intervals import (
 )
 
 N_EXPERIMENTS = 4000
+settings.load_profile("hierlearn")  # a module before may have loaded its own
 # Rounded, so that a variance cannot underflow.
 numbers = st.floats(-1e6, 1e6).map(lambda value: round(value, 6))
 values = st.lists(numbers, min_size=2, max_size=12)
