@@ -5,14 +5,20 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from browser import CHROMIUM, FLAGS
+from hypothesis import settings
 
 ROOT = Path(__file__).parents[1]
 
 # As in the workers: one thread a process. Two threads on tiny matrices wait more than they compute.
 torch.set_num_threads(1)
+# Machines differ in pace and CI must not differ in what it tries.
+settings.register_profile("hierlearn", deadline=None, derandomize=True, database=None)
+settings.load_profile("hierlearn")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -75,3 +81,16 @@ def smoke_book(tmp_path_factory: pytest.TempPathFactory) -> Book:
         shutil.copytree(book.root / "_build/records", Path(folder, "ci-records"))
         shutil.copytree(book.html, Path(folder, "smoke-html"))
     return book
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """A headless Chromium; for a module, since others may have no event loop around them."""
+    if not CHROMIUM.exists():
+        pytest.skip("no Chromium installed (Debian: apt install chromium)")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
+        yield started
+        started.close()

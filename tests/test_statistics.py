@@ -63,12 +63,6 @@ def test_several_runs_a_seed_must_say_how_they_combine():
         each(REL, "plain")(BOTH)
 
 
-def test_only_seeds_that_have_every_run_count_when_asked_for():
-    fewer = runs({key: value for key, value in CUBIC.items() if key[:2] != (1, 4)})
-    assert set(each(REL, "plain", max)(fewer)) == {0, 1}
-    assert set(each(REL, "plain", max, complete=True)(fewer)) == {0}
-
-
 def test_ratios_and_differences_are_of_the_seeds_that_both_have():
     few = runs({(0, 2, "other"): 4.0, (1, 1, "plain"): 1.0, (0, 1, "plain"): 2.0})
     top, bottom = each(REL, "other"), each(REL, "plain")

@@ -1,4 +1,4 @@
-"""Every figure of every wing draws the committed records, and says in words what it draws."""
+"""Every figure draws the committed records, and says in words what it draws."""
 
 import csv
 import importlib
@@ -14,6 +14,8 @@ import matplotlib.pyplot as plt
 import pytest
 
 import hierlearn
+from hierlearn.book import drawn
+from hierlearn.book.project import Project
 from hierlearn.drawing.figures import Drawing, style
 from hierlearn.drawing.steered import Steered
 from hierlearn.experiment import PROFILES
@@ -21,11 +23,13 @@ from hierlearn.records import RecordStore
 from hierlearn.registry import EXPERIMENTS
 
 SRC = Path(hierlearn.__file__).parent
-STORE = RecordStore(SRC.parents[1] / "book/records")
+PROJECT = Project(SRC.parents[1])
+STORE = RecordStore(PROJECT.frozen_records)
 
 
 def figures():
-    """What the modules called figures define that returns a drawing, by a readable name."""
+    """The functions of wings and chapters that return a drawing, by a readable name."""
+    found = set()
     for path in sorted(SRC.rglob("figures.py")):
         inside = path.relative_to(SRC.parent).with_suffix("")
         if inside.parts[1] == "drawing":
@@ -38,7 +42,11 @@ def figures():
                 and one.__module__ == module.__name__
                 and inspect.signature(one).return_annotation in (Drawing, Steered)
             ):
+                found.add(one)
                 yield f"{'/'.join(inside.parts[1:-1])}:{name}", one
+    for chapter in PROJECT.notebooks():
+        shown = drawn.shown(PROJECT, chapter).items()
+        yield from ((f"{chapter}:{name}", one) for name, one in shown if one not in found)
 
 
 FIGURES = dict(figures())
@@ -81,9 +89,9 @@ def draw(figure, profile, change=lambda measurement: measurement):
         ]
         runs[name] = EXPERIMENTS[name].runs(profile, changed)
     with style():
-        drawn = figure(**runs)
+        drawing = figure(**runs)
     plt.close("all")
-    return drawn
+    return drawing
 
 
 @pytest.mark.slow
@@ -94,12 +102,12 @@ def test_a_figure_draws_the_records_and_its_alt_text_follows_their_numbers(name,
     own = inspect.signature(figure).parameters
     if profile != "laptop" and not all(records(one, profile) for one in own):
         pytest.skip(f"not all of {', '.join(own)} is committed at profile {profile}")
-    drawn = draw(figure, profile)
-    assert re.search(r"\d", drawn.alt)
-    head, *lines = csv.reader(io.StringIO(drawn.csv(), newline=""))
+    drawing = draw(figure, profile)
+    assert re.search(r"\d", drawing.alt) and len(drawing.alt) > 40
+    head, *lines = csv.reader(io.StringIO(drawing.csv(), newline=""))
     assert lines or not own, "its numbers are not read off it"
     values = [line[i] for line in lines for i in range(head.index("x"), len(head))]
     assert not {"nan", "inf"} & set(values)
     if own:  # else it draws no records
-        assert drawn.alt != draw(figure, profile, other).alt
-    assert set(drawn.numbers) == set(getattr(figure, "numbers", ()))
+        assert drawing.alt != draw(figure, profile, other).alt
+    assert set(drawing.numbers) == set(getattr(figure, "numbers", ()))

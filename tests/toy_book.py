@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,9 @@ import nbformat
 import pytest
 import torch
 import toy
+from click.testing import CliRunner, Result
 
+from hierlearn.cli import commands
 from hierlearn.experiment import Experiment, Group, Measured, Run
 from hierlearn.records import RecordStore
 from hierlearn.registry import EXPERIMENTS
@@ -176,6 +179,19 @@ def fill(root: Path, *profiles: str) -> RecordStore:
             list(EXPERIMENTS.values()), profile, store, executor=toy.Inline(), progress=False
         )
     return store
+
+
+def copy(root: Path, folder: Path, patch: pytest.MonkeyPatch) -> Path:
+    """Make a copy of a project in `folder` the current folder, and its toy book the only one."""
+    isolate(patch)
+    shutil.copytree(root, folder / "project")
+    patch.chdir(folder / "project")
+    return folder / "project"
+
+
+def call(*arguments: str) -> Result:
+    """Run the command line in this process."""
+    return CliRunner().invoke(commands.cli, arguments)
 
 
 def run_file(root: Path) -> dict[str, Any]:

@@ -74,16 +74,9 @@ def runs_of(runs: Runs, arm: Arm) -> dict[int, list[Result]]:
     return runs.of(*((arm,) if isinstance(arm, str) else arm))
 
 
-def each(
-    value: Value,
-    arm: Arm,
-    combine: Callable[[list[float]], float] = only,
-    *,
-    complete: bool = False,
-) -> Statistic:
+def each(value: Value, arm: Arm, combine: Callable[[list[float]], float] = only) -> Statistic:
     """Make the statistic that combines `value` over the runs of an arm, seed by seed.
 
-    With `complete`, only the seeds count that have as many runs as any: costly arms have fewer.
     What a bound goes into is a bound (`combine` must grow with each of its values).
     """
 
@@ -94,12 +87,9 @@ def each(
         return _as_bound(combine(own), map(_side, own))
 
     def statistic(runs: Runs) -> dict[int, float]:
-        found = runs_of(runs, arm)
-        most = max(map(len, found.values()), default=0)
         return {
             seed: combined([value(config, measurement) for config, measurement in own])
-            for seed, own in found.items()
-            if len(own) == most or not complete
+            for seed, own in runs_of(runs, arm).items()
         }
 
     return statistic

@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 from urllib.parse import unquote
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pybtex.database import parse_string
 from toy_claims import ENTRY, ONES, ZEROS, ToyStore, row_of
@@ -26,8 +26,6 @@ from hierlearn.book.cards import (
 from hierlearn.errors import RunError
 from hierlearn.formatting import format_interval, format_number
 
-settings.register_profile("hierlearn", deadline=None, derandomize=True, database=None)
-settings.load_profile("hierlearn")
 TRUE = ToyStore(effect=ONES, ablation=ZEROS)
 VOID = {"br", "meta", "link", "img"}
 

@@ -118,7 +118,8 @@ def test_the_profile_is_laptop_unless_the_environment_names_another(path, monkey
     namespace = {}
     monkeypatch.delenv("HIERLEARN_PROFILE", raising=False)
     exec(code_cells(path)[1].source, namespace)
-    assert namespace["profile"] == "laptop" and namespace["records"] == "_build/records"
+    assert namespace["profile"] == "laptop" and namespace["device"] == "auto"
+    assert namespace["records"] == "_build/records"
     monkeypatch.setenv("HIERLEARN_PROFILE", "smoke")
     exec(code_cells(path)[1].source, namespace)
     assert namespace["profile"] == "smoke"

@@ -1,7 +1,6 @@
 import shutil
 from dataclasses import replace
 
-import nbformat
 import papermill
 import pytest
 import toy_book
@@ -9,8 +8,7 @@ from signatures import doors_alone
 
 from hierlearn import records
 from hierlearn.book import pages
-from hierlearn.engine.devices import DeviceError
-from hierlearn.errors import RunError, UsageError
+from hierlearn.errors import RunError
 
 pytestmark = pytest.mark.slow
 
@@ -42,26 +40,6 @@ def open_toy(**settings) -> pages.Page:
     return pages.open_chapter(
         "toy", **{"profile": "smoke", "records": "_build/records", **settings}
     )
-
-
-@pytest.mark.parametrize(
-    ("settings", "error", "valid"),
-    [
-        ({"profile": "huge"}, UsageError, "valid: smoke, laptop, paper"),
-        ({"device": "tpu"}, DeviceError, "valid: auto, cpu, cuda"),
-        ({"records": ""}, UsageError, "valid: a folder"),
-        ({"records": "README.md/below"}, UsageError, "is a file"),
-    ],
-)
-def test_an_impossible_value_lists_the_valid_ones(project, settings, error, valid):
-    with pytest.raises(error, match=valid):
-        open_toy(**settings)
-    assert not (project / "_build").exists()
-
-
-def test_a_chapter_that_does_not_exist_lists_those_that_do():
-    with pytest.raises(UsageError, match="valid chapters: 01_toy_chapter, ledger"):
-        pages.open_chapter("chapter_nine", profile="smoke", records="_build/records")
 
 
 def test_relative_records_start_at_the_root_of_the_project(project):
@@ -160,16 +138,6 @@ def test_the_ledger_shows_all_claims(chapter, monkeypatch):
     texts = shown(monkeypatch)
     pages.open_ledger("smoke").table()
     assert "bfc.T1" in texts[0]
-
-
-def test_papermill_alone_does_the_whole_job(project, tmp_path):
-    source = project / "book" / f"{toy_book.CHAPTER}.ipynb"
-    parameters = {"profile": "smoke", "records": "elsewhere"}
-    done = papermill.execute_notebook(
-        str(source), str(tmp_path / "out.ipynb"), parameters, progress_bar=False
-    )
-    assert len(list((project / "elsewhere" / "toy").glob("*.jsonl"))) == 2
-    assert "bfc.T1" in nbformat.writes(done)
 
 
 def test_papermill_alone_refuses_a_parameter_that_no_page_knows(project, tmp_path):

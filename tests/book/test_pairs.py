@@ -43,12 +43,3 @@ def test_a_committed_notebook_carries_no_outputs(name):
     for cell in notebook.cells:
         if cell.cell_type == "code":
             assert not cell.outputs and cell.execution_count is None, f"{name}: {cell.source}"
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_every_notebook_declares_the_three_parameters_in_one_tagged_cell(name):
-    cells = sources(nbformat.read(BOOK / f"{name}.ipynb", as_version=4))
-    tagged = [source for _, source, tags in cells if "parameters" in tags]
-    assert len(tagged) == 1
-    for parameter in ("profile", "device", "records"):
-        assert f"{parameter} = " in tagged[0]

@@ -146,13 +146,6 @@ def test_a_chapter_is_found_by_stem_number_or_unique_part(tmp_path, name):
     assert project.find_notebook(name) == "01_toy_chapter"
 
 
-@pytest.mark.parametrize("name", ["e", "", "7", "../01_toy_chapter", "x"])
-def test_a_name_that_fits_none_or_several_is_refused(tmp_path, name):
-    project = find_project(toy_book.make_project(tmp_path / "project"))
-    with pytest.raises(UsageError, match="valid chapters: 01_toy_chapter, ledger"):
-        project.find_notebook(name)
-
-
 @pytest.mark.parametrize("profile", ["huge", "", "SMOKE", 3, None])
 def test_an_unknown_profile_is_refused_with_the_valid_ones(profile):
     with pytest.raises(UsageError, match="valid: smoke, laptop, paper"):

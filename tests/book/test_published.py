@@ -5,11 +5,11 @@ from dataclasses import replace
 
 import pytest
 import toy_book
-from click.testing import CliRunner, Result
+from click.testing import Result
+from toy_book import call
 
 from hierlearn.book import pages
 from hierlearn.book.published import chapter_profiles
-from hierlearn.cli import commands
 from hierlearn.errors import RunError
 from hierlearn.records import FrozenFile, RecordStore
 from hierlearn.registry import EXPERIMENTS
@@ -32,14 +32,9 @@ def computed(tmp_path_factory):
 
 @pytest.fixture
 def project(computed, tmp_path, monkeypatch):
-    toy_book.isolate(monkeypatch)
+    root = toy_book.copy(computed, tmp_path, monkeypatch)
     monkeypatch.setitem(EXPERIMENTS, "twin", toy_book.TWIN)
-    monkeypatch.chdir(shutil.copytree(computed, tmp_path / "project"))
-    return tmp_path / "project"
-
-
-def call(*arguments: str) -> Result:
-    return CliRunner().invoke(commands.cli, arguments)
+    return root
 
 
 def ok(*arguments: str) -> Result:

@@ -7,29 +7,16 @@ from pathlib import Path
 
 import pytest
 import yaml
-from browser import CHROMIUM, FLAGS, TOO_WIDE, Visit, served
+from browser import TOO_WIDE, Visit, served
 
 from hierlearn.book import takeaway
 from hierlearn.book.project import pages_of
 
-pytestmark = pytest.mark.skipif(
-    not CHROMIUM.exists(), reason="no Chromium installed (Debian: apt install chromium)"
-)
 MANY_FORMULAS = r"book/0[1-7]_|book/api/t|.*ledger"
 SCHEMES = ("light", "dark")
 
 # Serious findings of axe that are the theme's, and why they stay.
 ALLOWED: dict[str, str] = {}
-
-
-@pytest.fixture(scope="module")
-def browser():
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

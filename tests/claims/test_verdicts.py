@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 from signatures import doors_alone
@@ -32,9 +32,6 @@ from hierlearn.claims.verdicts import (
 )
 from hierlearn.errors import UsageError
 from hierlearn.intervals import Bound
-
-settings.register_profile("hierlearn", deadline=None, derandomize=True, database=None)
-settings.load_profile("hierlearn")
 
 
 def test_a_true_claim_with_a_vanishing_control_is_supported() -> None:

@@ -101,14 +101,3 @@ def test_experiments_are_named_by_their_own_name_or_by_their_chapter():
 def test_a_name_of_no_experiment_lists_the_valid_ones(name):
     with pytest.raises(UsageError, match="valid chapters: 01_.*valid experiments: back_and_forth"):
         find_experiments([name])
-
-
-def test_computing_twice_computes_once_and_executes_nothing(tmp_path, monkeypatch):
-    toy_book.isolate(monkeypatch)
-    root = toy_book.make_project(tmp_path / "project")
-    monkeypatch.chdir(root)
-    for told in ("2 groups computed", "0 groups computed, 2 already there"):
-        result = CliRunner().invoke(commands.cli, ["compute", "1", "--profile", "smoke"])
-        assert result.exit_code == 0, result.stderr
-        assert told in result.stderr
-    assert not (root / "_build" / "stage").exists()

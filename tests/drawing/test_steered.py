@@ -14,7 +14,6 @@ matplotlib.use("agg")
 
 import numpy as np
 import pytest
-from browser import CHROMIUM, FLAGS
 
 from hierlearn.drawing import figures, steered
 from hierlearn.intervals import interval
@@ -157,18 +156,6 @@ def test_chapters_with_a_parameter_have_one_steered_figure_below_300_kb(
         parts = re.findall(r"<div class=\"hl-steered\".*?</script>", text, re.DOTALL)
         assert len(parts) == 1, page.name
         assert len(parts[0].encode()) + script < LARGEST, page.name
-
-
-@pytest.fixture(scope="module")
-def browser() -> Any:
-    if not CHROMIUM.exists():
-        pytest.skip("no Chromium installed (Debian: chromium)")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
-        yield started
-        started.close()
 
 
 def drawn(tab: Any) -> tuple[list[str], str, str]:

@@ -6,7 +6,7 @@ import sys
 import pytest
 import torch
 
-from hierlearn.engine import devices, limits, memory
+from hierlearn.engine import devices, memory
 from hierlearn.sweeps import replay
 from hierlearn.sweeps.executors import LocalPool
 
@@ -50,18 +50,18 @@ GROUPS = {
 def test_what_a_container_leaves_is_seen_in_both_versions_of_control_groups(
     tmp_path, monkeypatch, own
 ):
-    monkeypatch.setattr(limits, "GROUPS", tmp_path)
-    monkeypatch.setattr(limits, "OWN", tmp_path / "own")
-    assert (limits.cores(), limits.free_bytes()) == (math.inf, math.inf)
+    monkeypatch.setattr(memory, "GROUPS", tmp_path)
+    monkeypatch.setattr(memory, "OWN", tmp_path / "own")
+    assert (memory.cores(), memory.free_bytes()) == (math.inf, math.inf)
     (tmp_path / "own").write_text(own)
-    assert (limits.cores(), limits.free_bytes()) == (math.inf, math.inf)
+    assert (memory.cores(), memory.free_bytes()) == (math.inf, math.inf)
     (tmp_path / "cpu.max").write_text("max 100000")
     for name, text in GROUPS[own].items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(f"{text}\n")
         if "memory" in name:
             (tmp_path / name).with_name("memory.stat").write_text("anon 2500\ninactive_file 500\n")
-    assert (limits.cores(), limits.free_bytes()) == (1.5, 1500)
+    assert (memory.cores(), memory.free_bytes()) == (1.5, 1500)
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: range(8), raising=False)
     assert devices.available_cores() == 1
     assert LocalPool.on("cpu").n_workers == 1

@@ -51,16 +51,25 @@ from hierlearn.quadratic.networks import QuadraticNetworks
 from hierlearn.quadratic.original import alternation
 from hierlearn.quadratic.target import QuadraticTeachers
 
+NAMES = sorted(CALLABLES.keys() - {ABSTRACT})
+
+
+@pytest.fixture(autouse=True)
+def few_steps(monkeypatch):
+    monkeypatch.setattr(floors, "MAX_STEPS", 2)  # of a search that takes seconds
+
+
+def forget_what_was_made() -> None:
+    for one in (instances, special):
+        one.cache_clear()
+
 
 def test_every_public_callable_has_a_door():
     assert [name for name, one in CALLABLES.items() if not hasattr(one, "unchecked")] == []
 
 
-@pytest.mark.parametrize("name", sorted(CALLABLES.keys() - {ABSTRACT}))
-def test_an_argument_made_from_the_signature_is_taken_and_a_spoilt_one_refused_or_fits(
-    name, monkeypatch
-):
-    monkeypatch.setattr(floors, "MAX_STEPS", 2)  # of a search that takes seconds
+@pytest.mark.parametrize("name", NAMES)
+def test_an_argument_made_from_the_signature_is_taken_and_a_spoilt_one_refused_or_fits(name):
     function, right = arguments(name)
     function(**right)
     for key, one in right.items():
@@ -380,18 +389,14 @@ def test_a_default_dtype_of_double_is_taken_throughout(double):
 
 
 @pytest.mark.slow
-def test_every_public_callable_computes_under_a_default_dtype_of_double(double, monkeypatch):
-    monkeypatch.setattr(floors, "MAX_STEPS", 2)
-    made = instances, special  # of the dtype that was the default when they were made
-    for one in made:
-        one.cache_clear()
+def test_every_public_callable_computes_under_a_default_dtype_of_double(double):
+    forget_what_was_made()  # of the dtype that was the default
     try:
-        for name in sorted(CALLABLES.keys() - {ABSTRACT}):
+        for name in NAMES:
             function, right = arguments(name)
             function(**right)
     finally:
-        for one in made:
-            one.cache_clear()
+        forget_what_was_made()
 
 
 # Only the dtype and the device of `like` are read; `eye` spreads the inputs of one layer.
@@ -407,9 +412,8 @@ def numbers(thing: Any) -> list[torch.Tensor]:
     return [one for part in getattr(thing, "__dict__", {}).values() for one in numbers(part)]
 
 
-@pytest.mark.parametrize("name", sorted(CALLABLES.keys() - {ABSTRACT}))
-def test_what_is_not_a_number_is_refused_or_seen_in_what_comes_out(name, monkeypatch):
-    monkeypatch.setattr(floors, "MAX_STEPS", 2)
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_not_a_number_is_refused_or_seen_in_what_comes_out(name):
     for key, right in arguments(name)[1].items():
         if not isinstance(right, torch.Tensor) or not right.is_floating_point():
             continue
@@ -427,10 +431,9 @@ def test_what_is_not_a_number_is_refused_or_seen_in_what_comes_out(name, monkeyp
 
 
 @pytest.mark.slow
-def test_every_public_callable_computes_on_the_cpu_under_another_default_device(monkeypatch):
+def test_every_public_callable_computes_on_the_cpu_under_another_default_device():
     """The device of no numbers stands for any other: what was made there could not be read."""
-    monkeypatch.setattr(floors, "MAX_STEPS", 2)
-    for name in sorted(CALLABLES.keys() - {ABSTRACT}):
+    for name in NAMES:
         function, right = arguments(name)
         with torch.device("meta"):
             found = function(**right)
@@ -453,10 +456,8 @@ def odd_forms(right: Any) -> list[Any]:
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("error::RuntimeWarning")
-def test_another_form_of_a_right_argument_is_taken_or_refused(monkeypatch):
-    monkeypatch.setattr(floors, "MAX_STEPS", 2)
-    made = instances, special  # whose buffers may have become part of a graph
-    for name in sorted(CALLABLES.keys() - {ABSTRACT}):
+def test_another_form_of_a_right_argument_is_taken_or_refused():
+    for name in NAMES:
         for key, right in arguments(name)[1].items():
             for odd in odd_forms(right):
                 function, given_values = arguments(name)
@@ -465,10 +466,8 @@ def test_another_form_of_a_right_argument_is_taken_or_refused(monkeypatch):
                         function(**given_values | {key: odd})
                 except ValueError as error:
                     assert str(error), (name, key)
-                    for one in made:
-                        one.cache_clear()
-    for one in made:
-        one.cache_clear()
+                    forget_what_was_made()  # its buffers may have become part of a graph
+    forget_what_was_made()
 
 
 def test_two_dtypes_that_do_not_mix_are_named():

@@ -29,41 +29,30 @@ def campaign():
     )
 
 
-def told(campaign, part, pattern):
-    """Assert that a part of the campaign says `pattern`, or skip it for the reason it gives."""
+FINDINGS = {
+    "a sweep killed anywhere ends with the records of an undisturbed one":
+        ("sweeps", r"12 SIGKILLs \("),
+    "a write killed at any line leaves the group as before or whole":
+        ("writes", r"[1-9]\d* SIGKILLs"),
+    "a full disk costs nothing that was recorded": ("full-disk", "2 disks filled up"),
+    "a read-only folder is refused and stays as it is": ("read-only", "3 sweeps"),
+    "every damaged file is named by line and never used":
+        ("mutations", r"[1-9]\d* mutations of working files and [1-9]\d* of frozen"),
+    "a freeze killed anywhere shows one version or says that it does not":
+        ("freezes", r"[1-9]\d* SIGKILLs, .* and 5 at random"),
+    "a chapter whose kernel is killed fails by name and works when started again":
+        ("chapters", "1 kernels killed"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("sentence", FINDINGS)
+def test_whatever_is_killed_filled_or_damaged(campaign, sentence):
+    part, pattern = FINDINGS[sentence]
     found = re.search(rf"^{part}: (.*)$", campaign.stdout, re.MULTILINE)
     assert found, campaign.stdout + campaign.stderr
     if found[1].startswith("skipped: "):
         pytest.skip(found[1])
     assert re.match(pattern, found[1]), found[1] + "\n" + campaign.stderr
-
-
-def test_a_sweep_killed_anywhere_ends_with_the_records_of_an_undisturbed_one(campaign):
-    told(campaign, "sweeps", r"12 SIGKILLs \(")
-
-
-def test_a_write_killed_at_any_line_leaves_the_group_as_before_or_whole(campaign):
-    told(campaign, "writes", r"[1-9]\d* SIGKILLs")
-
-
-def test_a_full_disk_costs_nothing_that_was_recorded(campaign):
-    told(campaign, "full-disk", "2 disks filled up")
-
-
-def test_a_read_only_folder_is_refused_and_stays_as_it_is(campaign):
-    told(campaign, "read-only", "3 sweeps")
-
-
-def test_every_damaged_file_is_named_by_line_and_never_used(campaign):
-    told(campaign, "mutations", r"[1-9]\d* mutations of working files and [1-9]\d* of frozen")
-
-
-def test_a_freeze_killed_anywhere_shows_one_version_or_says_that_it_does_not(campaign):
-    told(campaign, "freezes", r"[1-9]\d* SIGKILLs, .* and 5 at random")
-
-
-def test_a_chapter_whose_kernel_is_killed_fails_by_name_and_works_when_started_again(campaign):
-    told(campaign, "chapters", "1 kernels killed")
 
 
 def test_the_campaign_found_nothing(campaign):

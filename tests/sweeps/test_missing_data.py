@@ -10,10 +10,10 @@ from types import SimpleNamespace
 import pytest
 import toy
 import toy_book
-from click.testing import CliRunner
+from toy_book import call
 
 from hierlearn.book import pages
-from hierlearn.cli import commands, work
+from hierlearn.cli import work
 from hierlearn.engine import devices
 from hierlearn.experiment import Group, Run
 from hierlearn.records import RecordStore
@@ -23,10 +23,6 @@ from hierlearn.sweeps import pushing
 pytestmark = pytest.mark.slow
 
 WHY = "the data set pictures is not at hand"
-
-
-def call(*arguments):
-    return CliRunner().invoke(commands.cli, arguments)
 
 
 @pytest.fixture(scope="module")
@@ -48,14 +44,12 @@ def published(tmp_path_factory):
 @pytest.fixture
 def project(published, tmp_path, monkeypatch):
     """A copy of it, on a machine without the data."""
-    toy_book.isolate(monkeypatch)
+    root = toy_book.copy(published, tmp_path, monkeypatch)
     monkeypatch.setitem(EXPERIMENTS, "toy", toy_book.SEEING)
     monkeypatch.setitem(EXPERIMENTS, "twin", toy_book.TWIN)
     monkeypatch.delenv("TOY_PICTURES", raising=False)
     monkeypatch.setattr(work, "LocalPool", SimpleNamespace(on=lambda *_: toy.Inline()))
-    shutil.copytree(published, tmp_path / "project")
-    monkeypatch.chdir(tmp_path / "project")
-    return tmp_path / "project"
+    return root
 
 
 def compute():

@@ -1,15 +1,13 @@
 """The gate on the toy book; one test starts worker processes, the others measure here."""
 
 import json
-import shutil
 from pathlib import Path
 
 import pytest
 import toy_book
-from click.testing import CliRunner
 from toy import Inline, provenance
+from toy_book import call
 
-from hierlearn.cli import commands
 from hierlearn.experiment import canonical, digest
 from hierlearn.records import Record, RecordError, RecordStore, fingerprint, restamp
 from hierlearn.sweeps import replay
@@ -32,15 +30,9 @@ def computed(tmp_path_factory):
 @pytest.fixture(params=["_build/records", "book/records"])
 def records(request, computed, tmp_path, monkeypatch):
     """A copy of the toy book as the current folder, and a working or a frozen folder of it."""
-    toy_book.isolate(monkeypatch)
+    toy_book.copy(computed, tmp_path, monkeypatch)
     monkeypatch.setattr("hierlearn.cli.work.LocalPool.on", lambda *_: Inline())
-    shutil.copytree(computed, tmp_path / "project")
-    monkeypatch.chdir(tmp_path / "project")
     return Path(request.param)
-
-
-def call(*arguments):
-    return CliRunner().invoke(commands.cli, arguments)
 
 
 def gate(records, *arguments):
@@ -82,9 +74,7 @@ def test_stored_groups_come_out_the_same_bit_for_bit(records):
 
 
 def test_worker_processes_measure_what_this_process_measures(computed, tmp_path, monkeypatch):
-    toy_book.isolate(monkeypatch)
-    shutil.copytree(computed, tmp_path / "project")
-    monkeypatch.chdir(tmp_path / "project")
+    toy_book.copy(computed, tmp_path, monkeypatch)
     result = gate("book/records", "--workers", "1")
     assert result.exit_code == 0 and "2 the same, bit for bit" in result.stdout, result.stderr
 
@@ -244,9 +234,7 @@ def test_a_group_that_another_process_has_stamped_meanwhile_is_left_as_it_is(rec
 
 
 def test_a_rerun_is_set_against_what_is_published(computed, tmp_path, monkeypatch):
-    toy_book.isolate(monkeypatch)
-    shutil.copytree(computed, tmp_path / "project")
-    monkeypatch.chdir(tmp_path / "project")
+    toy_book.copy(computed, tmp_path, monkeypatch)
     own = Path("_build/records")
     same = call("compare", "--profile", "smoke")
     assert same.exit_code == 0

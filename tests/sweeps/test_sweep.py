@@ -98,7 +98,7 @@ def test_provenance_says_what_the_group_cost_and_where(computed):
 def test_what_is_there_is_not_computed_again_and_starts_no_process(computed, no_processes):
     files = {path: path.stat().st_mtime_ns for path in computed.folder.rglob("*.jsonl")}
     summary = compute(TOYS, "smoke", computed, progress=False)
-    assert (summary.n_computed, summary.n_present) == (0, 3) and summary.seconds < 1
+    assert (summary.n_computed, summary.n_present) == (0, 3)
     assert {path: path.stat().st_mtime_ns for path in computed.folder.rglob("*.jsonl")} == files
 
 
@@ -247,7 +247,7 @@ def test_a_script_that_workers_cannot_import_is_refused_before_one_starts(
 
 
 def test_frozen_records_that_lack_something_are_an_error_and_nothing_is_computed(
-    tmp_path, no_processes
+    tmp_path, no_processes, monkeypatch
 ):
     store = fill(tmp_path / "records")
     freeze(store, tmp_path / "frozen", "smoke", [WALK])
@@ -258,13 +258,9 @@ def test_frozen_records_that_lack_something_are_an_error_and_nothing_is_computed
     assert "missing: " in str(error.value) and "toy_mean" in str(error.value)
     with pytest.raises(RecordError, match="lack 3 groups"):
         compute(TOYS, "laptop", frozen, progress=False)
-
-
-def test_frozen_records_of_other_code_are_refused(tmp_path, no_processes, monkeypatch):
-    freeze(fill(tmp_path / "records"), tmp_path / "frozen", "smoke", TOYS)
     monkeypatch.setattr("hierlearn.records.store.fingerprint", lambda experiment: "n0w")
     with pytest.raises(RecordError, match="stale: .*other code"):
-        compute(TOYS, "smoke", RecordStore(tmp_path / "frozen"), progress=False)
+        compute([WALK], "smoke", frozen, progress=False)
 
 
 def test_a_worker_that_is_killed_while_its_start_is_checked_proves_nothing(monkeypatch):
@@ -368,11 +364,6 @@ print(summary.n_computed)
     outputs = notebook.cells[0].outputs
     assert [out.text for out in outputs if out.get("name") == "stdout"] == ["3\n"]
     assert contents(RecordStore(tmp_path)) == contents(computed)
-
-
-def test_the_commit_is_a_hash_or_unknown():
-    commit, dirty = sweep.git_state()
-    assert (commit == "unknown" and dirty is None) or (len(commit) == 40 and dirty in (True, False))
 
 
 def test_the_groups_that_take_longest_come_first(tmp_path):

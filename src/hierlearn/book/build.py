@@ -47,12 +47,10 @@ _FIRST_YEAR = 315532800  # 1980-01-01: a zip file knows no earlier time
 
 
 def build(project: Project) -> Path:
-    """Build the site from the executed notebooks and return its index page.
+    """Build the site from the executed notebooks, and a zip file of it; return its index page.
 
-    Beside the site comes the same as one zip file. Of two builds at once the second waits. Every
-    warning is an error. Raises RunError when
-    a notebook has not been executed since it changed, when Jupyter Book fails, or when a link
-    inside the site leads nowhere.
+    Of two builds at once the second waits. Raises RunError when a notebook has not been executed
+    since it changed, when Jupyter Book fails or warns, or when a link inside leads nowhere.
     """
     names = project.notebooks()
     problems = [problem for name in names if (problem := not_ready(project, name))]
@@ -125,8 +123,7 @@ def _copy(
 def repository_url(environment: Mapping[str, str]) -> str | None:
     """Return the repository's address, from the environment, or None where there is none.
 
-    HIERLEARN_REPOSITORY_URL is the whole address; GITHUB_REPOSITORY, which GitHub's workflows
-    set, is "owner/name".
+    HIERLEARN_REPOSITORY_URL is all of it; GITHUB_REPOSITORY, set by workflows, "owner/name".
     """
     address = environment.get("HIERLEARN_REPOSITORY_URL", "").strip()
     if not address and (name := environment.get("GITHUB_REPOSITORY", "").strip()):
@@ -334,9 +331,7 @@ def _epoch(project: Project) -> str:
 def dead_links(html: Path) -> list[str]:
     """Return "page: link" for every link inside the site `html` that leads nowhere.
 
-    Sphinx checks its own references only. This reads the finished pages, so it also sees the
-    anchors in what notebooks print (cards, ledger) and in the theme. Addresses with a scheme are
-    not visited.
+    Sphinx checks its own references only; this also sees what notebooks print and the theme.
     """
     texts = {page: page.read_text(encoding="utf-8") for page in sorted(html.rglob("*.html"))}
     anchors = {page: {"", *_ID.findall(text)} for page, text in texts.items()}
@@ -354,10 +349,9 @@ def dead_links(html: Path) -> list[str]:
 
 
 def pack(html: Path, target: Path, *, epoch: int) -> None:
-    """Write the site `html` as the zip file `target`, to be unpacked and read from a disk.
+    """Write the site `html` as the zip file `target`: the same files, the same bytes.
 
-    The same files give the same bytes: names are sorted, and every time is `epoch`, in seconds
-    since 1970.
+    Names are sorted, and every time is `epoch`, in seconds since 1970.
     """
     stamp = time.gmtime(max(epoch, _FIRST_YEAR))[:6]
     temporary = target.with_suffix(".part")

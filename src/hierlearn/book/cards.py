@@ -243,24 +243,18 @@ def headlines_html(rows: Iterable[Row]) -> str:
 
 def _chapter_lines(chapter: str, title: str, rows: Sequence[Row]) -> str:
     """Return the claims of a chapter: its headline claims as lines, the others folded."""
-    key = chapter.partition("_")[0]
-    others = [row for row in rows if not row.headline]
+    key = escape(chapter.partition("_")[0])
     noun = "claim" if len(rows) == 1 else "claims"
-    folded = (
-        f'<details class="hl-rest"><summary>{len(others)} more: {_tally(others)}</summary>',
-        *map(_line, others),
-        "</details>",
-    )
-    return "\n".join(
-        [
-            f'<section class="hl-group" aria-labelledby="claims-{escape(key)}">',
-            f'<h2 id="claims-{escape(key)}"><a href="{escape(chapter)}.html">{escape(title)}</a>'
-            f"</h2>\n<p>{len(rows)} {noun}: {_tally(rows)}</p>",
-            headlines_html(rows),
-            *(folded if others else ()),
-            "</section>",
-        ]
-    )
+    lines = [
+        f'<section class="hl-group" aria-labelledby="claims-{key}">',
+        f'<h2 id="claims-{key}"><a href="{escape(chapter)}.html">{escape(title)}</a></h2>',
+        f"<p>{len(rows)} {noun}: {_tally(rows)}</p>",
+        headlines_html(rows),
+    ]
+    if others := [row for row in rows if not row.headline]:
+        told = f"<summary>{len(others)} more: {_tally(others)}</summary>"
+        lines += [f'<details class="hl-rest">{told}', *map(_line, others), "</details>"]
+    return "\n".join([*lines, "</section>"])
 
 
 def ledger_html(

@@ -21,6 +21,7 @@ from papermill.engines import NBClientEngine, NotebookExecutionManager, papermil
 from hierlearn.book.kernels import fork_kernels
 from hierlearn.book.project import Project
 from hierlearn.errors import RunError, UsageError
+from hierlearn.records.files import write_file
 from hierlearn.sweeps.pools import environment, worker_pool
 
 # What goes wrong in a cell comes back as its output; what the kernel itself logs (that it listens
@@ -76,8 +77,7 @@ def execute(
     """Execute notebooks into the stage; give each one's seconds, or what went wrong.
 
     `parameters` maps names to what their parameters cells are given. A notebook that fails is left
-    as far as it came, and its error carries the end of what it said. What happened stands in
-    `_build/run.json`.
+    as far as it came. What happened stands in `_build/run.json`.
     """
 
     def note(name: str, **outcome: Any) -> None:
@@ -251,7 +251,4 @@ def not_ready(project: Project, name: str) -> str | None:
 
 def write_text(path: Path, text: str) -> None:
     """Write the text whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
+    write_file(path, text.encode())

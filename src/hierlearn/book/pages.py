@@ -49,8 +49,7 @@ class Page:
     def compute(self) -> dict[str, Runs]:
         """Return the records of each experiment, computing what the records folder lacks.
 
-        A frozen folder is only read: records of other code than today's are kept (provenance
-        and verdicts flag them), and RunError names the experiments that are not all there.
+        A frozen folder is only read, stale records too. RunError names what is not all there.
         """
         experiments = self.experiments.values()
         if not self.store.frozen and incomplete(self.store, experiments, self.profile):
@@ -169,9 +168,8 @@ class Page:
     def recompute(self, *names: str) -> dict[str, str]:
         """Return `command` and `cost` of a figure that draws these experiments, for `Drawing.show`.
 
-        The command computes them and no others; the cost is what their records took, machine by
-        machine. Experiments that are not part of the profile are left out. Without a name the
-        figure needs no records, and there is no command. RunError lists the valid names.
+        The cost is what their records took. Experiments outside the profile are left out; without
+        any there is no command. RunError lists the valid names.
         """
         states = {n: self.store.states(self._experiment(n), self.profile) for n in names}
         drawn = [name for name in states if states[name]]
@@ -223,9 +221,8 @@ def open_chapter(
 ) -> Page:
     """Return the chapter `name` (stem, number or unique part) at `profile`.
 
-    `records` is a folder, relative to the project's root; one with a manifest.json is frozen.
-    Raises UsageError that lists the valid values, also for a parameter that papermill injected
-    and no page knows.
+    `records` is a folder, from the project's root; one with a manifest.json is frozen. Raises
+    UsageError that lists the valid values, also for an injected parameter that no page knows.
     """
     project = _checked(profile, device)
     stem = project.find_notebook(name)

@@ -98,9 +98,8 @@ class Project:
 def find_project(start: Path | None = None, *, need_book: bool = True) -> Project:
     """Return the project around `start` (default: the current folder), else the package's own.
 
-    Where there is none, records can still be computed and kept: `start` itself is returned unless
-    `need_book`, which makes it a UsageError. So is a project with a package of its own, which is
-    not the one that runs: its records and claims would be judged by the code of another checkout.
+    Where there is none it is `start` itself or, if `need_book`, a UsageError. So is a project with
+    a package of its own that is not the one that runs, and would judge its records and claims.
     """
     here = (start or Path.cwd()).resolve()
     package = Path(__file__).resolve().parents[1]

@@ -68,13 +68,12 @@ def chapter_profiles(
     profile: str = PROFILES[-1],
     names: Iterable[str] | None = None,
 ) -> dict[str, str]:
-    """Return the profile at which each chapter is shown when the book is asked for at `profile`.
+    """Return the profile at which each chapter (of `names`) is shown when `profile` is asked for.
 
-    It is that one, except in a frozen store: there it is the largest up to it at which the chapter
-    is frozen, that is, where the manifest lists all experiments that it reads and that have groups,
-    but for optional ones. Whether they are whole and of today's code is not asked: a frozen file
-    that is not must be told, not passed over for a smaller profile. `names` limits this to some
-    chapters. Raises RunError that names the chapters of which nothing is frozen.
+    In a frozen store it is the largest up to it at which the manifest lists all experiments with
+    groups that the chapter reads, but for optional ones. Whether they are whole and of today's code
+    is not asked: a frozen file that is not must be told, not passed over. Raises RunError that
+    names the chapters of which nothing is frozen.
     """
     names = chapters() if names is None else names
     if not store.frozen:

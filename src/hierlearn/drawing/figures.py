@@ -202,8 +202,7 @@ class Drawing:
     """What a figure function returns: the figure, what it says, and the line below it.
 
     `alt` is computed from what is drawn and holds its numbers; `caption` is plain text with
-    formulas between dollar signs; `numbers` are formatted texts for the prose around it, by the key
-    under which it glues them.
+    formulas between dollar signs; `numbers` are texts for the prose, by the key that it glues.
     """
 
     fig: Figure

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from hierlearn.choices import DEVICES
-from hierlearn.engine import limits
+from hierlearn.engine.memory import cores
 
 STEERS = re.compile("MKL_(CBWR|ENABLE|DEBUG)|(ONE)?DNN|OPENBLAS_C|NPY_|NVIDIA_TF32|GLIBC_TUN")
 
@@ -70,7 +70,7 @@ def available_cores() -> int:
     """Return the number of cores that this process may use, by its affinity and its quota."""
     known = hasattr(os, "sched_getaffinity")  # not on macOS or Windows
     n_cores = len(os.sched_getaffinity(0)) if known else os.cpu_count() or 1
-    return max(1, int(min(n_cores, limits.cores())))
+    return max(1, int(min(n_cores, cores())))
 
 
 class GPU:

@@ -62,7 +62,11 @@ def checked(function: F) -> F:
                 axes = _axes_of(value, name) | axes
         for name, rule, annotation in rules:
             if name in given and not rule(given[name], axes, name):
-                raise ValueError(_message(function, name, given[name], annotation, axes))
+                where, valid = (
+                    function.__qualname__.removesuffix(".__init__"),
+                    _valid(annotation, axes),
+                )
+                raise ValueError(f"{name} of {where} must be {valid}; got {_given(given[name])}")
         if any(_holds_numpys(value) for value in given.values()):
             args, named = tuple(map(_pythons, args)), {n: _pythons(v) for n, v in named.items()}
         try:
@@ -94,7 +98,8 @@ def _told(function: Any, given: dict[str, Any], error: Exception) -> Exception |
         return None
     if "can't allocate memory" in said:  # of the CPU
         return TooLargeError(f"{name} needs more memory than there is; got {every}: {said}")
-    if odd := [n for n, one in given.items() if isinstance(one, Tensor) and not _is_finite(one)]:
+    tensors = {key: one for key, one in given.items() if isinstance(one, Tensor)}
+    if odd := [key for key, one in tensors.items() if not bool(one.isfinite().all())]:
         return ValueError(
             f"{name} needs finite numbers; got {', '.join(odd)} with some that are not, for which "
             f"torch says: {said}"
@@ -241,10 +246,6 @@ def _is_float(value: Real) -> bool:
         return False
 
 
-def _is_finite(tensor: Tensor) -> bool:
-    return bool(tensor.isfinite().all())
-
-
 def _is_real(value: Any, axes: Axes, name: str) -> bool:
     return _is_a(Real, value)
 
@@ -311,11 +312,6 @@ def _axes_of(thing: Any, name: str) -> Axes:
 def _field_rules(kind: Any) -> list[tuple[str, Rule]]:
     own = fields(kind) if is_dataclass(kind) else ()
     return [(f.name, _tensor_rule(f.type)) for f in own if hasattr(f.type, "dim_str")]
-
-
-def _message(function: Any, name: str, value: Any, annotation: Any, axes: Axes) -> str:
-    where = function.__qualname__.removesuffix(".__init__")
-    return f"{name} of {where} must be {_valid(annotation, axes)}; got {_given(value)}"
 
 
 def _valid(annotation: Any, axes: Axes) -> str:

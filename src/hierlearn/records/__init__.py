@@ -20,19 +20,7 @@ from hierlearn.records.freezing import finish, freeze, restamp
 from hierlearn.records.store import GroupState, RecordStore, computed, groups_of
 
 __all__ = [
-    "FrozenFile",
-    "GroupState",
-    "Manifest",
-    "Provenance",
-    "Record",
-    "RecordError",
-    "RecordStore",
-    "computed",
-    "fingerprint",
-    "finish",
-    "freeze",
-    "groups_of",
-    "plain_measurements",
-    "restamp",
+    "FrozenFile", "GroupState", "Manifest", "Provenance", "Record", "RecordError", "RecordStore",
+    "computed", "fingerprint", "finish", "freeze", "groups_of", "plain_measurements", "restamp",
     "sole_writer",
-]
+]  # fmt: skip

@@ -65,24 +65,23 @@ def restamp(
         damaged = [str(state.problem) for state in states if state.status == "damaged"]
         if store.frozen and damaged:
             raise RecordError("damaged while it was replayed: " + "; ".join(dict.fromkeys(damaged)))
-        for i, state in enumerate(states):
-            if state.group.key == key:
-                if state.records == tuple(_stamped(r, code) for r in seen.records):
-                    return
-                if state.records != seen.records:
-                    raise RecordError(
-                        f"{store.folder}: group {key} of {experiment.name} was changed while it "
-                        "was replayed, and is left as it is; replay it again"
-                    )
-                states[i] = replace(state, records=tuple(_stamped(r, code) for r in state.records))
+        place = next(i for i, state in enumerate(states) if state.group.key == key)
+        stamped = tuple(_stamped(record, code) for record in seen.records)
+        if states[place].records == stamped:
+            return
+        if states[place].records != seen.records:
+            raise RecordError(
+                f"{store.folder}: group {key} of {experiment.name} was changed while it was "
+                "replayed, and is left as it is; replay it again"
+            )
+        states[place] = replace(states[place], records=stamped)
         if store.frozen:
             _replace(store.folder, profile, {experiment.name: states}, store.manifest)
             store.forget()
             return
-        for state in (state for state in states if state.group.key == key):
-            path = store.folder / experiment.name / f"{state.group.key}.jsonl"
-            with files.writing(path):
-                files.write_file(path, b"".join(record.line() for record in state.records))
+        path = store.folder / experiment.name / f"{key}.jsonl"
+        with files.writing(path):
+            files.write_file(path, b"".join(record.line() for record in stamped))
 
 
 @contextmanager
@@ -123,7 +122,15 @@ def _replace(
     """Write everything under other names first: a full disk then changes nothing."""
     for name, found in states.items():
         content = files.sorted_lines(record for state in found for record in state.records)
-        manifest[profile][name] = _entry(found, content)
+        costs = [state.provenance for state in found if state.provenance]
+        manifest[profile][name] = FrozenFile(
+            n_records=sum(len(state.records) for state in found),
+            n_groups=len(found),
+            sha256=sha256(content).hexdigest(),
+            bytes=len(content),
+            cpu_s=round(math.fsum(cost.cpu_s for cost in costs), 3),
+            wall_s=round(math.fsum(cost.wall_s for cost in costs), 3),
+        )
         files.write_file(files.inside(root, profile, f"{name}.jsonl.new"), content)
     plain = {p: {n: e.model_dump() for n, e in found.items()} for p, found in manifest.items()}
     text = json.dumps(plain, indent=2, sort_keys=True) + "\n"
@@ -139,15 +146,3 @@ def _replace(
                 path.unlink()
     for path in root.glob(".*.tmp"):
         path.unlink()
-
-
-def _entry(states: list[GroupState], content: bytes) -> FrozenFile:
-    costs = [state.provenance for state in states if state.provenance]
-    return FrozenFile(
-        n_records=sum(len(state.records) for state in states),
-        n_groups=len(states),
-        sha256=sha256(content).hexdigest(),
-        bytes=len(content),
-        cpu_s=round(math.fsum(cost.cpu_s for cost in costs), 3),
-        wall_s=round(math.fsum(cost.wall_s for cost in costs), 3),
-    )

@@ -192,10 +192,7 @@ def _parameters(function: ast.FunctionDef | ast.AsyncFunctionDef, scope: Scope) 
     """Return what may be gone through twice inside a function: what it assigns may not."""
     a = function.args
     every = [*a.posonlyargs, *a.args, *a.kwonlyargs, *filter(None, (a.vararg, a.kwarg))]
-    stored = {n.id for n in ast.walk(function) if isinstance(n, ast.Name) and _is_stored(n)}
+    names = [node for node in ast.walk(function) if isinstance(node, ast.Name)]
+    stored = {name.id for name in names if not isinstance(name.ctx, ast.Load)}
     own = _collections((one.arg, one.annotation) for one in every) - stored
     return frozenset(one for one in scope if one.startswith("self.")) | own
-
-
-def _is_stored(node: ast.Name) -> bool:
-    return not isinstance(node.ctx, ast.Load)

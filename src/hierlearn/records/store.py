@@ -135,11 +135,9 @@ class RecordStore:
     def write(self, group: Group, measurements: Sequence[Any], provenance: Provenance) -> None:
         """Write a whole group, in the order of its runs, or nothing.
 
-        An earlier file of the group is never lost: a damaged one is kept beside the new one as
-        `.damaged`, one with other measurements moves to `superseded/`; of one with the same the
-        fingerprints are kept.
-
-        Raises RecordError when the folder is frozen or cannot be written, and ValueError when the
+        An earlier file is never lost: a damaged one is kept as `.damaged`, one with other
+        measurements moves to `superseded/`; of one with the same the fingerprints are kept. Raises
+        RecordError when the folder is frozen or cannot be written, and ValueError when the
         measurements are not JSON or not one for each run.
         """
         if self.frozen:

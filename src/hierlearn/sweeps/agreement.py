@@ -15,8 +15,7 @@ class Agreement:
 
     Of the `n_groups` groups that both have, `n_same` are the same bit for bit; of the `n_claims`
     claims that both judge, `n_agree` have the same verdict and an estimate inside the published
-    interval, and `changed` says what is otherwise. `machines` and `published` computed both. What
-    cannot be rerun here, `n_lacking` groups, is in neither.
+    interval, and `changed` says what is otherwise. `n_lacking` groups cannot be rerun here.
     """
 
     chapter: str

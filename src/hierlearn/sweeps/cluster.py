@@ -39,9 +39,9 @@ GONE_SECONDS = 60  #: so do workers that were there and of which none comes back
 class Cluster:
     """The workers of the dask.distributed scheduler at `address`, such as "tcp://host:8786".
 
-    Each worker has one thread and the same version of this package. `device` is resolved on the
-    worker. A scheduler runs a unit again when its worker dies, so that a unit may run twice; only
-    one result is given. Encryption is set in dask's own configuration (distributed.comm.tls).
+    Each has one thread and this version of the package; `device` is resolved there. A unit whose
+    worker dies runs again, and one result is given. Encryption is set in dask's own configuration
+    (distributed.comm.tls).
     """
 
     address: str

@@ -92,8 +92,8 @@ def estimates(
 ) -> dict[str, Cost]:
     """Return the cost of each group of a profile, by its key.
 
-    A group that `stores` hold takes what it took. Another takes its declared weight times the rate,
-    seconds per weight, of the experiment's groups that they hold; without any, its weight.
+    A group that `stores` hold takes what it took. Another takes its declared weight times the rate
+    of the experiment's groups that they hold, seconds per weight; without any, its weight.
     """
 
     def known(profile: str) -> dict[str, tuple[Group, Provenance]]:

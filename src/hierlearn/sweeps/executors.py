@@ -1,7 +1,7 @@
 """Measuring units: what is done with one, what an executor is, and worker processes here.
 
-An executor measures and nothing else. It gives each unit's result once, in any order, and a unit
-that always kills its worker as a failure; the driver alone writes.
+An executor gives each unit's result once, in any order, and a unit that always kills its worker as
+a failure; the driver alone writes.
 """
 
 import ast
@@ -167,7 +167,7 @@ class Executor(Protocol):
 
 
 class _OutOfTime(Exception):
-    """The time is up: the workers are stopped, and what they had not finished is not recorded."""
+    """The time is up: workers are stopped, and what they had not finished is not recorded."""
 
 
 FASTER = {"cpu": 1.0, "cuda": 0.2}
@@ -190,12 +190,10 @@ class LocalPool:
     def on(
         cls, device: str, n_workers: int | None = None, seconds: float = math.inf
     ) -> "LocalPool":
-        """Return the pool for a device: `n_workers` or one process a core, and one on CUDA.
+        """Return the pool of a device for `seconds`: `n_workers`, else one a core with room for it.
 
-        One a core that has room in memory, that is; for so many `seconds` from now on.
-
-        Raises DeviceError when there is no such device, or one on which so many processes cannot
-        work, ValueError for fewer than one process.
+        On CUDA it is one. Raises DeviceError when there is no such device, or one on which so many
+        processes cannot work, ValueError for fewer than one.
         """
         target, until = devices.resolve(device), time.monotonic() + seconds
         if n_workers is not None and n_workers < 1:

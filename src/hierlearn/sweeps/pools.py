@@ -35,15 +35,14 @@ def _later(*, lost: bool) -> Iterator[None]:
 
     It is answered then, or `lost`. No system but POSIX can, and no thread but the main one need.
     """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-    elif lost:
+    is_main = threading.current_thread() is threading.main_thread()
+    if is_main and lost:
         before = signal.signal(signal.SIGINT, signal.SIG_IGN)
         try:
             yield
         finally:
             signal.signal(signal.SIGINT, before or signal.SIG_DFL)
-    elif hasattr(signal, "pthread_sigmask"):
+    elif is_main and hasattr(signal, "pthread_sigmask"):
         blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             yield

@@ -50,9 +50,9 @@ def choose(
 ) -> list[tuple[Unit, GroupState]]:
     """Return a random sample of `n` stored groups (None: all), the same for the same `seed`.
 
-    With `below`, only groups that once took less than so many CPU seconds; with `stale`, only
-    those that other code computed. Raises RunError that lists damaged groups, stale ones where they
-    are not asked for, or says that there is nothing to replay.
+    With `below`, of those that took less than so many CPU seconds; with `stale`, of those that
+    other code computed. Raises RunError for damaged groups, for stale ones that are not asked for,
+    and where there is nothing to replay.
     """
     found = [
         (Unit(one, s.group, s.provenance.cpu_s if s.provenance else 0.0), s)

@@ -9,9 +9,8 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from tqdm import tqdm
@@ -31,16 +30,14 @@ from hierlearn.sweeps.executors import Executor, LocalPool, Result, Unit
 
 
 class SweepError(RuntimeError):
-    """Some groups could not be computed; the message names them, and the others are recorded."""
+    """Some groups could not be computed; it names them, and the others are recorded."""
 
 
-@dataclass(frozen=True)
-class Summary:
-    """What a sweep did: groups computed, groups that were there before, wall seconds."""
+class Summary(NamedTuple):
+    """What a sweep did: groups computed, groups that were there before."""
 
     n_computed: int
     n_present: int
-    seconds: float
 
 
 def compute(
@@ -57,16 +54,14 @@ def compute(
     """Compute what `store` lacks of `experiments` at `profile`: missing, stale and damaged groups.
 
     `workers` is the number of single-threaded processes: one a core unless given, one on CUDA;
-    `executor`, if given, measures instead of them. The groups that take longest start first, as far
-    as the records in `store` and in `measured_before` tell. With `progress`, a bar of expected
-    seconds and a closing line appear on stderr. Of two processes that compute the same folder the
-    second waits, and then finds the records there. Experiments that cannot be run
-    here, for want of data or a GPU, are left out, and told.
+    `executor`, if given, measures instead. The groups that take longest, as `store` and
+    `measured_before` tell, start first. With `progress`, a bar of expected seconds and a closing
+    line appear on stderr. Of two processes that compute one folder the second waits. Experiments
+    that lack data or a GPU here are left out, and told.
 
     Raises SweepError that names the groups whose measurement failed, after all others are recorded;
     RecordError when the store is frozen and lacks something, or cannot be written; DeviceError when
-    there is no such device; ExecutorError when nothing can be measured. After a KeyboardInterrupt
-    what was finished is there.
+    there is no such device; ExecutorError when nothing can be measured.
     """
     start = time.perf_counter()
     executor = executor or LocalPool.on(device, workers)
@@ -81,18 +76,18 @@ def compute(
             n_computed = _compute(missing, store, executor, label=profile, progress=progress)
     lacking = [state for state in states if state.lacks]
     n_present = len(states) - len(missing) - len(lacking)
-    seconds = time.perf_counter() - start
     if progress and lacking:
         names = ", ".join(dict.fromkeys(state.group.experiment for state in lacking))
         why = "; ".join({why: None for state in lacking for why in state.lacks.values()})
         print(f"{profile}: not run, {len(lacking)} groups ({names}): {why}", file=sys.stderr)
     if progress:
+        seconds = time.perf_counter() - start
         said = f"{n_computed} groups computed, {n_present} already there, {seconds:.1f} s"
         if n_left := len(missing) - n_computed:
             said += f"; {n_left} left for want of time"
             said += ", which the same command computes" if n_computed else ": give it more"
         print(f"{profile}: {said}", file=sys.stderr)
-    return Summary(n_computed, n_present, seconds)
+    return Summary(n_computed, n_present)
 
 
 def _missing(
