@@ -126,11 +126,13 @@ def test_what_is_no_notebook_is_named_before_anything_runs(project, content):
     assert not (project / "_build").exists()
 
 
-@pytest.mark.parametrize("content", [b"a: [", b"\xff"])
-def test_a_table_of_contents_that_is_no_yaml_is_named(project, content):
+@pytest.mark.parametrize(
+    ("content", "told"), [(b"a: [", "is no YAML"), (b"\xff", "is no YAML"), (b"", "names no page")]
+)
+def test_a_table_of_contents_that_cannot_be_read_is_named(project, content, told):
     (project / "_toc.yml").write_bytes(content)
     result = call("claims", "1")
-    assert result.exit_code == 2 and "_toc.yml is no YAML" in result.stderr
+    assert result.exit_code == 2 and f"_toc.yml {told}" in result.stderr
 
 
 def test_run_executes_all_notebooks_and_tells_the_time_of_each_on_stderr(executed):

@@ -35,13 +35,13 @@ class Told(BaseModel):
 _TOLD = TypeAdapter(list[Told])
 
 
-def read(written: bytes) -> list[Told]:
-    """Return what a version said, from JSON in any UTF; UsageError where it is none."""
+def read(written: bytes, source: str) -> list[Told]:
+    """Return what a version said, from the JSON of `source` in any UTF; UsageError for another."""
     try:
         return _TOLD.validate_json(written.decode(json.detect_encoding(written)))
     except (ValidationError, UnicodeDecodeError) as error:
         raise UsageError(
-            "expected what `python -m hierlearn claims --json` prints or --publish writes; "
+            f"{source}: expected what `python -m hierlearn claims --json` prints or --publish writes; "
             f"{str(error).splitlines()[0]}"
         ) from error
 

@@ -198,7 +198,7 @@ class Ledger:
         profiles = {name: page.profile for name, page in self.chapters.items()}
         rows = evaluate_all(self.shown, self.store, profiles, EXPERIMENTS)
         published = self.project.published
-        before = changes.read(published.read_bytes()) if published.is_file() else []
+        before = changes.read(published.read_bytes(), published.name) if published.is_file() else []
         titles = {name: self.project.title(name) for name in self.chapters}
         _show(cards.ledger_html(rows, titles, changes.changes_html(before, rows)))
 

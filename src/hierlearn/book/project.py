@@ -62,7 +62,9 @@ class Project:
         except yaml.YAMLError as error:
             told = " ".join(str(error).split())
             raise UsageError(f"_toc.yml is no YAML: {told:.200}; restore it") from error
-        stems = [Path(page).with_suffix("").as_posix() for page in pages_of(contents)]
+        if not (pages := pages_of(contents)):
+            raise UsageError("_toc.yml names no page; restore it")
+        stems = [Path(page).with_suffix("").as_posix() for page in pages]
         inside = [stem.removeprefix("book/") for stem in stems if stem.startswith("book/")]
         return [stem for stem in inside if self.notebook(stem).exists()]
 

@@ -348,7 +348,8 @@ def show_claims(
         shown, store, profiles, work.at_seeds(work.EXPERIMENTS, seeds)
     )
     if against:
-        click.echo(work.tables.verdict_changes(work.changes.read(against.read(LARGEST_JSON)), rows))
+        before = work.changes.read(against.read(LARGEST_JSON), against.name)
+        click.echo(work.tables.verdict_changes(before, rows))
     elif as_json:
         click.echo(work.tables.ROWS.dump_json(rows, indent=2).decode())
     else:
