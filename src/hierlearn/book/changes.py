@@ -41,8 +41,8 @@ def read(written: bytes, source: str) -> list[Told]:
         return _TOLD.validate_json(written.decode(json.detect_encoding(written)))
     except (ValidationError, UnicodeDecodeError) as error:
         raise UsageError(
-            f"{source}: expected what `python -m hierlearn claims --json` prints or --publish writes; "
-            f"{str(error).splitlines()[0]}"
+            f"{source}: expected what `python -m hierlearn claims --json` prints, or --publish "
+            f"writes; {str(error).splitlines()[0]}"
         ) from error
 
 
