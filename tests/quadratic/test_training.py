@@ -100,26 +100,6 @@ def test_float32_and_float64_training_settle_on_the_same_level_two():
     assert torch.allclose(*forms, atol=1e-4)
 
 
-def test_a_frozen_level_keeps_its_weights_and_both_moments_to_the_bit():
-    net, task, plan = setting([Protocol(opens=(0, 10), look_back=1, thaw=30)], 40)
-    loop = Loop(net, task, plan, 16)
-    kept = {}
-
-    def observe(step):
-        mine = net.owner == 0
-        if step:
-            kept[step] = [
-                net.theta[mine].clone(),
-                loop._adam.first[mine].clone(),
-                loop._adam.second[mine].clone(),
-            ]
-
-    loop.run(observe, [10, 29, 40])
-    for before, after, thawed in zip(kept[10], kept[29], kept[40], strict=True):
-        assert torch.equal(before, after)
-        assert not torch.equal(after, thawed)
-
-
 def test_freezing_at_a_stage_overrides_the_protocol():
     net, task, plan = setting([Protocol(opens=(0, 10))], 30)
     seen = {}

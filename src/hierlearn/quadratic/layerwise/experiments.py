@@ -48,15 +48,6 @@ def three_levels(profile: str) -> QuadraticConfig:
     )  # fmt: skip
 
 
-def four_levels(profile: str) -> QuadraticConfig:
-    """Return the staged run with four levels and gaps 0.2 and 0.04."""
-    third, fourth, n_steps = STEPS_4[profile]
-    return QuadraticConfig(
-        dim=20, widths=(4, 3, 2), gaps=(1, GAP_3, GAP_4), opens=(0, third, fourth),
-        n_steps=n_steps, batch=BATCH,
-    )  # fmt: skip
-
-
 # --- three levels: staged and greedy over the gap ---------------------------------------------
 
 
@@ -208,28 +199,24 @@ TURN_STATISTICS = {
 
 # --- four levels: the look-back dial ----------------------------------------------------------
 
-
 LOOK_BACKS = {"staged": None, "newest two": 2, "greedy": 1}
 
 
 def dial_arms(profile: str) -> Arms:
     """Look-back 1, 2 and all over the gap of level 4, and with the true level 2 below."""
-    base = replace(four_levels(profile), curve=True)
-    arms: dict[str, Any] = {}
-    for name, look_back in LOOK_BACKS.items():
-        arms[name] = replace(base, look_back=look_back)
+    third, fourth, n_steps = STEPS_4[profile]
+    base = QuadraticConfig(
+        dim=20, widths=(4, 3, 2), gaps=(1, GAP_3, GAP_4), opens=(0, third, fourth),
+        n_steps=n_steps, batch=BATCH, curve=True,
+    )  # fmt: skip
+    arms: dict[str, Any] = {name: replace(base, look_back=n) for name, n in LOOK_BACKS.items()}
     arms["newest two over gaps"] = over_gaps(arms["newest two"], GAPS_4[profile], 4)
     true = replace(base, look_back=2, oracle=True, oracle_level=4, curve=False)
     return arms | {"newest two, oracle": true}
 
 
-def alpha_4(config: QuadraticConfig) -> float:
-    r"""Return the gap $\alpha_4$."""
-    return config.gaps[2]
-
-
 DIAL_STATISTICS = {
-    "two_slope": slope(alpha_4, final("rel"), "newest two over gaps"),
+    "two_slope": slope(lambda c: c.gaps[2], final("rel"), "newest two over gaps"),
     "two_with_oracle": each(final("rel"), "newest two, oracle"),
     "greedy_level_4": each(final("fn4"), "greedy"),
     "staged_level_4": each(final("fn4"), "staged"),

@@ -158,7 +158,7 @@ def dial(frozen_features: Runs, look_back: Runs) -> Drawing:
     fig, axes = plt.subplots(1, 2, sharey=True)
     said = []
     for index, (ax, (title, (runs, arms))) in enumerate(zip(axes, panels.items(), strict=True)):
-        points = {i: _values(runs, arm) for i, arm in enumerate(arms.values())}
+        points = {i: runs.points(lambda c: 0, rel, arm)[0] for i, arm in enumerate(arms.values())}
         line = over_seeds(title, points, index=index)
         line.draw(ax)
         ax.set_xticks(range(len(arms)), [words[name] for name in arms])
@@ -175,10 +175,6 @@ def dial(frozen_features: Runs, look_back: Runs) -> Drawing:
         "geometric mean, 95 % interval. Errors below $10^{-12}$ are float32 noise and are raised "
         "to it.",
     )
-
-
-def _values(runs: Runs, arm: str) -> list[float]:
-    return [rel(*run) for results in runs.of(arm).values() for run in results]
 
 
 @gives("second-minima", "settled-lower", "minimum-slope", "readout-slope")

@@ -1,7 +1,6 @@
 """The figures of chapter 6. Parameters are named after the experiments that a figure draws."""
 
 from operator import attrgetter
-from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -45,12 +44,9 @@ def contest(simple_learners: Runs) -> Drawing:
             arms |= ONLY_FOUR | {"level 4 shut": "level 4 shut"}
         arms = {name: arm for name, arm in arms.items() if arm in simple_learners.arms}
         for name, arm in arms.items():
-            found = [
-                final("rel")(*run) for runs in simple_learners.of(arm).values() for run in runs
-            ]
-            if not found:
+            if not simple_learners.of(arm):
                 continue
-            values = np.maximum(found, LEAST)
+            values = np.maximum(simple_learners.points(lambda c: 0, final("rel"), arm)[0], LEAST)
             median = float(np.median(values))
             said.append(f"{depth}, {ROWS.get(name, name)}: {median:.1e}")
             if name in YARDSTICKS:
@@ -139,7 +135,8 @@ LAST = 4
 def steer_index(simple_learners: Runs) -> Steered:
     """Let the reader choose target and number of samples, and follow the learners' rounds."""
     lines: dict[tuple[tuple[int, ...], int], list[Series]] = {}
-    sizes = {(c.widths, c.n_samples) for c in _configs(simple_learners, "feature machine")}
+    machines = simple_learners.of(*_names(simple_learners, "feature machine")).values()
+    sizes = {(c.widths, c.n_samples) for own in machines for c, _ in own}
     for target in sorted(sizes, key=lambda one: (len(one[0]), one)):
         for index, (label, (learner, key)) in enumerate(LEARNERS.items()):
             rows = [
@@ -185,7 +182,3 @@ def steer_index(simple_learners: Runs) -> Steered:
 def _names(runs: Runs, learner: str) -> list[str]:
     ends = (*(f", {depth}" for depth in DEPTHS), " over r", "")
     return [name for end in ends if (name := learner + end) in runs.arms]
-
-
-def _configs(runs: Runs, learner: str) -> list[Any]:
-    return [c for results in runs.of(*_names(runs, learner)).values() for c, _ in results]
