@@ -7,7 +7,7 @@ all layers with a linear output ("weak"), and clipped ones with a frozen hidden 
 """
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -18,7 +18,7 @@ from hierlearn.ball.facts import FactsConfig, measure_facts
 from hierlearn.ball.measures import hard_radii, polynomial_floor
 from hierlearn.ball.runs import measure
 from hierlearn.experiment import Arms, Config, Experiment, Group, Runs, every, together
-from hierlearn.statistics import Arm, Statistic, Value, each, number, ratio
+from hierlearn.statistics import Arm, Statistic, Value, each, number, quotient, ratio
 
 CHAPTER = "05_ball_indicator"
 SEEDS = {"smoke": range(4), "laptop": range(8), "paper": range(8)}
@@ -115,11 +115,6 @@ def sum_groups(profile: str) -> list[Group]:
     ]
 
 
-def one_by_one(name: str, one: BallConfig, seeds: Iterable[int]) -> list[Group]:
-    """Make a group for each seed."""
-    return [Group.of(name, [one], [seed]) for seed in seeds]
-
-
 MSE, LINEAR, CLIPPED = number("mse"), number("linear_mse"), number("mse_clipped")
 
 
@@ -133,9 +128,8 @@ def over_floor(config: BallConfig, measurement: dict[str, Any]) -> float:
     return MSE(config, measurement) / polynomial_floor(config.dim, config.radius, 1)
 
 
-def _certified(config: BallConfig, measurement: dict[str, Any]) -> float:
-    """Certificate over error: at most 1 where the certificate is right."""
-    return measurement["certificate"] / MSE(config, measurement)
+_certified = quotient(number("certificate"), MSE)
+"""Certificate over error: at most 1 where the certificate is right."""
 
 
 def _over(above: Arm, below: Arm, value: Value = MSE, other: Value = MSE) -> Statistic:
@@ -220,9 +214,9 @@ def uniform_groups(profile: str) -> list[Group]:
     arms = uniform_arms(profile)
     wide = every(arms, "over widths")
     return [
-        group
+        Group.of("ball_uniform", [one], [seed])
         for one in every(arms)
-        for group in one_by_one("ball_uniform", one, (SEEDS if one in wide else FEWER)[profile])
+        for seed in (SEEDS if one in wide else FEWER)[profile]
     ]
 
 

@@ -27,6 +27,7 @@ from hierlearn.statistics import (
     geometric_mean,
     mean,
     number,
+    quotient,
     ratio,
     runs_of,
 )
@@ -57,9 +58,7 @@ def sized(
     return [replace(base, n_samples=round(f * base.scale)) for f in multiples]
 
 
-def grouped(
-    name: str, arms: Arms, seeds: Mapping[str, Iterable[int]]
-) -> list[Group]:  # fmt: skip
+def grouped(name: str, arms: Arms, seeds: Mapping[str, Iterable[int]]) -> list[Group]:
     """Return a group for each of these arms that the profile has."""
     return [
         Group.of(name, every(arms, arm), tuple(own)) for arm, own in seeds.items() if arm in arms
@@ -201,9 +200,8 @@ def count_groups(profile: str) -> list[Group]:
     return grouped("rhm_counts", count_arms(profile), dict.fromkeys(names, range(8)))
 
 
-def over_law(config: HierarchyConfig, measurement: dict[str, Any]) -> float:
-    """Divide the measured R by the parameter-free law."""
-    return float(measurement["detectability"] / measurement["law"])
+over_law = quotient(number("detectability"), number("law"))
+"""Divide the measured R by the parameter-free law."""
 
 
 def step_sensitivity(config: HierarchyConfig, measurement: dict[str, Any]) -> float:
@@ -574,29 +572,17 @@ CHAIN_STATISTICS = {
     ),
 }
 
-EXPERIMENTS = (
-    Experiment(
-        "rhm_counts", CHAPTER, count_groups, measure_counts, COUNT_STATISTICS, count_arms,
-        budget="counted, nothing is trained",
-    ),
-    Experiment(
-        "rhm_deep", CHAPTER, deep_groups, measure_networks, DEEP_STATISTICS, deep_arms,
-        budget=TRAINED,
-    ),
-    Experiment(
-        "rhm_trees", CHAPTER, tree_groups, measure_trees, TREE_STATISTICS, tree_arms,
-        budget=("n_steps",),
-    ),
-    Experiment(
-        "rhm_layerwise", CHAPTER, layer_groups, measure_networks, LAYER_STATISTICS, layer_arms,
-        budget=TRAINED,
-    ),
-    Experiment(
-        "rhm_closed_form", CHAPTER, closed_groups, measure_closed_form, CLOSED_STATISTICS,
-        closed_arms, budget="solved and clustered, no steps are counted",
-    ),
-    Experiment(
-        "chain_rescue", CHAPTER, chain_groups, measure_networks, CHAIN_STATISTICS, chain_arms,
-        budget=TRAINED,
-    ),
+COUNTED = "counted, nothing is trained"
+SOLVED = "solved and clustered, no steps are counted"
+EXPERIMENTS = tuple(
+    Experiment(name, CHAPTER, groups, measure, statistics, arms, budget)
+    for name, groups, measure, statistics, arms, budget in (
+        ("rhm_counts", count_groups, measure_counts, COUNT_STATISTICS, count_arms, COUNTED),
+        ("rhm_deep", deep_groups, measure_networks, DEEP_STATISTICS, deep_arms, TRAINED),
+        ("rhm_trees", tree_groups, measure_trees, TREE_STATISTICS, tree_arms, ("n_steps",)),
+        ("rhm_layerwise", layer_groups, measure_networks, LAYER_STATISTICS, layer_arms, TRAINED),
+        ("rhm_closed_form", closed_groups, measure_closed_form, CLOSED_STATISTICS, closed_arms,
+         SOLVED),
+        ("chain_rescue", chain_groups, measure_networks, CHAIN_STATISTICS, chain_arms, TRAINED),
+    )
 )  # fmt: skip

@@ -1,7 +1,7 @@
 """The figures of chapter 8. Parameters are named after the experiments that a figure draws."""
 
 import base64
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -253,7 +253,7 @@ def seen(images_stages: Runs) -> Drawing:
         share = Series("share of the commonest class", tuple(map(float, found)), tuple(shares))
         table.drawn(ax, share)
         ax.set_xlabel("seed")  # of the table: the axes are off
-        tiles = list(_tiles(found[min(found)][0].measurement["seen"]["means"]))
+        tiles = found[min(found)][0].measurement["seen"]["means"]
         ax.imshow(_row(tiles), interpolation="nearest")
         ax.set_title(label)
         ax.set_axis_off()
@@ -270,14 +270,12 @@ def seen(images_stages: Runs) -> Drawing:
     )
 
 
-def _tiles(texts: Sequence[str]) -> Iterator[NDArray[np.uint8]]:
-    """Read tiles of `SIZE` x `SIZE`, in colors."""
+def _row(texts: Sequence[str]) -> NDArray[np.uint8]:
+    """Place tiles of `SIZE` x `SIZE`, in colors, beside each other, with transparent gaps."""
+    tiles = []
     for text in texts:
         flat = np.frombuffer(base64.b64decode(text), np.uint8).reshape(-1, SIZE, SIZE)
-        yield np.broadcast_to(flat, (3, SIZE, SIZE)).transpose(1, 2, 0)
-
-
-def _row(tiles: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
-    """Place tiles beside each other, with transparent gaps."""
-    opaque = [np.dstack([tile, np.full((SIZE, SIZE), 255, np.uint8)]) for tile in tiles]
-    return np.hstack([np.pad(tile, ((0, 0), (1, 1), (0, 0))) for tile in opaque])
+        colors = np.broadcast_to(flat, (3, SIZE, SIZE)).transpose(1, 2, 0)
+        opaque = np.dstack([colors, np.full((SIZE, SIZE), 255, np.uint8)])
+        tiles.append(np.pad(opaque, ((0, 0), (1, 1), (0, 0))))
+    return np.hstack(tiles)
