@@ -164,8 +164,7 @@ def detectability(rhm_counts: Runs) -> Drawing:
     return Drawing(
         fig,
         alt=f"Detectability against sample size, {len(shuffled.seeds)} seeds: "
-        + "; ".join(said)
-        + f". With shuffled labels {np.mean(shuffled.y):.2f}.",
+        f"{'; '.join(said)}. With shuffled labels {np.mean(shuffled.y):.2f}.",
         caption="Detectability of synonyms from labels, without any training: every seed, "
         "geometric mean with 95 % interval, and the law (crosses), which has no free parameter.",
     )
@@ -279,9 +278,7 @@ def shallow(rhm_deep: Runs) -> Drawing:
     axes[0].set_ylabel(CHANCE)
     return Drawing(
         fig,
-        alt="Test error over chance against sample size, means over seeds: "
-        + "; ".join(said)
-        + ".",
+        alt=f"Test error over chance against sample size, means over seeds: {'; '.join(said)}.",
         caption="(4,4,4,3): the deep network on random rules, with a Latin square at the top, with "
         "Latin squares at every level, and a network with one hidden layer; dashed, all strings of "
         "the grammar. (8,8,4,3): with the tree and, at paper, without. Every seed that has all "
@@ -394,8 +391,7 @@ def conditions(rhm_counts: Runs) -> Drawing:
     return Drawing(
         fig,
         alt=f"Signal, dirt and margin from t = 0 to 1, mean of {len(line.seeds)} seeds: "
-        + "; ".join(said)
-        + ".",
+        f"{'; '.join(said)}.",
         caption="The three conditions, read off the data of (8,8,4,3) without training, mean over "
         "seeds: corr takes the signal to 0, and the margin with it, while the dirt stays at 1; "
         "ident4 takes the margin below 1; hint raises the dirt and nothing else; skip raises it "

@@ -150,8 +150,7 @@ def crossing(images_stages: Runs) -> Drawing:
     return Drawing(
         fig,
         alt=f"Stage 1, frozen and read in two ways, means of {x.shape[1]} seeds. "
-        + "; ".join(said)
-        + ".",
+        f"{'; '.join(said)}.",
         caption="Stage 1 of each seed, frozen, before (marker) and after (arrow's head): to the "
         "right what a linear head of its own makes of it, upwards what fresh higher stages make of "
         "it. Up and to the left: better for what comes above, worse on its own. The panels have "
@@ -229,9 +228,7 @@ def deep(images_stages: Runs, images_deep: Runs, images_full: Runs | None = None
     n_layers = 2 * config.n_blocks * len(config.widths) + 2
     return Drawing(
         fig,
-        alt=f"Test accuracy, means of {len(images_deep.of('joint'))} seeds. "
-        + "; ".join(said)
-        + ".",
+        alt=f"Test accuracy, means of {len(images_deep.of('joint'))} seeds. {'; '.join(said)}.",
         caption=f"Residual networks of 14 and of {n_layers} layers, every seed. The deep one has "
         f"channels {', '.join(map(str, config.widths))} and {config.n_steps} steps; the panels are "
         "not to be compared with each other.",

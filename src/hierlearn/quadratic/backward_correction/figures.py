@@ -115,7 +115,7 @@ def when_learned(joint_sgd: Runs) -> Drawing:
     return Drawing(
         fig,
         alt="Step at which a level is learned, geometric means of the seeds that learn it. "
-        + "; ".join(said) + ".",
+        f"{'; '.join(said)}.",
         caption="Joint plain SGD at one gap ratio; more levels have a smaller rate and more steps. "
         "Geometric means of the seeds that learn a level.",
         numbers={"learned": ", ".join(numbers), "learned-tenth": ", ".join(tenths)},

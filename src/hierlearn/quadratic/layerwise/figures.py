@@ -211,8 +211,7 @@ def gap(frozen_features: Runs, free_readout: Runs | None = None) -> Drawing:
     return Drawing(
         fig,
         alt=f"Mean squared error at three levels, geometric means of {len(line.seeds)} seeds: "
-        + "; ".join(said)
-        + ".",
+        f"{'; '.join(said)}.",
         caption="Mean squared error at three levels against the gap. Marks: minima of the "
         "population loss above the closed-form bias of level 2, without and with a free quadratic "
         "readout.",

@@ -67,8 +67,7 @@ def contest(simple_learners: Runs) -> Drawing:
     return Drawing(
         fig,
         alt=f"Relative test errors at N = {n_samples}, medians of {len(values)} seeds. "
-        + "; ".join(said)
-        + ".",
+        f"{'; '.join(said)}.",
         caption=f"Relative test error on $N={n_samples}$ samples in dimension 20: one mark a seed, "
         "the short line is the median. Dotted: what the best quadratic leaves; dashed: the staged "
         "network whose level 4 never opens. Rows without marks were not run.",
@@ -108,9 +107,7 @@ def few_units(narrow_layers: Runs) -> Drawing:
     widest = max(gelu)
     return Drawing(
         fig,
-        alt=f"Relative error, geometric means of {len(gelu[widest])} seeds. "
-        + "; ".join(said)
-        + ".",
+        alt=f"Relative error, geometric means of {len(gelu[widest])} seeds. {'; '.join(said)}.",
         caption="Error of two-layer networks that are trained on the exact population loss, over "
         "the number of units; dotted: the certificate (2.3). Left: the sum of the fourth powers of "
         f"{NARROW_DIMS['fourth powers']} coordinates, right: the three-level target. What is "
