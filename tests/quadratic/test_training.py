@@ -85,11 +85,6 @@ def test_a_batch_of_runs_equals_the_runs_one_by_one(optimizer):
             assert torch.allclose(net.quadratic[0][run], alone.quadratic[0][0], rtol=1e-8)
 
 
-def test_the_same_seed_gives_the_same_weights_bit_for_bit():
-    runs = [train(*setting([Protocol(opens=(0, 10))], 30, seeds=(8, 9))) for _ in range(2)]
-    assert torch.equal(*runs)
-
-
 def test_float32_and_float64_training_settle_on_the_same_level_two():
     forms = []
     for dtype in (torch.float32, torch.float64):

@@ -72,9 +72,9 @@ def over_sizes(label: str, runs: Runs, arm: str, value: Value = error, *, index:
     return over_seeds(label, points, index=index, geometric=False)
 
 
-def draw_mean(ax: Axes, line: Series, *, color: str | None = None) -> None:
+def draw_mean(ax: Axes, line: Series) -> None:
     """Draw every seed and their mean, without the interval."""
-    replace(line, low=(), high=()).draw(ax, color=color)
+    replace(line, low=(), high=()).draw(ax)
 
 
 def run_at(runs: Runs, arms: Mapping[Any, str]) -> list[Any]:

@@ -18,12 +18,11 @@ from hierlearn.drawing.figures import (
     Drawing,
     Series,
     gives,
+    over_seeds,
 )
 from hierlearn.experiment import Runs
-from hierlearn.formatting import format_interval
 from hierlearn.images.experiments import ACCURACY, CE, DIAL, STAGES_STATISTICS, over
 from hierlearn.images.target import SIZE
-from hierlearn.intervals import interval
 from hierlearn.statistics import Statistic, difference, each, number
 
 ALONE, MORE, CORRECTED = "alone", "alone, twice as long", "under higher stages"
@@ -41,8 +40,7 @@ def _values(runs: Runs, statistic: Statistic) -> list[float]:
 
 
 def _said(values: Sequence[float]) -> str:
-    found = interval(np.array(values), "t" if len(values) > 1 else "range")
-    return format_interval(found.estimate, (found.low, found.high))
+    return over_seeds("", {0: values}, geometric=False).at()
 
 
 def _panels(runs: Runs, suffixes: dict[str, str], arm: str) -> list[str]:
