@@ -8,12 +8,7 @@ import torch
 
 from hierlearn.experiment import Group, Runs
 from hierlearn.grammar.config import HierarchyConfig, draw_problem
-from hierlearn.grammar.experiments import (
-    exponent_of,
-    sample_size,
-    sample_sizes,
-    steps_to_level,
-)
+from hierlearn.grammar.experiments import exponent_of, sample_size, sample_sizes, steps_to_level
 from hierlearn.grammar.networks import PatchNetworks, Shape
 from hierlearn.grammar.runs import measure_networks
 from hierlearn.grammar.target import RandomHierarchy

@@ -351,10 +351,7 @@ DEEP_STATISTICS = {
 # --- other trees, and weights that are not shared --------------------------------------------
 
 TREE, BRANCHINGS = (8, 4, 4, 3), (2, 3, 4)
-TREE_GRID = {
-    "laptop": ((2, 3, 4, 6), ()),
-    "paper": ((1.5, 2, 2.5, 3, 3.5, 4, 6), (2, 3, 4, 6)),
-}
+TREE_GRID = {"laptop": ((2, 3, 4, 6), ()), "paper": ((1.5, 2, 2.5, 3, 3.5, 4, 6), (2, 3, 4, 6))}
 """Sample sizes with shared weights, and without; only at paper are there such."""
 
 

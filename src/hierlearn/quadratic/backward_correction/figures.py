@@ -4,15 +4,7 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 
-from hierlearn.drawing.figures import (
-    INK,
-    WIDTH,
-    Drawing,
-    gives,
-    log_axes,
-    mark_steps,
-    over_seeds,
-)
+from hierlearn.drawing.figures import INK, WIDTH, Drawing, gives, log_axes, mark_steps, over_seeds
 from hierlearn.experiment import Runs
 from hierlearn.quadratic.backward_correction.experiments import JOINT, LEARNED, levels_of
 

@@ -314,22 +314,16 @@ WIDTH_STATISTICS = {
 }
 
 BUDGET = ("n_steps", "opens")
-EXPERIMENTS = (
-    Experiment(
-        "frozen_features", CHAPTER, together("frozen_features", frozen_arms, SEEDS), measure,
-        FROZEN_STATISTICS, frozen_arms, BUDGET,
-    ),
-    Experiment(
-        "free_readout", CHAPTER, readout_groups, measure, READOUT_STATISTICS, readout_arms, BUDGET
-    ),
-    Experiment(
-        "look_back", CHAPTER, together("look_back", dial_arms, SEEDS), measure, DIAL_STATISTICS,
-        dial_arms, BUDGET,
-    ),
-    Experiment(
-        "turns", CHAPTER, turn_groups, turns.measure, TURN_STATISTICS, turn_arms,
-        ("n_steps", "opens", "turn"),
-    ),
-    Experiment("depth", CHAPTER, depth_groups, measure_alone, {}, depth_arms, BUDGET),
-    Experiment("width", CHAPTER, width_groups, measure, WIDTH_STATISTICS, width_arms, BUDGET),
+EXPERIMENTS = tuple(
+    Experiment(name, CHAPTER, groups, of, statistics, arms, budget)
+    for name, groups, of, statistics, arms, budget in (
+        ("frozen_features", together("frozen_features", frozen_arms, SEEDS), measure,
+         FROZEN_STATISTICS, frozen_arms, BUDGET),
+        ("free_readout", readout_groups, measure, READOUT_STATISTICS, readout_arms, BUDGET),
+        ("look_back", together("look_back", dial_arms, SEEDS), measure, DIAL_STATISTICS, dial_arms,
+         BUDGET),
+        ("turns", turn_groups, turns.measure, TURN_STATISTICS, turn_arms, (*BUDGET, "turn")),
+        ("depth", depth_groups, measure_alone, {}, depth_arms, BUDGET),
+        ("width", width_groups, measure, WIDTH_STATISTICS, width_arms, BUDGET),
+    )
 )  # fmt: skip

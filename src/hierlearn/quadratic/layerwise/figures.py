@@ -24,14 +24,7 @@ from hierlearn.drawing.steered import Axis, State, Steered
 from hierlearn.drawing.table import drawn
 from hierlearn.experiment import Runs
 from hierlearn.intervals import Bound
-from hierlearn.quadratic.layerwise.experiments import (
-    DEPTHS,
-    alpha_3,
-    floor,
-    mse,
-    rel,
-    steps_needed,
-)
+from hierlearn.quadratic.layerwise.experiments import DEPTHS, alpha_3, floor, mse, rel, steps_needed
 from hierlearn.quadratic.runs import before
 from hierlearn.statistics import slope
 
