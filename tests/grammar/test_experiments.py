@@ -1,6 +1,7 @@
 """Experiments of chapter 4: statistics, and small runs end to end."""
 
 import math
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
@@ -70,7 +71,7 @@ def test_the_exponent_of_a_planted_law_is_found_and_none_of_a_bound():
     found = []
     for n in (2, 4, 8):
         found += at((8, n, 4, 3), _1=0.9, **{f"_{round(100_000 * n**0.7)}": 0.1})
-    fitted = exponent_of("deep", lambda c: c.n_classes)
+    fitted = partial(exponent_of, arm="deep", size=lambda c: c.n_classes)
     assert fitted(runs(found))[0] == pytest.approx(0.7, abs=1e-4)
     assert math.isnan(fitted(runs([*found, *at((8, 16, 4, 3), _1=0.9)]))[0])
 

@@ -7,8 +7,8 @@ all layers with a linear output ("weak"), and clipped ones with a frozen hidden 
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -137,24 +137,20 @@ def _over(above: Arm, below: Arm, value: Value = MSE, other: Value = MSE) -> Sta
     return ratio(each(value, above), each(other, below, min))
 
 
-def _over_radii(value: Value, combine: Callable[[list[float]], float]) -> Statistic:
+def _over_radii(runs: Runs, *, value: Value, combine: Any) -> dict[int, float]:
     """Divide a value of the frozen network by the weak one's error at every radius."""
-
-    def statistic(runs: Runs) -> dict[int, float]:
-        weak, strong = (
-            {
-                (seed, config.radius): read(config, m)
-                for seed, found in runs.of(arm).items()
-                for config, m in found
-            }
-            for arm, read in (("weak, radii", MSE), ("frozen, radii", value))
-        )
-        return {
-            seed: float(combine([strong[at] / weak[at] for at in weak if at[0] == seed]))
-            for seed, _ in weak
+    weak, strong = (
+        {
+            (seed, config.radius): read(config, m)
+            for seed, found in runs.of(arm).items()
+            for config, m in found
         }
-
-    return statistic
+        for arm, read in (("weak, radii", MSE), ("frozen, radii", value))
+    )
+    return {
+        seed: float(combine([strong[at] / weak[at] for at in weak if at[0] == seed]))
+        for seed, _ in weak
+    }
 
 
 _WEAK = tuple(f"every weak, d = {dim}" for dim in (10, 20))
@@ -172,8 +168,8 @@ SUM_STATISTICS: dict[str, Statistic] = {
     "clip_at_evaluation": _over("weak, d = 20", "weak, d = 20", MSE, CLIPPED),
     "weak_fraction_3": each(fraction(3), "weak, d = 20"),
     "clip_fraction_3": each(fraction(3), "clipped, d = 20"),
-    "frozen_over_weak_radii": _over_radii(MSE, np.max),
-    "linear_over_weak_radii": _over_radii(LINEAR, np.min),
+    "frozen_over_weak_radii": partial(_over_radii, value=MSE, combine=np.max),
+    "linear_over_weak_radii": partial(_over_radii, value=LINEAR, combine=np.min),
     "certified": each(_certified, (*_WEAK, "weak, radii"), max),
     "certified_degree_1": each(_certified, "degree 1"),
 }

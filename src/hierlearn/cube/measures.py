@@ -8,7 +8,7 @@ from hierlearn.cube.certificates import ErrorsConfig, HalfErrorConfig
 from hierlearn.cube.runs import NetworkConfig
 from hierlearn.cube.search import LEVEL, SearchConfig
 from hierlearn.cube.target import ParityClass
-from hierlearn.experiment import Runs, Statistic
+from hierlearn.experiment import Runs
 from hierlearn.statistics import Arm, Value, at_least, exponent, needed, number, runs_of
 
 dimension, n_samples, parities = map(attrgetter, ("dim", "n_samples", "parities"))
@@ -78,15 +78,11 @@ def exponent_gap(runs: Runs, arm: Arm) -> dict[int, float]:
     return {seed: demanded[seed] - own for seed, own in network_exponent(runs, arm).items()}
 
 
-def best(arm: Arm) -> Statistic:
-    """Make the statistic: the error at the rate and length whose mean over seeds is smallest."""
-
-    def statistic(runs: Runs) -> dict[int, float]:
-        found: dict[tuple[float, int], dict[int, float]] = {}
-        for seed, own in runs_of(runs, arm).items():
-            for config, measurement in own:
-                errors = found.setdefault((config.rate, config.n_steps), {})
-                errors[seed] = relative_error(config, measurement)
-        return min(found.values(), key=lambda errors: sum(errors.values()), default={})
-
-    return statistic
+def best(runs: Runs, arm: Arm) -> dict[int, float]:
+    """Return the errors at the rate and length whose mean over seeds is smallest."""
+    found: dict[tuple[float, int], dict[int, float]] = {}
+    for seed, own in runs_of(runs, arm).items():
+        for config, measurement in own:
+            errors = found.setdefault((config.rate, config.n_steps), {})
+            errors[seed] = relative_error(config, measurement)
+    return min(found.values(), key=lambda errors: sum(errors.values()), default={})

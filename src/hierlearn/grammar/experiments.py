@@ -7,6 +7,7 @@ of `grammar.dials`.
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from hierlearn.experiment import Arms, Experiment, Group, Runs, every
@@ -147,22 +148,18 @@ FACTORS: dict[str, tuple[list[Parameters], Any]] = {
 """Grammars that differ in one factor alone, and in what its exponent is taken."""
 
 
-def exponent_of(arm: str, size: Any) -> Statistic:
-    """Make the statistic that fits, seed by seed, the exponent of P* in `size(config)`.
+def exponent_of(runs: Runs, *, arm: str, size: Any) -> dict[int, float]:
+    """Fit, seed by seed, the exponent of P* in `size(config)`.
 
-    It takes the seeds that have all grammars of the arm; nan where a P* is only a bound.
+    Of the seeds that have all grammars of the arm; nan where a P* is only a bound.
     """
-
-    def statistic(runs: Runs) -> dict[int, float]:
-        found = sample_sizes(runs, arm)
-        sizes = {c.parameters: size(c) for own in runs_of(runs, arm).values() for c, _ in own}
-        return {
-            seed: exponent([(sizes[grammar], p) for grammar, p in own.items()])
-            for seed, own in found.items()
-            if len(own) == len(sizes) > 1
-        }
-
-    return statistic
+    found = sample_sizes(runs, arm)
+    sizes = {c.parameters: size(c) for own in runs_of(runs, arm).values() for c, _ in own}
+    return {
+        seed: exponent([(sizes[grammar], p) for grammar, p in own.items()])
+        for seed, own in found.items()
+        if len(own) == len(sizes) > 1
+    }
 
 
 # --- what labels reveal: counting, without training ------------------------------------------
@@ -306,47 +303,42 @@ def deep_groups(profile: str) -> list[Group]:
     return grouped("rhm_deep", arms, seeds | dict.fromkeys(names, few))
 
 
-def merging(combine: Any) -> Statistic:
-    r"""Make the statistic of the size, over P*, at which $S_{2,1}$ falls to a half, over grammars.
+def merging(runs: Runs, combine: Any) -> dict[int, float]:
+    r"""Combine over grammars the size, over P*, at which $S_{2,1}$ falls to a half, by seed.
 
     S is that of layer 2 to the lowest synonyms. Grammars with a bound for either size are left out.
     """
-
-    def statistic(runs: Runs) -> dict[int, float]:
-        arm = "deep over sizes"
-        half, whole = sample_sizes(runs, arm, sensitivity_of(2, 1), 0.5), sample_sizes(runs, arm)
-        return {
-            seed: combine([
-                half[seed][grammar] / size
-                for grammar, size in own.items()
-                if not isinstance(size, Bound) and not isinstance(half[seed][grammar], Bound)
-            ])
-            for seed, own in whole.items()
-        }  # fmt: skip
-
-    return statistic
+    arm = "deep over sizes"
+    half, whole = sample_sizes(runs, arm, sensitivity_of(2, 1), 0.5), sample_sizes(runs, arm)
+    return {
+        seed: combine([
+            half[seed][grammar] / size
+            for grammar, size in own.items()
+            if not isinstance(size, Bound) and not isinstance(half[seed][grammar], Bound)
+        ])
+        for seed, own in whole.items()
+    }  # fmt: skip
 
 
-DEEP_STATISTICS = {
+DEEP_STATISTICS: dict[str, Statistic] = {
     "size": sample_size("deep over sizes"),
     "largest_size": sample_size("largest"),
     "latin_error": each(error, "no correlation at 64 P_0"),
     "latin_error_below": each(error, "no correlation at 8 P_0"),
-    "top_cost": ratio(
-        sample_size("no correlation at the top"), sample_size(f"deep, {SMALL}")
-    ),
+    "top_cost": ratio(sample_size("no correlation at the top"), sample_size(f"deep, {SMALL}")),
     "share": sample_size("one hidden layer", strings_of),
     "deep_share": sample_size(f"deep, {SMALL}", strings_of),
     "generic_cost": ratio(sample_size("three hidden layers"), sample_size(f"deep, {MAIN}")),
     "permuted_error": each(error, "permuted positions"),
     "second_sensitivity": each(sensitivity_of(2, 1), "deep at 4 P_0"),
     "first_sensitivity": each(sensitivity_of(1, 1), "deep at 4 P_0"),
-    "merging_size": merging(geometric_mean),
-    "merging_spread": merging(lambda shares: max(shares) / min(shares)),
-} | {
-    f"exponent_{factor}": exponent_of(f"{factor} alone", size)
-    for factor, (_, size) in FACTORS.items()
-}  # fmt: skip
+    "merging_size": partial(merging, combine=geometric_mean),
+    "merging_spread": partial(merging, combine=lambda shares: max(shares) / min(shares)),
+    **{
+        f"exponent_{factor}": partial(exponent_of, arm=f"{factor} alone", size=size)
+        for factor, (_, size) in FACTORS.items()
+    },
+}
 
 # --- other trees, and weights that are not shared --------------------------------------------
 
@@ -377,8 +369,8 @@ def tree_groups(profile: str) -> list[Group]:
     return grouped("rhm_trees", tree_arms(profile), seeds)
 
 
-TREE_STATISTICS = {
-    "exponent_s": exponent_of("s alone", lambda c: c.branching),
+TREE_STATISTICS: dict[str, Statistic] = {
+    "exponent_s": partial(exponent_of, arm="s alone", size=lambda c: c.branching),
     "sharing": ratio(sample_size("own weights"), sample_size("s = 2")),
 }
 
@@ -468,9 +460,9 @@ def closed_groups(profile: str) -> list[Group]:
     return grouped("rhm_closed_form", closed_arms(profile), seeds)
 
 
-CLOSED_STATISTICS = {
+CLOSED_STATISTICS: dict[str, Statistic] = {
     "clustered_size": sample_size("clustered, m < v"),
-    "clustered_exponent": exponent_of("clustered, n_c alone", FACTORS["n_c"][1]),
+    "clustered_exponent": partial(exponent_of, arm="clustered, n_c alone", size=FACTORS["n_c"][1]),
     "ridge_size": sample_size("ridge over sizes"),
     "ident4_error": each(error, "ident4, clustering"),
     "hint_error": each(error, "hint, clustering", min),

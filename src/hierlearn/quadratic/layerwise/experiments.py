@@ -7,6 +7,7 @@ the newest levels train) over the gaps; levels in turn; depth; wider levels.
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -94,42 +95,36 @@ def floor(part: str) -> Value:
     return lambda c, m: float(np.min(m["floor"][part])) * float(m["variance"])
 
 
-def from_minima(*, of_others: bool) -> Statistic:
-    """Make the factor between the greedy error and the nearest minimum with level 2 frozen.
+def from_minima(runs: Runs, *, of_others: bool) -> dict[int, float]:
+    """Return the factor between the greedy error and the nearest minimum with level 2 frozen.
 
     The geometric mean over gaps; of the run's own target, or over the targets of the other seeds.
     """
+    found = runs.of("greedy")
 
-    def statistic(runs: Runs) -> dict[int, float]:
-        found = runs.of("greedy")
+    def distances(seed: int, other: int) -> list[float]:
+        return [
+            min(abs(math.log(own["final"]["rel"] / least)) for least in their["floor"]["minima"])
+            for (_, own), (_, their) in zip(found[seed], found[other], strict=True)
+        ]
 
-        def distances(seed: int, other: int) -> list[float]:
-            return [
-                min(
-                    abs(math.log(own["final"]["rel"] / least)) for least in their["floor"]["minima"]
-                )
-                for (_, own), (_, their) in zip(found[seed], found[other], strict=True)
-            ]
-
-        return {
-            seed: math.exp(mean([
-                one for other in found if (other != seed) == of_others
-                for one in distances(seed, other)
-            ]))
-            for seed in found
-        }  # fmt: skip
-
-    return statistic
+    return {
+        seed: math.exp(mean([
+            one for other in found if (other != seed) == of_others
+            for one in distances(seed, other)
+        ]))
+        for seed in found
+    }  # fmt: skip
 
 
-FROZEN_STATISTICS = {
+FROZEN_STATISTICS: dict[str, Statistic] = {
     "greedy_error": each(final("rel"), "greedy at 0.2"),
     "debiased_error": each(final("rel"), "debiased"),
     "oracle_error": each(final("rel"), "oracle"),
     "level_3_lost": each(final("fn3"), "greedy at 0.2"),
     "floor_slope": slope(alpha_3, mse, "greedy"),
-    "from_own_minima": from_minima(of_others=False),
-    "from_other_minima": from_minima(of_others=True),
+    "from_own_minima": partial(from_minima, of_others=False),
+    "from_other_minima": partial(from_minima, of_others=True),
 }
 
 # --- three levels: frozen features under a free readout ---------------------------------------

@@ -7,6 +7,7 @@ alone, where the proof has constants. The class is that of section 2 of Allen-Zh
 """
 
 from dataclasses import replace
+from functools import partial
 from itertools import accumulate, pairwise
 from typing import Any
 
@@ -24,7 +25,6 @@ from hierlearn.quadratic.original.runs import (
 )
 from hierlearn.quadratic.original.sgd import EXPERIMENT as ALGORITHM_1
 from hierlearn.statistics import (
-    Arm,
     at_least,
     each,
     exponent,
@@ -83,23 +83,19 @@ def order(arm: str, round_: int) -> Statistic:
     return slope(gap, error(2, round_), arm)
 
 
-def orders_gained(arm: str) -> Statistic:
-    """Make the statistic that fits how much the exponent grows from one round to the next."""
-
-    def statistic(runs: Runs) -> dict[int, float]:
-        found = [order(arm, n)(runs) for n in range(ROUNDS + 1)]
-        return {
-            seed: sum((n - ROUNDS / 2) * one[seed] for n, one in enumerate(found))
-            / sum((n - ROUNDS / 2) ** 2 for n in range(ROUNDS + 1))
-            for seed in found[0]
-        }
-
-    return statistic
+def orders_gained(runs: Runs, form: str) -> dict[int, float]:
+    """Fit how much the exponent grows from one round to the next, by seed."""
+    found = [order(form, n)(runs) for n in range(ROUNDS + 1)]
+    return {
+        seed: sum((n - ROUNDS / 2) * one[seed] for n, one in enumerate(found))
+        / sum((n - ROUNDS / 2) ** 2 for n in range(ROUNDS + 1))
+        for seed in found[0]
+    }
 
 
-ROUND_STATISTICS = {
-    "orders_gained": orders_gained("joint"),
-    "orders_gained_residual": orders_gained("residual"),
+ROUND_STATISTICS: dict[str, Statistic] = {
+    "orders_gained": partial(orders_gained, form="joint"),
+    "orders_gained_residual": partial(orders_gained, form="residual"),
     "frozen_order": slope(gap, relative(), "frozen"),
     "joint_over_frozen": ratio(
         each(relative(), "joint", geometric_mean), each(relative(), "frozen", geometric_mean)
@@ -163,28 +159,24 @@ def denominator_arms(profile: str) -> Arms:
     }
 
 
-def exponents(level: int, of: int) -> Statistic:
-    r"""Make the statistic that fits $\log e_l$ on $\log\alpha_3,\log\alpha_4$, and gives one."""
-
-    def statistic(runs: Runs) -> dict[int, float]:
-        found = {}
-        for seed, own in runs_of(runs, "unseen level 4").items():
-            value = error(level)
-            groups: dict[float, list[tuple[float, float]]] = {}
-            for config, measurement in own:
-                other, x = (config.gaps[i] for i in ((2, 1) if of == 3 else (1, 2)))
-                groups.setdefault(other, []).append((x, value(config, measurement)))
-            slopes = [exponent(points) for points in groups.values()]
-            found[seed] = sum(slopes) / len(slopes)
-        return found
-
-    return statistic
+def exponents(runs: Runs, level: int, of: int) -> dict[int, float]:
+    r"""Fit $\log e_l$ on $\log\alpha_3,\log\alpha_4$, and return the exponent of one, by seed."""
+    found = {}
+    for seed, own in runs_of(runs, "unseen level 4").items():
+        value = error(level)
+        groups: dict[float, list[tuple[float, float]]] = {}
+        for config, measurement in own:
+            other, x = (config.gaps[i] for i in ((2, 1) if of == 3 else (1, 2)))
+            groups.setdefault(other, []).append((x, value(config, measurement)))
+        slopes = [exponent(points) for points in groups.values()]
+        found[seed] = sum(slopes) / len(slopes)
+    return found
 
 
-DENOMINATOR_STATISTICS = {
-    "level_2_in_gap_4": exponents(2, 4),
-    "level_2_in_gap_3": exponents(2, 3),
-    "level_3_in_gap_3": exponents(3, 3),
+DENOMINATOR_STATISTICS: dict[str, Statistic] = {
+    "level_2_in_gap_4": partial(exponents, level=2, of=4),
+    "level_2_in_gap_3": partial(exponents, level=2, of=3),
+    "level_3_in_gap_3": partial(exponents, level=3, of=3),
     "level_2_without_level_4": each(error(2), "no level 4"),
 }
 
@@ -249,23 +241,19 @@ def sample_arms(profile: str) -> Arms:
     return found
 
 
-def share_needed(arm: Arm) -> Statistic:
-    r"""Make the statistic n*/p: the n that $e_2\le10^{-6}$ takes, the largest over targets."""
-
-    def statistic(runs: Runs) -> dict[int, float]:
-        found = {}
-        for seed, own in runs_of(runs, arm).items():
-            by_target: dict[Any, list[tuple[float, float]]] = {}
-            for config, m in own:
-                points = by_target.setdefault((config.dim, config.widths), [])
-                points.append((config.n_samples / m["n_columns"], error(2)(config, m)))
-            found[seed] = max(
-                min((n for n, e in points if e <= LEARNED), default=at_least(max(points)[0]))
-                for points in by_target.values()
-            )
-        return found
-
-    return statistic
+def share_needed(runs: Runs) -> dict[int, float]:
+    r"""Return n*/p: the n that $e_2\le10^{-6}$ takes, the largest over targets, by seed."""
+    found = {}
+    for seed, own in runs_of(runs, DEPTHS).items():
+        by_target: dict[Any, list[tuple[float, float]]] = {}
+        for config, m in own:
+            points = by_target.setdefault((config.dim, config.widths), [])
+            points.append((config.n_samples / m["n_columns"], error(2)(config, m)))
+        found[seed] = max(
+            min((n for n, e in points if e <= LEARNED), default=at_least(max(points)[0]))
+            for points in by_target.values()
+        )
+    return found
 
 
 def _short(config: Any, measurement: dict[str, Any]) -> float:
@@ -274,8 +262,8 @@ def _short(config: Any, measurement: dict[str, Any]) -> float:
     return error(2)(config, measurement) if short else float("inf")
 
 
-SAMPLE_STATISTICS = {
-    "share_needed": share_needed(DEPTHS),
+SAMPLE_STATISTICS: dict[str, Statistic] = {
+    "share_needed": share_needed,
     "error_when_short": each(_short, DEPTHS, min),
 }
 
