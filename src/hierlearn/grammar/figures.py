@@ -286,12 +286,6 @@ def shallow(rhm_deep: Runs) -> Drawing:
     )
 
 
-def _pictured(runs: Runs) -> Parameters:
-    """Return the grammar of the figures on sensitivity: the main one where it was run."""
-    found = _deep_at(runs)
-    return MAIN if MAIN in found else found[0]
-
-
 def steer_level(rhm_deep: Runs) -> Steered:
     """Let the reader choose examples, the level of the synonyms, and the grammar."""
     grammars = [short(one) for one in _deep_at(rhm_deep)]
@@ -317,7 +311,7 @@ def steer_level(rhm_deep: Runs) -> Steered:
             "grammar": {grammar: grammar for grammar in grammars},
         },
         states=states,
-        start=(4, 1, short(_pictured(rhm_deep))),
+        start=(4, 1, main if (main := short(MAIN)) in grammars else grammars[0]),
         axes=(
             Axis("layer", ticks=range(1, max(depths) + 1)),
             Axis("sensitivity S", ticks=(0, 0.25, 0.5, 0.75, 1)),

@@ -24,8 +24,8 @@ from hierlearn.drawing.figures import (
 )
 from hierlearn.drawing.steered import Axis, State, Steered
 from hierlearn.experiment import Runs
-from hierlearn.formatting import format_number, table_html
-from hierlearn.intervals import Bound
+from hierlearn.formatting import format_interval, format_number, table_html
+from hierlearn.intervals import Bound, interval
 from hierlearn.place.experiments import LEARNERS, TASKS, TOLD, lead, walks
 from hierlearn.place.score import needed, order, paired, sided, written
 from hierlearn.place.walk import passed as walk_passed
@@ -107,8 +107,10 @@ def who_learns_what(map: Runs) -> Drawing:
 def _staged_lead(runs: Runs) -> str:
     """What the best of those not told needs over the staged network, three quadratic levels."""
     leads = list(lead("quadratic-3", "staged")(runs).values())
-    known = len(leads) > 1 and np.isfinite(leads).all()
-    return over_seeds("", {0: leads}).at() if known else "—"
+    if len(leads) < 2 or not np.isfinite(leads).all():
+        return "—"
+    found = interval(leads, "log-t")
+    return format_interval(found.estimate, (found.low, found.high))
 
 
 def _draw(ax: Axes, names: list[str], columns: list[str], every: dict[Any, Any]) -> None:
