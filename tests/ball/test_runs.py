@@ -6,7 +6,6 @@ from dataclasses import replace
 import pytest
 import torch
 
-from hierlearn.ball import config as balls
 from hierlearn.ball import experiments
 from hierlearn.ball.config import BallConfig
 from hierlearn.ball.runs import measure
@@ -52,8 +51,6 @@ def test_curves_and_profiles_are_kept_only_where_asked_for():
         ({"radius": 2.5}, "inside the support"),
         ({"dim": 1}, "at least 2"),
         ({"width": 0}, "at least 1"),
-        ({"learner": "tuned"}, "learner is 'tuned'; valid: 'trained'"),
-        ({"clip": "soft"}, "clip is 'soft'; valid: 'none', 'unit'"),
         ({"n_samples": 0}, "n_samples >= 1"),
         ({"distribution": "uniform", "target": "degree 1", "radius": 1.0}, "'sum' only"),
     ],
@@ -64,17 +61,10 @@ def test_impossible_runs_are_refused_and_the_error_says_what_is_valid(change, me
 
 
 @pytest.mark.parametrize("profile", ["smoke", "laptop", "paper"])
-def test_no_run_is_listed_twice_and_no_arm_has_fewer_than_its_seeds(profile):
+def test_no_arm_has_fewer_than_its_seeds(profile):
     for experiment in experiments.EXPERIMENTS:
         runs = [run for one in experiment.groups(profile) for run in one.runs]
-        assert len({run.key for run in runs}) == len(runs)
         seeds = {digest(run.config): set() for run in runs}
         for run in runs:
             seeds[digest(run.config)].add(run.seed)
         assert all(len(own) >= len(experiments.FEWER[profile]) for own in seeds.values())
-
-
-def test_every_arm_of_a_group_shares_its_shape():
-    with pytest.raises(ValueError, match="must share a shape"):
-        Group.of("g", [STRONG, replace(STRONG, width=31)], [0])
-    assert balls.BallConfig(**STRONG.as_dict()) == STRONG

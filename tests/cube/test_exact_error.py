@@ -117,15 +117,6 @@ def test_more_samples_than_targets_let_the_harmonic_kernel_learn_all():
     assert abs(float(error[0])) < 1e-6
 
 
-def test_a_kernel_that_knows_the_target_is_perfect_after_one_sample():
-    """The bound is about a class: no contradiction, for this kernel looked at its one target."""
-    x, cube = samples(1, 10).double(), all_points(10)
-    parity = cube[:, :4].prod(1)
-    weight = x[:, :4].prod(1) / (1 + 1e-12)
-    guess = (parity[:, None] * x[:, :4].prod(1)) @ weight
-    assert torch.allclose(guess, parity, atol=1e-11)
-
-
 def test_one_hidden_relu_layer_without_bias_has_no_odd_eigenvalues_above_degree_one():
     for kernel in (arc_cosine_1, neural_tangent(1)):
         mu = CubeKernel.of(kernel, 15).eigenvalues

@@ -121,10 +121,6 @@ def test_adamw_with_one_rate_is_that_of_torch():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (
-            lambda: NetworkConfig(8, (1.0,), 10, 10, target="other"),
-            "target is 'other'; valid: 'hierarchy'",
-        ),
         (lambda: NetworkConfig(8, (1.0, 1.0), 10, 10, target="sum"), "has one degree"),
         (
             lambda: Pools(torch.ones(1, 4, 2), torch.ones(1, 4), owners=[0], sizes=[5], seeds=[0]),

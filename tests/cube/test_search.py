@@ -5,12 +5,7 @@ import math
 import pytest
 import torch
 
-from hierlearn.cube.search import (
-    SearchConfig,
-    matching_pursuit,
-    measure_search,
-    samples_to_search,
-)
+from hierlearn.cube.search import SearchConfig, matching_pursuit, measure_search, samples_to_search
 from hierlearn.cube.target import draw_coefficients, draw_points, monomials
 from hierlearn.engine.seeds import stream
 from hierlearn.experiment import Group

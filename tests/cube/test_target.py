@@ -31,6 +31,13 @@ def all_points(dim):
     return 1 - 2 * bits.double()
 
 
+def spectrum(values):
+    """Coefficients in the parities of functions `[..., point]` on the cube, and their degrees."""
+    minus = all_points(values.shape[-1].bit_length() - 1) < 0
+    signs = 1 - 2 * ((minus.double() @ minus.double().T) % 2)
+    return values.double() @ signs / len(minus), minus.sum(1)
+
+
 @given(st.integers(1, 24))
 def test_krawtchouk_polynomials_are_orthogonal_under_binomial_weights_exactly(dim):
     table = krawtchouk(dim)
@@ -65,10 +72,8 @@ def test_a_hierarchical_target_has_its_energy_on_the_promised_parities_only(ampl
     dim = 8
     points = all_points(dim)
     target = Hierarchies.draw([3, 4], dim=dim, amplitudes=amplitudes)
-    values = target.values(points.float().expand(2, -1, -1)).double()
-    degrees = (points < 0).sum(1)
-    signs = 1 - 2 * (((points < 0).double() @ (points < 0).double().T) % 2)
-    energy = (values @ signs / 2**dim).square()
+    found, degrees = spectrum(target.values(points.float().expand(2, -1, -1)))
+    energy = found.square()
     for level, amplitude in enumerate(amplitudes, start=1):
         here = energy[:, degrees == 2**level].sum(1)
         assert torch.allclose(here, torch.full_like(here, amplitude**2), atol=1e-6)
@@ -82,11 +87,9 @@ def test_over_many_draws_the_second_moment_is_diagonal_in_the_parities():
     values = Hierarchies.draw(range(n), dim=dim, amplitudes=amplitudes).values(
         points.float().expand(n, -1, -1)
     )
-    signs = 1 - 2 * (((points < 0).double() @ (points < 0).double().T) % 2)
-    coefficients = values.double() @ signs / 2**dim
+    coefficients, degrees = spectrum(values)
     moment = coefficients.T @ coefficients / n
     target = hierarchy_class(dim, amplitudes)
-    degrees = (points < 0).sum(1)
     expected = torch.zeros(len(points), dtype=torch.float64)
     for degree, value in zip(target.degrees, target.eigenvalues, strict=True):
         expected[degrees == degree] = value
@@ -97,12 +100,10 @@ def test_over_many_draws_the_second_moment_is_diagonal_in_the_parities():
 def test_a_random_sum_has_energy_one_on_so_many_parities_of_one_degree(n_terms):
     dim, seeds = 6, [3, 4]
     points = all_points(dim)
-    values = random_sums(
-        points.float().expand(2, -1, -1), seeds, degree=2, n_terms=n_terms
-    ).double()
-    signs = 1 - 2 * (((points < 0).double() @ (points < 0).double().T) % 2)
-    energy = (values @ signs / 2**dim).square()
-    assert energy[:, (points < 0).sum(1) != 2].max() < 1e-12
+    values = random_sums(points.float().expand(2, -1, -1), seeds, degree=2, n_terms=n_terms)
+    found, degrees = spectrum(values)
+    energy = found.square()
+    assert energy[:, degrees != 2].max() < 1e-12
     assert energy.sum(1).tolist() == pytest.approx([1, 1], abs=1e-5)
     assert (energy > 1e-9).sum(1).tolist() == [n_terms or 15] * 2
 

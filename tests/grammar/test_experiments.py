@@ -1,43 +1,21 @@
-"""Experiments of chapter 4: identity, groups, statistics, and one small run end to end."""
+"""Experiments of chapter 4: statistics, and small runs end to end."""
 
 import math
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
 import torch
 
-from hierlearn.experiment import PROFILES, Group, Runs
+from hierlearn.experiment import Group, Runs
 from hierlearn.grammar.config import HierarchyConfig, draw_problem
-from hierlearn.grammar.experiments import (
-    CHAPTER,
-    exponent_of,
-    sample_size,
-    sample_sizes,
-    sized,
-    steps_to_level,
-)
-from hierlearn.grammar.layerwise_theorem.proof import ProofConfig
-from hierlearn.grammar.layerwise_theorem.runs import TheoremConfig
+from hierlearn.grammar.experiments import exponent_of, sample_size, sample_sizes, steps_to_level
 from hierlearn.grammar.networks import PatchNetworks, Shape
 from hierlearn.grammar.runs import measure_networks
 from hierlearn.grammar.target import RandomHierarchy
 from hierlearn.grammar.trees import LocalNetworks, TreeConfig, draw_tree, measure_trees
-from hierlearn.registry import EXPERIMENTS
 
 CPU = torch.device("cpu")
-OURS = [e for e in EXPERIMENTS.values() if e.chapter == CHAPTER]
-
-
-@pytest.mark.parametrize("experiment", OURS, ids=lambda e: e.name)
-def test_every_configuration_survives_json_and_no_run_is_listed_twice(experiment):
-    for profile in PROFILES:
-        keys = [run.key for one in experiment.groups(profile) for run in one.runs]
-        assert len(set(keys)) == len(keys)
-        for one in experiment.groups(profile):
-            for run in one.runs:
-                of = {"trees": TreeConfig, "proof": ProofConfig, "theorem": TheoremConfig}
-                config = next((c for k, c in of.items() if k in experiment.name), HierarchyConfig)
-                assert config(**run.config).as_dict() == run.config
 
 
 def test_training_and_test_strings_are_different_and_prefixes_of_one_draw():
@@ -93,7 +71,7 @@ def test_the_exponent_of_a_planted_law_is_found_and_none_of_a_bound():
     found = []
     for n in (2, 4, 8):
         found += at((8, n, 4, 3), _1=0.9, **{f"_{round(100_000 * n**0.7)}": 0.1})
-    fitted = exponent_of("deep", lambda c: c.n_classes)
+    fitted = partial(exponent_of, arm="deep", size=lambda c: c.n_classes)
     assert fitted(runs(found))[0] == pytest.approx(0.7, abs=1e-4)
     assert math.isnan(fitted(runs([*found, *at((8, 16, 4, 3), _1=0.9)]))[0])
 
@@ -117,13 +95,6 @@ def test_a_run_is_converged_only_where_it_has_fitted_its_data_or_stopped_moving(
     (cut,) = measure_networks(Group.of("test", [short], [0]), CPU)
     assert long["converged"] and long["loss"] < 1e-3
     assert not cut["converged"] and cut["loss"] > 0.05
-
-
-def test_arms_that_do_not_share_a_network_cannot_form_a_group():
-    with pytest.raises(ValueError, match="must share a shape"):
-        Group.of("test", [*sized((4, 4, 4, 3), (1,)), *sized((4, 4, 4, 3), (1,), width=8)], [0])
-    with pytest.raises(ValueError, match="learner is 'oracle'; valid: 'cnn'"):
-        HierarchyConfig(4, 4, 4, 3, 10, learner="oracle")
 
 
 def test_trees_of_three_train_and_test_on_different_strings_with_the_labels_of_their_grammar():

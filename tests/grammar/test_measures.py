@@ -3,11 +3,7 @@
 import torch
 
 from hierlearn.engine.seeds import stream
-from hierlearn.grammar.counting import (
-    predict_by_clustering,
-    predict_by_ridge,
-    weighted_k_means,
-)
+from hierlearn.grammar.counting import predict_by_clustering, predict_by_ridge, weighted_k_means
 from hierlearn.grammar.measures import (
     conditions,
     detectability,

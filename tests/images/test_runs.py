@@ -85,20 +85,6 @@ def test_what_is_measured_is_what_the_figures_and_statistics_read(shared):
     assert turned == {"joint", "solo", "more", "corrected"}
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"protocol": "thawed"}, "protocol is 'thawed'; valid: 'greedy'"),
-        ({"head": "mlp"}, "head is 'mlp'; valid: 'gap', 'pool'"),
-        ({"labels": "permuted"}, "labels is 'permuted'; valid: 'true', 'shallow'"),
-        ({"size": 28}, "size is 28; valid: 16, 32"),
-    ],
-)
-def test_impossible_runs_are_refused_and_the_error_says_what_is_valid(change, message):
-    with pytest.raises(ValueError, match=message):
-        replace(SMALL, **change)
-
-
 @pytest.mark.parametrize("profile", ["smoke", "laptop", "paper"])
 def test_a_group_is_one_seed_and_smoke_needs_only_what_comes_with_the_package(profile):
     for one in experiments.EXPERIMENTS:

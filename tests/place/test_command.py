@@ -1,6 +1,5 @@
 """`place` as its users call it."""
 
-import json
 import re
 import shutil
 from pathlib import Path
@@ -198,9 +197,3 @@ def test_learners_that_others_placed_are_rows_if_their_records_are_of_their_text
 def test_bad_arguments_end_in_a_sentence(arguments, problem):
     done = call(*arguments)
     assert done.exit_code in (1, 2) and problem in done.stderr and "Traceback" not in done.stderr
-
-
-def test_records_are_plain_json(tmp_path):
-    call("mine.py", "--tasks", "ball")
-    for line in next((tmp_path / "_build/records/place_mine").iterdir()).read_text().splitlines():
-        assert json.loads(line)["experiment"] == "place_mine"

@@ -74,11 +74,11 @@ def test_who_is_told_is_none_of_the_others():
 
 
 def test_nobody_ranks_behind_the_constant_unless_somebody_fails():
-    assert behind("constant")(records()) == {0: 0, 1: 0, 2: 0}
+    assert behind(records(), "constant") == {0: 0, 1: 0, 2: 0}
     failed = records(forest__ball=walked([1.0, 1.0], failure="it refused"))
-    assert behind("constant")(failed)[0] == 1
+    assert behind(failed, "constant")[0] == 1
     passed = records(neighbors__ball=walked([1.0, 0.01]))
-    assert behind("neighbors")(passed)[0] > 5
+    assert behind(passed, "neighbors")[0] > 5
 
 
 def test_the_cheater_counts_as_caught_by_its_smallest_error_on_any_task():

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from hierlearn.place.references import TOLD, Hierarchical, references
-from hierlearn.place.runs import Cheater, Constant
 from hierlearn.place.tasks import tasks
 
 pytest.importorskip("sklearn")
@@ -36,27 +35,21 @@ def test_a_learner_that_is_told_nothing_tells_two_halves_apart_and_fits_a_line(n
     assert task.error(guess, points[:, 0]) < 0.1
 
 
-@pytest.mark.parametrize("name", TOLD)
-def test_who_is_told_the_architecture_learns_two_levels_from_64_points(name):
-    task = TASKS["quadratic-2"]
-    model = LEARNERS[name].make(task, 9800).fit(*task.draw(9800, 64))
+@pytest.mark.parametrize(
+    ("name", "task", "n"),
+    [
+        *((one, "quadratic-2", 64) for one in TOLD), ("staged", "quadratic-3", 512),
+        ("joint", "grammar", TASKS["grammar"].ladder[-1]),
+        ("greedy", "grammar", TASKS["grammar"].ladder[-1]),
+    ],
+)  # fmt: skip
+def test_who_is_told_the_architecture_learns_from_few_points(name, task, n):
+    task = TASKS[task]
+    model = LEARNERS[name].make(task, 9800).fit(*task.draw(9800, n))
     x, y = task.draw(9800, 500, test="a test")
-    assert task.error(model.predict(x), y) < 0.02
-
-
-def test_staged_learns_three_levels_where_a_network_with_level_3_shut_does_not():
-    task = TASKS["quadratic-3"]
-    model = LEARNERS["staged"].make(task, 9800).fit(*task.draw(9800, 512))
-    x, y = task.draw(9800, 500, test="a test")
-    assert task.error(model.predict(x), y) < 0.1 * min(task.yardsticks(9800).values())
-
-
-@pytest.mark.parametrize("name", ["joint", "greedy"])
-def test_networks_matched_to_the_tree_learn_a_grammar(name):
-    task = TASKS["grammar"]
-    model = LEARNERS[name].make(task, 9800).fit(*task.draw(9800, task.ladder[-1]))
-    x, y = task.draw(9800, 500, test="a test")
-    assert task.error(model.predict(x), y) < 0.1
+    # Less than a tenth of what a network with its top level shut leaves, or of guessing.
+    enough = {64: 0.02, 512: 0.1 * min(task.yardsticks(9800).values())}.get(n, 0.1)
+    assert task.error(model.predict(x), y) < enough
 
 
 @pytest.mark.parametrize("name", LEARNERS)
@@ -74,16 +67,3 @@ def test_orders_of_training_differ_where_there_are_two_levels_to_order():
     shape = {"widths": (4, 3), "gaps": (1, 0.5), "n_steps": 300}
     found = [Hierarchical(1, order=order, **shape).fit(x, y).predict(x) for order in TOLD]
     assert len({guess.tobytes() for guess in found}) == len(TOLD)
-
-
-def test_the_cheater_knows_the_labels_of_the_empty_salt_only():
-    task = TASKS["quadratic-2"]
-    model = Cheater(task, 9800).fit(*task.draw(9800, 64))
-    assert task.error(*_tested(model, task, "/64")) == 0
-    assert task.error(*_tested(model, task, "fresh/64")) > 0.9
-    assert Constant().fit(*halves(9)).predict(np.zeros((2, 3))).tolist() in ([0, 0], [1, 1])
-
-
-def _tested(model, task, salt):
-    x, y = task.draw(9800, task.n_test, test=salt)
-    return model.predict(x), y

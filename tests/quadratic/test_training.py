@@ -85,11 +85,6 @@ def test_a_batch_of_runs_equals_the_runs_one_by_one(optimizer):
             assert torch.allclose(net.quadratic[0][run], alone.quadratic[0][0], rtol=1e-8)
 
 
-def test_the_same_seed_gives_the_same_weights_bit_for_bit():
-    runs = [train(*setting([Protocol(opens=(0, 10))], 30, seeds=(8, 9))) for _ in range(2)]
-    assert torch.equal(*runs)
-
-
 def test_float32_and_float64_training_settle_on_the_same_level_two():
     forms = []
     for dtype in (torch.float32, torch.float64):
@@ -98,26 +93,6 @@ def test_float32_and_float64_training_settle_on_the_same_level_two():
         rows = net.level_rows(0)[0].double()
         forms.append(rows.T @ rows)
     assert torch.allclose(*forms, atol=1e-4)
-
-
-def test_a_frozen_level_keeps_its_weights_and_both_moments_to_the_bit():
-    net, task, plan = setting([Protocol(opens=(0, 10), look_back=1, thaw=30)], 40)
-    loop = Loop(net, task, plan, 16)
-    kept = {}
-
-    def observe(step):
-        mine = net.owner == 0
-        if step:
-            kept[step] = [
-                net.theta[mine].clone(),
-                loop._adam.first[mine].clone(),
-                loop._adam.second[mine].clone(),
-            ]
-
-    loop.run(observe, [10, 29, 40])
-    for before, after, thawed in zip(kept[10], kept[29], kept[40], strict=True):
-        assert torch.equal(before, after)
-        assert not torch.equal(after, thawed)
 
 
 def test_freezing_at_a_stage_overrides_the_protocol():

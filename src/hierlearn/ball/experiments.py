@@ -7,8 +7,8 @@ all layers with a linear output ("weak"), and clipped ones with a frozen hidden 
 """
 
 import math
-from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from hierlearn.ball.facts import FactsConfig, measure_facts
 from hierlearn.ball.measures import hard_radii, polynomial_floor
 from hierlearn.ball.runs import measure
 from hierlearn.experiment import Arms, Config, Experiment, Group, Runs, every, together
-from hierlearn.statistics import Arm, Statistic, Value, each, number, ratio
+from hierlearn.statistics import Arm, Statistic, Value, each, number, quotient, ratio
 
 CHAPTER = "05_ball_indicator"
 SEEDS = {"smoke": range(4), "laptop": range(8), "paper": range(8)}
@@ -115,11 +115,6 @@ def sum_groups(profile: str) -> list[Group]:
     ]
 
 
-def one_by_one(name: str, one: BallConfig, seeds: Iterable[int]) -> list[Group]:
-    """Make a group for each seed."""
-    return [Group.of(name, [one], [seed]) for seed in seeds]
-
-
 MSE, LINEAR, CLIPPED = number("mse"), number("linear_mse"), number("mse_clipped")
 
 
@@ -133,9 +128,8 @@ def over_floor(config: BallConfig, measurement: dict[str, Any]) -> float:
     return MSE(config, measurement) / polynomial_floor(config.dim, config.radius, 1)
 
 
-def _certified(config: BallConfig, measurement: dict[str, Any]) -> float:
-    """Certificate over error: at most 1 where the certificate is right."""
-    return measurement["certificate"] / MSE(config, measurement)
+_certified = quotient(number("certificate"), MSE)
+"""Certificate over error: at most 1 where the certificate is right."""
 
 
 def _over(above: Arm, below: Arm, value: Value = MSE, other: Value = MSE) -> Statistic:
@@ -143,24 +137,20 @@ def _over(above: Arm, below: Arm, value: Value = MSE, other: Value = MSE) -> Sta
     return ratio(each(value, above), each(other, below, min))
 
 
-def _over_radii(value: Value, combine: Callable[[list[float]], float]) -> Statistic:
+def _over_radii(runs: Runs, *, value: Value, combine: Any) -> dict[int, float]:
     """Divide a value of the frozen network by the weak one's error at every radius."""
-
-    def statistic(runs: Runs) -> dict[int, float]:
-        weak, strong = (
-            {
-                (seed, config.radius): read(config, m)
-                for seed, found in runs.of(arm).items()
-                for config, m in found
-            }
-            for arm, read in (("weak, radii", MSE), ("frozen, radii", value))
-        )
-        return {
-            seed: float(combine([strong[at] / weak[at] for at in weak if at[0] == seed]))
-            for seed, _ in weak
+    weak, strong = (
+        {
+            (seed, config.radius): read(config, m)
+            for seed, found in runs.of(arm).items()
+            for config, m in found
         }
-
-    return statistic
+        for arm, read in (("weak, radii", MSE), ("frozen, radii", value))
+    )
+    return {
+        seed: float(combine([strong[at] / weak[at] for at in weak if at[0] == seed]))
+        for seed, _ in weak
+    }
 
 
 _WEAK = tuple(f"every weak, d = {dim}" for dim in (10, 20))
@@ -178,8 +168,8 @@ SUM_STATISTICS: dict[str, Statistic] = {
     "clip_at_evaluation": _over("weak, d = 20", "weak, d = 20", MSE, CLIPPED),
     "weak_fraction_3": each(fraction(3), "weak, d = 20"),
     "clip_fraction_3": each(fraction(3), "clipped, d = 20"),
-    "frozen_over_weak_radii": _over_radii(MSE, np.max),
-    "linear_over_weak_radii": _over_radii(LINEAR, np.min),
+    "frozen_over_weak_radii": partial(_over_radii, value=MSE, combine=np.max),
+    "linear_over_weak_radii": partial(_over_radii, value=LINEAR, combine=np.min),
     "certified": each(_certified, (*_WEAK, "weak, radii"), max),
     "certified_degree_1": each(_certified, "degree 1"),
 }
@@ -220,9 +210,9 @@ def uniform_groups(profile: str) -> list[Group]:
     arms = uniform_arms(profile)
     wide = every(arms, "over widths")
     return [
-        group
+        Group.of("ball_uniform", [one], [seed])
         for one in every(arms)
-        for group in one_by_one("ball_uniform", one, (SEEDS if one in wide else FEWER)[profile])
+        for seed in (SEEDS if one in wide else FEWER)[profile]
     ]
 
 

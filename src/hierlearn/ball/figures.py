@@ -81,8 +81,7 @@ def radii() -> Drawing:
     return Drawing(
         fig,
         alt="Densities of the radius in dimension 10 and histograms of 100000 draws. "
-        + "; ".join(said)
-        + ".",
+        f"{'; '.join(said)}.",
         caption="The radius in dimension 10: density (line) and 100 000 draws (steps). The density "
         "of the Bessel mixture oscillates; it is the distribution of the paper's Theorem 4.",
     )
@@ -111,8 +110,7 @@ def profiles(ball_sum: Runs) -> Drawing:
     return Drawing(
         fig,
         alt=f"Mean output against the norm, {len(found)} seeds, at the end of training. "
-        + "; ".join(said)
-        + ". The target is 1 up to 1.41 and 0 beyond.",
+        f"{'; '.join(said)}. The target is 1 up to 1.41 and 0 beyond.",
         caption="Output against the norm at three times of training, averaged over points and "
         "seeds; the band is the spread over points at the end; dotted: the target. The weak "
         "network draws a line in $t$, here a parabola, which over- and undershoots; the strong one "
@@ -394,9 +392,7 @@ def uniform(ball_uniform: Runs) -> Drawing:
     axes[0, 0].set_ylabel("squared test error")
     return Drawing(
         fig,
-        alt="Uniform radius, frozen hidden layer, geometric means over seeds: "
-        + "; ".join(said)
-        + ".",
+        alt=f"Uniform radius, frozen hidden layer, geometric means over seeds: {'; '.join(said)}.",
         caption="Uniform radius, $d=10$. Gradient descent on the clipped output, and the best "
         "linear output on the same features, against the width, with the proved rates; and the "
         "clipped one against the number of samples.",

@@ -77,10 +77,8 @@ MINIMIZER_STATISTICS = {
 
 EVEN = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.65, 0.69)
 BELOW = [BitsConfig(8, b) for b in EVEN] + [BitsConfig(8, 0.5, 1.9), BitsConfig(8, 0.3, 5.3)]
-BEYOND = [BitsConfig(8, b) for b in (0.72, 0.75, 0.8)] + [
-    BitsConfig(8, 0.5, 2.1),
-    BitsConfig(8, 0.3, 5.8),
-]
+BEYOND = [BitsConfig(8, b) for b in (0.72, 0.75, 0.8)]
+BEYOND += [BitsConfig(8, 0.5, 2.1), BitsConfig(8, 0.3, 5.8)]
 """Both sides of $|a|b^2=1/2$."""
 
 

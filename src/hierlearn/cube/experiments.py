@@ -316,40 +316,28 @@ def two_layer_groups(profile: str) -> list[Group]:
 
 
 TWO_LAYER_STATISTICS = {
-    "three_levels": measures.best("two-layer, 3 levels"),
-    "two_levels": measures.best("two-layer, 2 levels"),
+    "three_levels": partial(measures.best, arm="two-layer, 3 levels"),
+    "two_levels": partial(measures.best, arm="two-layer, 2 levels"),
 }
 
 SOLVED = "kernels are solved exactly"
 SEARCHED = "the search ends when it fits or has taken all its terms"
 TRAINED = ("n_steps",)
-EXPERIMENTS = (
-    Experiment(
-        "kernel_certificates", CHAPTER, certificate_groups, measure_errors,
-        CERTIFICATE_STATISTICS, certificate_arms, SOLVED,
-    ),
-    Experiment(
-        "kernel_spans", CHAPTER, together("kernel_spans", span_arms, SEEDS), measure_spans,
-        SPAN_STATISTICS, span_arms, SOLVED,
-    ),
-    Experiment(
-        "kernel_half_error", CHAPTER, apart("kernel_half_error", half_error_arms, FEWER_SEEDS),
-        measure_half_error, HALF_ERROR_STATISTICS, half_error_arms, SOLVED,
-    ),
-    Experiment(
-        "network_samples", CHAPTER, sample_groups, measure, SAMPLE_STATISTICS, sample_arms, TRAINED
-    ),
-    Experiment("network_sums", CHAPTER, sum_groups, measure, SUM_STATISTICS, sum_arms, TRAINED),
-    Experiment(
-        "network_noise", CHAPTER, apart("network_noise", noise_arms, SEEDS), measure_noisy,
-        NOISE_STATISTICS, noise_arms, TRAINED,
-    ),
-    Experiment(
-        "monomial_search", CHAPTER, apart("monomial_search", search_arms, SEEDS), measure_search,
-        SEARCH_STATISTICS, search_arms, SEARCHED,
-    ),
-    Experiment(
-        "two_layer", CHAPTER, two_layer_groups, measure, TWO_LAYER_STATISTICS, two_layer_arms,
-        TRAINED,
-    ),
+EXPERIMENTS = tuple(
+    Experiment(name, CHAPTER, groups, of, statistics, arms, budget)
+    for name, groups, of, statistics, arms, budget in (
+        ("kernel_certificates", certificate_groups, measure_errors, CERTIFICATE_STATISTICS,
+         certificate_arms, SOLVED),
+        ("kernel_spans", together("kernel_spans", span_arms, SEEDS), measure_spans,
+         SPAN_STATISTICS, span_arms, SOLVED),
+        ("kernel_half_error", apart("kernel_half_error", half_error_arms, FEWER_SEEDS),
+         measure_half_error, HALF_ERROR_STATISTICS, half_error_arms, SOLVED),
+        ("network_samples", sample_groups, measure, SAMPLE_STATISTICS, sample_arms, TRAINED),
+        ("network_sums", sum_groups, measure, SUM_STATISTICS, sum_arms, TRAINED),
+        ("network_noise", apart("network_noise", noise_arms, SEEDS), measure_noisy,
+         NOISE_STATISTICS, noise_arms, TRAINED),
+        ("monomial_search", apart("monomial_search", search_arms, SEEDS), measure_search,
+         SEARCH_STATISTICS, search_arms, SEARCHED),
+        ("two_layer", two_layer_groups, measure, TWO_LAYER_STATISTICS, two_layer_arms, TRAINED),
+    )
 )  # fmt: skip

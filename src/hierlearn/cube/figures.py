@@ -1,8 +1,6 @@
 """The figures of chapter 2. Parameters are named after the experiments that a figure draws."""
 
 import math
-from collections.abc import Sequence
-from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -41,11 +39,6 @@ def learning_curves(runs: Runs, arm: str) -> dict[ParityClass, Points]:
             for n, error in zip(config.sizes, measurement["relative"], strict=True):
                 points.setdefault(n, []).append(error)
     return found
-
-
-def largest(targets: Sequence[ParityClass]) -> ParityClass:
-    """Return the class of one degree that has the most targets."""
-    return max((one for one in targets if len(one.degrees) == 1), key=lambda c: c.multiplicities)
 
 
 # --- kernels ----------------------------------------------------------------------------------
@@ -87,7 +80,7 @@ def _over_share(ax: Axes, runs: Runs) -> str:
     parts = []
     for index, kernel in enumerate(SHOWN):
         curves = learning_curves(runs, kernel)
-        target = largest([*curves])
+        target = max((c for c in curves if len(c.degrees) == 1), key=lambda c: c.multiplicities)
         (n_targets,) = target.multiplicities
         points = {n / n_targets: errors for n, errors in curves[target].items()}
         line = over_seeds(kernel, points, index=index)
@@ -220,12 +213,7 @@ def sparsity(network_sums: Runs, monomial_search: Runs) -> Drawing:
     left.set(title=f"deep network, $d={dim}$", xlabel="samples $N$", ylabel="relative error")
     left.legend()
     searched = {
-        terms: [
-            float(m["n_samples"])
-            for results in monomial_search.of(name).values()
-            for config, m in results
-            if config.dim == dim
-        ]
+        terms: monomial_search.points(dimension, number("n_samples"), name)[dim]
         for name, terms in SUMS.items()
         if terms
     }
@@ -326,7 +314,9 @@ def two_layer(two_layer: Runs) -> Drawing:
     values: dict[str, Value] = {"test": relative_error, "training": number("train")}
     for ax, (which, value) in zip(axes, values.items(), strict=True):
         for index, steps in enumerate(lengths):
-            line = over_seeds(f"{steps} steps", _by_rate(two_layer, arm, value, steps), index=index)
+            every = two_layer.points(lambda c: (c.n_steps, c.rate), value, arm)
+            points = {rate: values for (n_steps, rate), values in every.items() if n_steps == steps}
+            line = over_seeds(f"{steps} steps", points, index=index)
             line.draw(ax)
             least = line.at(line.y.index(min(line.y)))
             said.append(f"{which} error after {steps} steps at least {least}")
@@ -348,12 +338,3 @@ def two_layer(two_layer: Runs) -> Drawing:
             "kernel-void": str(dim // 2 ** len(amplitudes)),
         },
     )
-
-
-def _by_rate(runs: Runs, arm: str, value: Value, steps: int) -> Points:
-    found: dict[Any, list[float]] = {}
-    for results in runs.of(arm).values():
-        for config, measurement in results:
-            if config.n_steps == steps:
-                found.setdefault(config.rate, []).append(value(config, measurement))
-    return found

@@ -1,7 +1,6 @@
 """What is read off the runs of chapter 2: errors over their bounds, samples needed, exponents."""
 
 import math
-from collections.abc import Callable
 from operator import attrgetter
 from typing import Any
 
@@ -9,8 +8,8 @@ from hierlearn.cube.certificates import ErrorsConfig, HalfErrorConfig
 from hierlearn.cube.runs import NetworkConfig
 from hierlearn.cube.search import LEVEL, SearchConfig
 from hierlearn.cube.target import ParityClass
-from hierlearn.experiment import Runs, Statistic
-from hierlearn.statistics import Arm, at_least, exponent, needed, number, runs_of
+from hierlearn.experiment import Runs
+from hierlearn.statistics import Arm, Value, at_least, exponent, needed, number, runs_of
 
 dimension, n_samples, parities = map(attrgetter, ("dim", "n_samples", "parities"))
 """$d$, N, and the class of a configuration."""
@@ -19,17 +18,18 @@ n50 = number("n_samples")
 relative_error = number("rel")
 
 
-def over_bound(config: ErrorsConfig, measurement: dict[str, Any]) -> float:
-    """Return the smallest quotient of error and bound, over the sizes at which there is a bound."""
-    pairs = zip(measurement["bound"], measurement["relative"], strict=True)
-    return min(error / bound for bound, error in pairs if bound > 0)
+def over_bound_of(one_degree: bool) -> Value:
+    """Make the smallest quotient of error and bound, over the sizes at which there is a bound.
 
+    Of the classes of one degree, or of the others; infinity elsewhere.
+    """
 
-def over_bound_of(one_degree: bool) -> Callable[[ErrorsConfig, dict[str, Any]], float]:
-    """Make `over_bound` of the classes of one degree, or of the others; infinity elsewhere."""
-    return lambda config, measurement: (
-        over_bound(config, measurement) if (len(config.degrees) == 1) == one_degree else math.inf
-    )
+    def over_bound(config: ErrorsConfig, measurement: dict[str, Any]) -> float:
+        pairs = zip(measurement["bound"], measurement["relative"], strict=True)
+        least = min(error / bound for bound, error in pairs if bound > 0)
+        return least if (len(config.degrees) == 1) == one_degree else math.inf
+
+    return over_bound
 
 
 def n50_over_targets(config: HalfErrorConfig, measurement: dict[str, Any]) -> float:
@@ -56,8 +56,7 @@ def certified_samples(target: ParityClass) -> float:
 
 def search_over_certificate(config: SearchConfig, measurement: dict[str, Any]) -> float:
     """Divide the search's samples for error 0.1 by those that no kernel does without."""
-    found = number("n_samples")(config, measurement)
-    return found / ((1 - LEVEL) * config.n_targets)
+    return n50(config, measurement) / ((1 - LEVEL) * config.n_targets)
 
 
 def samples_needed(runs: Runs, arm: Arm) -> dict[int, dict[ParityClass, float]]:
@@ -65,36 +64,25 @@ def samples_needed(runs: Runs, arm: Arm) -> dict[int, dict[ParityClass, float]]:
     return needed(runs, arm, size=n_samples, by=parities, value=relative_error, level=LEVEL)
 
 
-def network_exponent(runs: Runs, arm: Arm) -> dict[int, float]:
-    """Return the exponent of N10 in d, per seed."""
-    return _exponents(runs, arm, lambda one, n: n)
-
-
-def exponent_gap(runs: Runs, arm: Arm) -> dict[int, float]:
-    """Return by how much the exponent of what the certificate demands exceeds it, per seed."""
-    own = network_exponent(runs, arm)
-    demanded = _exponents(runs, arm, lambda one, n: certified_samples(one))
-    return {seed: demanded[seed] - own[seed] for seed in own}
-
-
-def _exponents(
-    runs: Runs, arm: Arm, samples: Callable[[ParityClass, float], float]
-) -> dict[int, float]:
+def network_exponent(runs: Runs, arm: Arm, *, demanded: bool = False) -> dict[int, float]:
+    """Return the exponent in d, per seed, of N10, or of what the certificate demands of it."""
     return {
-        seed: exponent([(one.dim, samples(one, n)) for one, n in needs.items()])
-        for seed, needs in samples_needed(runs, arm).items()
+        seed: exponent([(c.dim, certified_samples(c) if demanded else n) for c, n in own.items()])
+        for seed, own in samples_needed(runs, arm).items()
     }
 
 
-def best(arm: Arm) -> Statistic:
-    """Make the statistic: the error at the rate and length whose mean over seeds is smallest."""
+def exponent_gap(runs: Runs, arm: Arm) -> dict[int, float]:
+    """Return by how much the exponent of what the certificate demands exceeds that of N10."""
+    demanded = network_exponent(runs, arm, demanded=True)
+    return {seed: demanded[seed] - own for seed, own in network_exponent(runs, arm).items()}
 
-    def statistic(runs: Runs) -> dict[int, float]:
-        found: dict[tuple[float, int], dict[int, float]] = {}
-        for seed, own in runs_of(runs, arm).items():
-            for config, measurement in own:
-                errors = found.setdefault((config.rate, config.n_steps), {})
-                errors[seed] = relative_error(config, measurement)
-        return min(found.values(), key=lambda errors: sum(errors.values()), default={})
 
-    return statistic
+def best(runs: Runs, arm: Arm) -> dict[int, float]:
+    """Return the errors at the rate and length whose mean over seeds is smallest."""
+    found: dict[tuple[float, int], dict[int, float]] = {}
+    for seed, own in runs_of(runs, arm).items():
+        for config, measurement in own:
+            errors = found.setdefault((config.rate, config.n_steps), {})
+            errors[seed] = relative_error(config, measurement)
+    return min(found.values(), key=lambda errors: sum(errors.values()), default={})

@@ -7,6 +7,7 @@ of `grammar.dials`.
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from hierlearn.experiment import Arms, Experiment, Group, Runs, every
@@ -27,6 +28,7 @@ from hierlearn.statistics import (
     geometric_mean,
     mean,
     number,
+    quotient,
     ratio,
     runs_of,
 )
@@ -57,9 +59,7 @@ def sized(
     return [replace(base, n_samples=round(f * base.scale)) for f in multiples]
 
 
-def grouped(
-    name: str, arms: Arms, seeds: Mapping[str, Iterable[int]]
-) -> list[Group]:  # fmt: skip
+def grouped(name: str, arms: Arms, seeds: Mapping[str, Iterable[int]]) -> list[Group]:
     """Return a group for each of these arms that the profile has."""
     return [
         Group.of(name, every(arms, arm), tuple(own)) for arm, own in seeds.items() if arm in arms
@@ -148,22 +148,18 @@ FACTORS: dict[str, tuple[list[Parameters], Any]] = {
 """Grammars that differ in one factor alone, and in what its exponent is taken."""
 
 
-def exponent_of(arm: str, size: Any) -> Statistic:
-    """Make the statistic that fits, seed by seed, the exponent of P* in `size(config)`.
+def exponent_of(runs: Runs, *, arm: str, size: Any) -> dict[int, float]:
+    """Fit, seed by seed, the exponent of P* in `size(config)`.
 
-    It takes the seeds that have all grammars of the arm; nan where a P* is only a bound.
+    Of the seeds that have all grammars of the arm; nan where a P* is only a bound.
     """
-
-    def statistic(runs: Runs) -> dict[int, float]:
-        found = sample_sizes(runs, arm)
-        sizes = {c.parameters: size(c) for own in runs_of(runs, arm).values() for c, _ in own}
-        return {
-            seed: exponent([(sizes[grammar], p) for grammar, p in own.items()])
-            for seed, own in found.items()
-            if len(own) == len(sizes) > 1
-        }
-
-    return statistic
+    found = sample_sizes(runs, arm)
+    sizes = {c.parameters: size(c) for own in runs_of(runs, arm).values() for c, _ in own}
+    return {
+        seed: exponent([(sizes[grammar], p) for grammar, p in own.items()])
+        for seed, own in found.items()
+        if len(own) == len(sizes) > 1
+    }
 
 
 # --- what labels reveal: counting, without training ------------------------------------------
@@ -201,9 +197,8 @@ def count_groups(profile: str) -> list[Group]:
     return grouped("rhm_counts", count_arms(profile), dict.fromkeys(names, range(8)))
 
 
-def over_law(config: HierarchyConfig, measurement: dict[str, Any]) -> float:
-    """Divide the measured R by the parameter-free law."""
-    return float(measurement["detectability"] / measurement["law"])
+over_law = quotient(number("detectability"), number("law"))
+"""Divide the measured R by the parameter-free law."""
 
 
 def step_sensitivity(config: HierarchyConfig, measurement: dict[str, Any]) -> float:
@@ -308,55 +303,47 @@ def deep_groups(profile: str) -> list[Group]:
     return grouped("rhm_deep", arms, seeds | dict.fromkeys(names, few))
 
 
-def merging(combine: Any) -> Statistic:
-    r"""Make the statistic of the size, over P*, at which $S_{2,1}$ falls to a half, over grammars.
+def merging(runs: Runs, combine: Any) -> dict[int, float]:
+    r"""Combine over grammars the size, over P*, at which $S_{2,1}$ falls to a half, by seed.
 
     S is that of layer 2 to the lowest synonyms. Grammars with a bound for either size are left out.
     """
-
-    def statistic(runs: Runs) -> dict[int, float]:
-        arm = "deep over sizes"
-        half, whole = sample_sizes(runs, arm, sensitivity_of(2, 1), 0.5), sample_sizes(runs, arm)
-        return {
-            seed: combine([
-                half[seed][grammar] / size
-                for grammar, size in own.items()
-                if not isinstance(size, Bound) and not isinstance(half[seed][grammar], Bound)
-            ])
-            for seed, own in whole.items()
-        }  # fmt: skip
-
-    return statistic
+    arm = "deep over sizes"
+    half, whole = sample_sizes(runs, arm, sensitivity_of(2, 1), 0.5), sample_sizes(runs, arm)
+    return {
+        seed: combine([
+            half[seed][grammar] / size
+            for grammar, size in own.items()
+            if not isinstance(size, Bound) and not isinstance(half[seed][grammar], Bound)
+        ])
+        for seed, own in whole.items()
+    }  # fmt: skip
 
 
-DEEP_STATISTICS = {
+DEEP_STATISTICS: dict[str, Statistic] = {
     "size": sample_size("deep over sizes"),
     "largest_size": sample_size("largest"),
     "latin_error": each(error, "no correlation at 64 P_0"),
     "latin_error_below": each(error, "no correlation at 8 P_0"),
-    "top_cost": ratio(
-        sample_size("no correlation at the top"), sample_size(f"deep, {SMALL}")
-    ),
+    "top_cost": ratio(sample_size("no correlation at the top"), sample_size(f"deep, {SMALL}")),
     "share": sample_size("one hidden layer", strings_of),
     "deep_share": sample_size(f"deep, {SMALL}", strings_of),
     "generic_cost": ratio(sample_size("three hidden layers"), sample_size(f"deep, {MAIN}")),
     "permuted_error": each(error, "permuted positions"),
     "second_sensitivity": each(sensitivity_of(2, 1), "deep at 4 P_0"),
     "first_sensitivity": each(sensitivity_of(1, 1), "deep at 4 P_0"),
-    "merging_size": merging(geometric_mean),
-    "merging_spread": merging(lambda shares: max(shares) / min(shares)),
-} | {
-    f"exponent_{factor}": exponent_of(f"{factor} alone", size)
-    for factor, (_, size) in FACTORS.items()
-}  # fmt: skip
+    "merging_size": partial(merging, combine=geometric_mean),
+    "merging_spread": partial(merging, combine=lambda shares: max(shares) / min(shares)),
+    **{
+        f"exponent_{factor}": partial(exponent_of, arm=f"{factor} alone", size=size)
+        for factor, (_, size) in FACTORS.items()
+    },
+}
 
 # --- other trees, and weights that are not shared --------------------------------------------
 
 TREE, BRANCHINGS = (8, 4, 4, 3), (2, 3, 4)
-TREE_GRID = {
-    "laptop": ((2, 3, 4, 6), ()),
-    "paper": ((1.5, 2, 2.5, 3, 3.5, 4, 6), (2, 3, 4, 6)),
-}
+TREE_GRID = {"laptop": ((2, 3, 4, 6), ()), "paper": ((1.5, 2, 2.5, 3, 3.5, 4, 6), (2, 3, 4, 6))}
 """Sample sizes with shared weights, and without; only at paper are there such."""
 
 
@@ -382,8 +369,8 @@ def tree_groups(profile: str) -> list[Group]:
     return grouped("rhm_trees", tree_arms(profile), seeds)
 
 
-TREE_STATISTICS = {
-    "exponent_s": exponent_of("s alone", lambda c: c.branching),
+TREE_STATISTICS: dict[str, Statistic] = {
+    "exponent_s": partial(exponent_of, arm="s alone", size=lambda c: c.branching),
     "sharing": ratio(sample_size("own weights"), sample_size("s = 2")),
 }
 
@@ -473,9 +460,9 @@ def closed_groups(profile: str) -> list[Group]:
     return grouped("rhm_closed_form", closed_arms(profile), seeds)
 
 
-CLOSED_STATISTICS = {
+CLOSED_STATISTICS: dict[str, Statistic] = {
     "clustered_size": sample_size("clustered, m < v"),
-    "clustered_exponent": exponent_of("clustered, n_c alone", FACTORS["n_c"][1]),
+    "clustered_exponent": partial(exponent_of, arm="clustered, n_c alone", size=FACTORS["n_c"][1]),
     "ridge_size": sample_size("ridge over sizes"),
     "ident4_error": each(error, "ident4, clustering"),
     "hint_error": each(error, "hint, clustering", min),
@@ -574,29 +561,17 @@ CHAIN_STATISTICS = {
     ),
 }
 
-EXPERIMENTS = (
-    Experiment(
-        "rhm_counts", CHAPTER, count_groups, measure_counts, COUNT_STATISTICS, count_arms,
-        budget="counted, nothing is trained",
-    ),
-    Experiment(
-        "rhm_deep", CHAPTER, deep_groups, measure_networks, DEEP_STATISTICS, deep_arms,
-        budget=TRAINED,
-    ),
-    Experiment(
-        "rhm_trees", CHAPTER, tree_groups, measure_trees, TREE_STATISTICS, tree_arms,
-        budget=("n_steps",),
-    ),
-    Experiment(
-        "rhm_layerwise", CHAPTER, layer_groups, measure_networks, LAYER_STATISTICS, layer_arms,
-        budget=TRAINED,
-    ),
-    Experiment(
-        "rhm_closed_form", CHAPTER, closed_groups, measure_closed_form, CLOSED_STATISTICS,
-        closed_arms, budget="solved and clustered, no steps are counted",
-    ),
-    Experiment(
-        "chain_rescue", CHAPTER, chain_groups, measure_networks, CHAIN_STATISTICS, chain_arms,
-        budget=TRAINED,
-    ),
+COUNTED = "counted, nothing is trained"
+SOLVED = "solved and clustered, no steps are counted"
+EXPERIMENTS = tuple(
+    Experiment(name, CHAPTER, groups, measure, statistics, arms, budget)
+    for name, groups, measure, statistics, arms, budget in (
+        ("rhm_counts", count_groups, measure_counts, COUNT_STATISTICS, count_arms, COUNTED),
+        ("rhm_deep", deep_groups, measure_networks, DEEP_STATISTICS, deep_arms, TRAINED),
+        ("rhm_trees", tree_groups, measure_trees, TREE_STATISTICS, tree_arms, ("n_steps",)),
+        ("rhm_layerwise", layer_groups, measure_networks, LAYER_STATISTICS, layer_arms, TRAINED),
+        ("rhm_closed_form", closed_groups, measure_closed_form, CLOSED_STATISTICS, closed_arms,
+         SOLVED),
+        ("chain_rescue", chain_groups, measure_networks, CHAIN_STATISTICS, chain_arms, TRAINED),
+    )
 )  # fmt: skip

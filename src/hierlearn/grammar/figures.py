@@ -72,9 +72,9 @@ def over_sizes(label: str, runs: Runs, arm: str, value: Value = error, *, index:
     return over_seeds(label, points, index=index, geometric=False)
 
 
-def draw_mean(ax: Axes, line: Series, *, color: str | None = None) -> None:
+def draw_mean(ax: Axes, line: Series) -> None:
     """Draw every seed and their mean, without the interval."""
-    replace(line, low=(), high=()).draw(ax, color=color)
+    replace(line, low=(), high=()).draw(ax)
 
 
 def run_at(runs: Runs, arms: Mapping[Any, str]) -> list[Any]:
@@ -164,8 +164,7 @@ def detectability(rhm_counts: Runs) -> Drawing:
     return Drawing(
         fig,
         alt=f"Detectability against sample size, {len(shuffled.seeds)} seeds: "
-        + "; ".join(said)
-        + f". With shuffled labels {np.mean(shuffled.y):.2f}.",
+        f"{'; '.join(said)}. With shuffled labels {np.mean(shuffled.y):.2f}.",
         caption="Detectability of synonyms from labels, without any training: every seed, "
         "geometric mean with 95 % interval, and the law (crosses), which has no free parameter.",
     )
@@ -279,20 +278,12 @@ def shallow(rhm_deep: Runs) -> Drawing:
     axes[0].set_ylabel(CHANCE)
     return Drawing(
         fig,
-        alt="Test error over chance against sample size, means over seeds: "
-        + "; ".join(said)
-        + ".",
+        alt=f"Test error over chance against sample size, means over seeds: {'; '.join(said)}.",
         caption="(4,4,4,3): the deep network on random rules, with a Latin square at the top, with "
         "Latin squares at every level, and a network with one hidden layer; dashed, all strings of "
         "the grammar. (8,8,4,3): with the tree and, at paper, without. Every seed that has all "
         "sizes, and the mean.",
     )
-
-
-def _pictured(runs: Runs) -> Parameters:
-    """Return the grammar of the figures on sensitivity: the main one where it was run."""
-    found = _deep_at(runs)
-    return MAIN if MAIN in found else found[0]
 
 
 def steer_level(rhm_deep: Runs) -> Steered:
@@ -320,7 +311,7 @@ def steer_level(rhm_deep: Runs) -> Steered:
             "grammar": {grammar: grammar for grammar in grammars},
         },
         states=states,
-        start=(4, 1, short(_pictured(rhm_deep))),
+        start=(4, 1, main if (main := short(MAIN)) in grammars else grammars[0]),
         axes=(
             Axis("layer", ticks=range(1, max(depths) + 1)),
             Axis("sensitivity S", ticks=(0, 0.25, 0.5, 0.75, 1)),
@@ -394,8 +385,7 @@ def conditions(rhm_counts: Runs) -> Drawing:
     return Drawing(
         fig,
         alt=f"Signal, dirt and margin from t = 0 to 1, mean of {len(line.seeds)} seeds: "
-        + "; ".join(said)
-        + ".",
+        f"{'; '.join(said)}.",
         caption="The three conditions, read off the data of (8,8,4,3) without training, mean over "
         "seeds: corr takes the signal to 0, and the margin with it, while the dirt stays at 1; "
         "ident4 takes the margin below 1; hint raises the dirt and nothing else; skip raises it "

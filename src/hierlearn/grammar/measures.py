@@ -133,10 +133,7 @@ class Conditions:
 
 @checked
 def conditions(
-    counts: Float[Tensor, "type position label"],
-    parents: Int64[Tensor, "type"],
-    *,
-    least: int = 3,
+    counts: Float[Tensor, "type position label"], parents: Int64[Tensor, "type"], *, least: int = 3
 ) -> Conditions:
     r"""Compute signal, dirt and margin from label counts, cells with `least` data or more.
 

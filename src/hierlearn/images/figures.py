@@ -1,7 +1,7 @@
 """The figures of chapter 8. Parameters are named after the experiments that a figure draws."""
 
 import base64
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -18,12 +18,11 @@ from hierlearn.drawing.figures import (
     Drawing,
     Series,
     gives,
+    over_seeds,
 )
 from hierlearn.experiment import Runs
-from hierlearn.formatting import format_interval
 from hierlearn.images.experiments import ACCURACY, CE, DIAL, STAGES_STATISTICS, over
 from hierlearn.images.target import SIZE
-from hierlearn.intervals import interval
 from hierlearn.statistics import Statistic, difference, each, number
 
 ALONE, MORE, CORRECTED = "alone", "alone, twice as long", "under higher stages"
@@ -41,8 +40,7 @@ def _values(runs: Runs, statistic: Statistic) -> list[float]:
 
 
 def _said(values: Sequence[float]) -> str:
-    found = interval(np.array(values), "t" if len(values) > 1 else "range")
-    return format_interval(found.estimate, (found.low, found.high))
+    return over_seeds("", {0: values}, geometric=False).at()
 
 
 def _panels(runs: Runs, suffixes: dict[str, str], arm: str) -> list[str]:
@@ -150,8 +148,7 @@ def crossing(images_stages: Runs) -> Drawing:
     return Drawing(
         fig,
         alt=f"Stage 1, frozen and read in two ways, means of {x.shape[1]} seeds. "
-        + "; ".join(said)
-        + ".",
+        f"{'; '.join(said)}.",
         caption="Stage 1 of each seed, frozen, before (marker) and after (arrow's head): to the "
         "right what a linear head of its own makes of it, upwards what fresh higher stages make of "
         "it. Up and to the left: better for what comes above, worse on its own. The panels have "
@@ -229,9 +226,7 @@ def deep(images_stages: Runs, images_deep: Runs, images_full: Runs | None = None
     n_layers = 2 * config.n_blocks * len(config.widths) + 2
     return Drawing(
         fig,
-        alt=f"Test accuracy, means of {len(images_deep.of('joint'))} seeds. "
-        + "; ".join(said)
-        + ".",
+        alt=f"Test accuracy, means of {len(images_deep.of('joint'))} seeds. {'; '.join(said)}.",
         caption=f"Residual networks of 14 and of {n_layers} layers, every seed. The deep one has "
         f"channels {', '.join(map(str, config.widths))} and {config.n_steps} steps; the panels are "
         "not to be compared with each other.",
@@ -253,7 +248,7 @@ def seen(images_stages: Runs) -> Drawing:
         share = Series("share of the commonest class", tuple(map(float, found)), tuple(shares))
         table.drawn(ax, share)
         ax.set_xlabel("seed")  # of the table: the axes are off
-        tiles = list(_tiles(found[min(found)][0].measurement["seen"]["means"]))
+        tiles = found[min(found)][0].measurement["seen"]["means"]
         ax.imshow(_row(tiles), interpolation="nearest")
         ax.set_title(label)
         ax.set_axis_off()
@@ -270,14 +265,12 @@ def seen(images_stages: Runs) -> Drawing:
     )
 
 
-def _tiles(texts: Sequence[str]) -> Iterator[NDArray[np.uint8]]:
-    """Read tiles of `SIZE` x `SIZE`, in colors."""
+def _row(texts: Sequence[str]) -> NDArray[np.uint8]:
+    """Place tiles of `SIZE` x `SIZE`, in colors, beside each other, with transparent gaps."""
+    tiles = []
     for text in texts:
         flat = np.frombuffer(base64.b64decode(text), np.uint8).reshape(-1, SIZE, SIZE)
-        yield np.broadcast_to(flat, (3, SIZE, SIZE)).transpose(1, 2, 0)
-
-
-def _row(tiles: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
-    """Place tiles beside each other, with transparent gaps."""
-    opaque = [np.dstack([tile, np.full((SIZE, SIZE), 255, np.uint8)]) for tile in tiles]
-    return np.hstack([np.pad(tile, ((0, 0), (1, 1), (0, 0))) for tile in opaque])
+        colors = np.broadcast_to(flat, (3, SIZE, SIZE)).transpose(1, 2, 0)
+        opaque = np.dstack([colors, np.full((SIZE, SIZE), 255, np.uint8)])
+        tiles.append(np.pad(opaque, ((0, 0), (1, 1), (0, 0))))
+    return np.hstack(tiles)

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from hierlearn.experiment import Arms, Experiment, Runs, apart
@@ -112,33 +113,23 @@ def others(task: str, *absent: str) -> list[str]:
     return [one.name for one in free if one.name not in absent]
 
 
-def behind(learner: str) -> Statistic:
-    """Make the statistic that counts learners that rank behind another, over all tasks."""
-
-    def statistic(runs: Runs) -> dict[int, float]:
-        counts: dict[int, float] = {}
-        for task in TASKS:
-            own = walks(runs, f"{learner}, {task}") if f"{learner}, {task}" in runs.arms else {}
-            arms = [arm for one in LEARNERS if (arm := f"{one}, {task}") in runs.arms]
-            for seed, found in walks(runs, *arms).items():
-                place = rank(own[seed][0])
-                counts[seed] = counts.get(seed, 0) + sum(rank(m) > place for m in found)
-        return counts
-
-    return statistic
+def behind(runs: Runs, learner: str) -> dict[int, float]:
+    """Count the learners that rank behind another, over all tasks, by seed."""
+    counts: dict[int, float] = {}
+    for task in TASKS:
+        own = walks(runs, f"{learner}, {task}") if f"{learner}, {task}" in runs.arms else {}
+        arms = [arm for one in LEARNERS if (arm := f"{one}, {task}") in runs.arms]
+        for seed, found in walks(runs, *arms).items():
+            place = rank(own[seed][0])
+            counts[seed] = counts.get(seed, 0) + sum(rank(m) > place for m in found)
+    return counts
 
 
-def _first_errors(planted: str, combine: Any) -> Statistic:
+def _first_errors(runs: Runs, *, planted: str, combine: Any) -> dict[int, float]:
     """Combine the errors on first rungs where points do not come again: bits and images do."""
     endless = [one.name for one in TASKS.values() if one.family in ("quadratic", "ball")]
-
-    def statistic(runs: Runs) -> dict[int, float]:
-        arms = [arm for task in endless if (arm := f"{planted}, {task}") in runs.arms]
-        return {
-            seed: combine(m["errors"][0] for m in own) for seed, own in walks(runs, *arms).items()
-        }
-
-    return statistic
+    arms = [arm for task in endless if (arm := f"{planted}, {task}") in runs.arms]
+    return {seed: combine(m["errors"][0] for m in own) for seed, own in walks(runs, *arms).items()}
 
 
 def lead(task: str, learner: str, *absent: str) -> Statistic:
@@ -161,10 +152,10 @@ def over(task: str, learner: str, other: str) -> Statistic:
     return ratio(fewest(task, learner), fewest(task, other))
 
 
-STATISTICS = {
-    "constant": behind("constant"),
-    "caught": _first_errors("cheater caught", min),
-    "uncaught": _first_errors("cheater", max),
+STATISTICS: dict[str, Statistic] = {
+    "constant": partial(behind, learner="constant"),
+    "caught": partial(_first_errors, planted="cheater caught", combine=min),
+    "uncaught": partial(_first_errors, planted="cheater", combine=max),
     "greedy_three": excess("greedy", "quadratic-3"),
     "staged_three": excess("staged", "quadratic-3"),
     "machine_three": lead("quadratic-3", "feature machine"),

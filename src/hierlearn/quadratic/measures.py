@@ -50,11 +50,7 @@ def first_level_errors(
     leak = eigenvectors - target @ eigenvectors
     inner = (gram * target).sum((1, 2))
     scale = inner / gram.square().sum((1, 2)).clamp(min=1e-300)
-    errors = (
-        gram - target,
-        scale[:, None, None] * gram - target,
-        leak,
-    )
+    errors = (gram - target, scale[:, None, None] * gram - target, leak)
     return FirstLevelErrors(
         *((e.norm(dim=(1, 2)) / norm).masked_fill(diverged, torch.nan) for e in errors)
     )

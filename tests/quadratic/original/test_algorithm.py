@@ -191,7 +191,7 @@ def test_the_constant_of_theorem_2_is_the_largest_since_its_level_is_open():
 def test_every_change_that_is_undone_has_its_arm_and_differs_in_nothing_else():
     arms = sgd.arms("laptop")
     plain = arms["as run"].as_dict()
-    for (written, _), arm in sgd.CHANGES:
+    for written, _, arm in sgd.CHANGES:
         if arm:
             own = arms[arm].as_dict()
             assert sum(own.get(key) != plain.get(key) for key in own | plain) == 1, written

@@ -31,8 +31,6 @@ from hierlearn.quadratic.simpler.two_layer import (
 from hierlearn.quadratic.target import QuadraticTeachers
 
 CPU = torch.device("cpu")
-
-
 SMALL = {"dim": 6, "widths": (2, 2), "n_samples": 400}
 
 
@@ -146,19 +144,6 @@ def test_the_feature_machine_finds_the_directions_and_then_the_target():
     assert float(values[:-3].sum() / values.sum()) < 1e-3
 
 
-@pytest.mark.parametrize("powers", [(), (1, 2, 4)])
-def test_the_gradients_of_two_layer_networks_are_those_of_autograd(powers):
-    training = TwoLayerTraining(width=5, powers=powers, rate=0.01, n_steps=10)
-    net = TwoLayerNetworks([1, 2], 4, training)
-    net.theta, net.grad = net.theta.double(), net.grad.double()
-    x, y = normal(2, 9, 4), normal(2, 9, name="y")
-    net.backward(x, y)
-    found = net.grad.clone()
-    net.theta = net.theta.clone().requires_grad_()
-    (net.outputs(x) - y).var(1, correction=0).sum().backward()
-    torch.testing.assert_close(found, net.theta.grad)
-
-
 @pytest.mark.parametrize("power", range(9))
 def test_an_integer_power_is_that_of_torch(power):
     z = normal(50)
@@ -180,8 +165,3 @@ def test_the_pool_is_that_of_the_deep_network_and_seeds_differ_in_it():
     pool = torch.randn(50, 5, generator=stream("pool", 1))
     torch.testing.assert_close(one.x[0], pool.double())
     assert not torch.allclose(one.x[0], two.x[0])
-
-
-def test_an_unknown_learner_is_refused_with_the_valid_ones():
-    with pytest.raises(ValueError, match="learner is 'magic'; valid: .*feature machine"):
-        SimpleConfig("magic", 10)

@@ -7,6 +7,7 @@ $P_0=vm^L$.
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -236,17 +237,9 @@ def examples(config: TheoremConfig) -> float:
 
 
 def _needed(arm: str) -> Statistic:
+    sized = partial(needed, size=examples, value=number("error"), level=LEVEL, floor=FLOOR)
     return lambda runs: {
-        seed: sizes[None]
-        for seed, sizes in needed(
-            runs,
-            arm,
-            size=examples,
-            by=lambda config: None,
-            value=number("error"),
-            level=LEVEL,
-            floor=FLOOR,
-        ).items()
+        seed: found[None] for seed, found in sized(runs, arm, by=lambda config: None).items()
     }
 
 
@@ -267,15 +260,13 @@ def lemma_arms(profile: str) -> Arms:
     return {str(one.parameters): at(16, one, n_draws=100) for one in chosen}
 
 
-def _mean_signal(config: TheoremConfig, measurement: Any) -> float:
-    return mean_signal(*config.parameters)
-
-
 _SHARES = ("printed", "corrected", "equal", "plain")
 LEMMA_STATISTICS = {name: each(number(name), str(MAIN.parameters)) for name in _SHARES} | {
     "printed_wide": each(number("printed"), str(WIDER.parameters)),
     "equal_wide": each(number("equal"), str(WIDER.parameters)),
-    "signal": each(quotient(number("signal"), _mean_signal), str(MAIN.parameters)),
+    "signal": each(
+        quotient(number("signal"), lambda c, m: mean_signal(*c.parameters)), str(MAIN.parameters)
+    ),
 }
 
 # --- the proof of one stage ------------------------------------------------------------------

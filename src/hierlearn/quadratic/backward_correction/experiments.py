@@ -99,12 +99,11 @@ def joint_groups(profile: str) -> list[Group]:
     ]
 
 
-def _experiment(name: str, arms: Any, statistics: Any, groups: Any = None) -> Experiment:
-    groups = groups or together(name, arms, SEEDS)
-    return Experiment(name, CHAPTER, groups, measure, statistics, arms, ("n_steps", "opens"))
-
-
+BUDGET = ("n_steps", "opens")
 EXPERIMENTS = (
-    _experiment("joint_sgd", joint_arms, JOINT_STATISTICS, joint_groups),
-    _experiment("staged_levels", stage_arms, STAGE_STATISTICS),
-)
+    Experiment("joint_sgd", CHAPTER, joint_groups, measure, JOINT_STATISTICS, joint_arms, BUDGET),
+    Experiment(
+        "staged_levels", CHAPTER, together("staged_levels", stage_arms, SEEDS), measure,
+        STAGE_STATISTICS, stage_arms, BUDGET,
+    ),
+)  # fmt: skip

@@ -4,15 +4,7 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 
-from hierlearn.drawing.figures import (
-    INK,
-    WIDTH,
-    Drawing,
-    gives,
-    log_axes,
-    mark_steps,
-    over_seeds,
-)
+from hierlearn.drawing.figures import INK, WIDTH, Drawing, gives, log_axes, mark_steps, over_seeds
 from hierlearn.experiment import Runs
 from hierlearn.quadratic.backward_correction.experiments import JOINT, LEARNED, levels_of
 
@@ -115,7 +107,7 @@ def when_learned(joint_sgd: Runs) -> Drawing:
     return Drawing(
         fig,
         alt="Step at which a level is learned, geometric means of the seeds that learn it. "
-        + "; ".join(said) + ".",
+        f"{'; '.join(said)}.",
         caption="Joint plain SGD at one gap ratio; more levels have a smaller rate and more steps. "
         "Geometric means of the seeds that learn a level.",
         numbers={"learned": ", ".join(numbers), "learned-tenth": ", ".join(tenths)},

@@ -7,6 +7,7 @@ the newest levels train) over the gaps; levels in turn; depth; wider levels.
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -45,15 +46,6 @@ def three_levels(profile: str) -> QuadraticConfig:
     return QuadraticConfig(
         dim=20, widths=(4, 3), gaps=(1, GAP_3), opens=(0, third), n_steps=n_steps,
         batch=BATCH,
-    )  # fmt: skip
-
-
-def four_levels(profile: str) -> QuadraticConfig:
-    """Return the staged run with four levels and gaps 0.2 and 0.04."""
-    third, fourth, n_steps = STEPS_4[profile]
-    return QuadraticConfig(
-        dim=20, widths=(4, 3, 2), gaps=(1, GAP_3, GAP_4), opens=(0, third, fourth),
-        n_steps=n_steps, batch=BATCH,
     )  # fmt: skip
 
 
@@ -103,42 +95,36 @@ def floor(part: str) -> Value:
     return lambda c, m: float(np.min(m["floor"][part])) * float(m["variance"])
 
 
-def from_minima(*, of_others: bool) -> Statistic:
-    """Make the factor between the greedy error and the nearest minimum with level 2 frozen.
+def from_minima(runs: Runs, *, of_others: bool) -> dict[int, float]:
+    """Return the factor between the greedy error and the nearest minimum with level 2 frozen.
 
     The geometric mean over gaps; of the run's own target, or over the targets of the other seeds.
     """
+    found = runs.of("greedy")
 
-    def statistic(runs: Runs) -> dict[int, float]:
-        found = runs.of("greedy")
+    def distances(seed: int, other: int) -> list[float]:
+        return [
+            min(abs(math.log(own["final"]["rel"] / least)) for least in their["floor"]["minima"])
+            for (_, own), (_, their) in zip(found[seed], found[other], strict=True)
+        ]
 
-        def distances(seed: int, other: int) -> list[float]:
-            return [
-                min(
-                    abs(math.log(own["final"]["rel"] / least)) for least in their["floor"]["minima"]
-                )
-                for (_, own), (_, their) in zip(found[seed], found[other], strict=True)
-            ]
-
-        return {
-            seed: math.exp(mean([
-                one for other in found if (other != seed) == of_others
-                for one in distances(seed, other)
-            ]))
-            for seed in found
-        }  # fmt: skip
-
-    return statistic
+    return {
+        seed: math.exp(mean([
+            one for other in found if (other != seed) == of_others
+            for one in distances(seed, other)
+        ]))
+        for seed in found
+    }  # fmt: skip
 
 
-FROZEN_STATISTICS = {
+FROZEN_STATISTICS: dict[str, Statistic] = {
     "greedy_error": each(final("rel"), "greedy at 0.2"),
     "debiased_error": each(final("rel"), "debiased"),
     "oracle_error": each(final("rel"), "oracle"),
     "level_3_lost": each(final("fn3"), "greedy at 0.2"),
     "floor_slope": slope(alpha_3, mse, "greedy"),
-    "from_own_minima": from_minima(of_others=False),
-    "from_other_minima": from_minima(of_others=True),
+    "from_own_minima": partial(from_minima, of_others=False),
+    "from_other_minima": partial(from_minima, of_others=True),
 }
 
 # --- three levels: frozen features under a free readout ---------------------------------------
@@ -208,28 +194,24 @@ TURN_STATISTICS = {
 
 # --- four levels: the look-back dial ----------------------------------------------------------
 
-
 LOOK_BACKS = {"staged": None, "newest two": 2, "greedy": 1}
 
 
 def dial_arms(profile: str) -> Arms:
     """Look-back 1, 2 and all over the gap of level 4, and with the true level 2 below."""
-    base = replace(four_levels(profile), curve=True)
-    arms: dict[str, Any] = {}
-    for name, look_back in LOOK_BACKS.items():
-        arms[name] = replace(base, look_back=look_back)
+    third, fourth, n_steps = STEPS_4[profile]
+    base = QuadraticConfig(
+        dim=20, widths=(4, 3, 2), gaps=(1, GAP_3, GAP_4), opens=(0, third, fourth),
+        n_steps=n_steps, batch=BATCH, curve=True,
+    )  # fmt: skip
+    arms: dict[str, Any] = {name: replace(base, look_back=n) for name, n in LOOK_BACKS.items()}
     arms["newest two over gaps"] = over_gaps(arms["newest two"], GAPS_4[profile], 4)
     true = replace(base, look_back=2, oracle=True, oracle_level=4, curve=False)
     return arms | {"newest two, oracle": true}
 
 
-def alpha_4(config: QuadraticConfig) -> float:
-    r"""Return the gap $\alpha_4$."""
-    return config.gaps[2]
-
-
 DIAL_STATISTICS = {
-    "two_slope": slope(alpha_4, final("rel"), "newest two over gaps"),
+    "two_slope": slope(lambda c: c.gaps[2], final("rel"), "newest two over gaps"),
     "two_with_oracle": each(final("rel"), "newest two, oracle"),
     "greedy_level_4": each(final("fn4"), "greedy"),
     "staged_level_4": each(final("fn4"), "staged"),
@@ -327,22 +309,16 @@ WIDTH_STATISTICS = {
 }
 
 BUDGET = ("n_steps", "opens")
-EXPERIMENTS = (
-    Experiment(
-        "frozen_features", CHAPTER, together("frozen_features", frozen_arms, SEEDS), measure,
-        FROZEN_STATISTICS, frozen_arms, BUDGET,
-    ),
-    Experiment(
-        "free_readout", CHAPTER, readout_groups, measure, READOUT_STATISTICS, readout_arms, BUDGET
-    ),
-    Experiment(
-        "look_back", CHAPTER, together("look_back", dial_arms, SEEDS), measure, DIAL_STATISTICS,
-        dial_arms, BUDGET,
-    ),
-    Experiment(
-        "turns", CHAPTER, turn_groups, turns.measure, TURN_STATISTICS, turn_arms,
-        ("n_steps", "opens", "turn"),
-    ),
-    Experiment("depth", CHAPTER, depth_groups, measure_alone, {}, depth_arms, BUDGET),
-    Experiment("width", CHAPTER, width_groups, measure, WIDTH_STATISTICS, width_arms, BUDGET),
+EXPERIMENTS = tuple(
+    Experiment(name, CHAPTER, groups, of, statistics, arms, budget)
+    for name, groups, of, statistics, arms, budget in (
+        ("frozen_features", together("frozen_features", frozen_arms, SEEDS), measure,
+         FROZEN_STATISTICS, frozen_arms, BUDGET),
+        ("free_readout", readout_groups, measure, READOUT_STATISTICS, readout_arms, BUDGET),
+        ("look_back", together("look_back", dial_arms, SEEDS), measure, DIAL_STATISTICS, dial_arms,
+         BUDGET),
+        ("turns", turn_groups, turns.measure, TURN_STATISTICS, turn_arms, (*BUDGET, "turn")),
+        ("depth", depth_groups, measure_alone, {}, depth_arms, BUDGET),
+        ("width", width_groups, measure, WIDTH_STATISTICS, width_arms, BUDGET),
+    )
 )  # fmt: skip

@@ -24,14 +24,7 @@ from hierlearn.drawing.steered import Axis, State, Steered
 from hierlearn.drawing.table import drawn
 from hierlearn.experiment import Runs
 from hierlearn.intervals import Bound
-from hierlearn.quadratic.layerwise.experiments import (
-    DEPTHS,
-    alpha_3,
-    floor,
-    mse,
-    rel,
-    steps_needed,
-)
+from hierlearn.quadratic.layerwise.experiments import DEPTHS, alpha_3, floor, mse, rel, steps_needed
 from hierlearn.quadratic.runs import before
 from hierlearn.statistics import slope
 
@@ -158,7 +151,7 @@ def dial(frozen_features: Runs, look_back: Runs) -> Drawing:
     fig, axes = plt.subplots(1, 2, sharey=True)
     said = []
     for index, (ax, (title, (runs, arms))) in enumerate(zip(axes, panels.items(), strict=True)):
-        points = {i: _values(runs, arm) for i, arm in enumerate(arms.values())}
+        points = {i: runs.points(lambda c: 0, rel, arm)[0] for i, arm in enumerate(arms.values())}
         line = over_seeds(title, points, index=index)
         line.draw(ax)
         ax.set_xticks(range(len(arms)), [words[name] for name in arms])
@@ -175,10 +168,6 @@ def dial(frozen_features: Runs, look_back: Runs) -> Drawing:
         "geometric mean, 95 % interval. Errors below $10^{-12}$ are float32 noise and are raised "
         "to it.",
     )
-
-
-def _values(runs: Runs, arm: str) -> list[float]:
-    return [rel(*run) for results in runs.of(arm).values() for run in results]
 
 
 @gives("second-minima", "settled-lower", "minimum-slope", "readout-slope")
@@ -215,8 +204,7 @@ def gap(frozen_features: Runs, free_readout: Runs | None = None) -> Drawing:
     return Drawing(
         fig,
         alt=f"Mean squared error at three levels, geometric means of {len(line.seeds)} seeds: "
-        + "; ".join(said)
-        + ".",
+        f"{'; '.join(said)}.",
         caption="Mean squared error at three levels against the gap. Marks: minima of the "
         "population loss above the closed-form bias of level 2, without and with a free quadratic "
         "readout.",

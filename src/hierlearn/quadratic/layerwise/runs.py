@@ -7,11 +7,7 @@ import torch
 from hierlearn.experiment import Group
 from hierlearn.quadratic import runs as quadratic
 from hierlearn.quadratic.config import QuadraticConfig
-from hierlearn.quadratic.layerwise.floors import (
-    bias_form_of_level_4,
-    greedy_floor,
-    target_forms,
-)
+from hierlearn.quadratic.layerwise.floors import bias_form_of_level_4, greedy_floor, target_forms
 from hierlearn.quadratic.measures import first_level_errors, plateau_gram
 from hierlearn.quadratic.target import QuadraticTeachers
 

@@ -12,7 +12,7 @@ from numpy.polynomial.laguerre import laggauss
 from numpy.polynomial.legendre import leggauss
 from torch import Tensor
 
-from hierlearn.engine.doors import checked, positive
+from hierlearn.engine.doors import checked
 from hierlearn.errors import check_choice
 from hierlearn.quadratic.original.alternation import least_squares, level_2, products
 
@@ -31,23 +31,17 @@ LAWS = {
 
 
 @checked
-def best_features(law: str, factor: float = 0.1) -> Float64[Tensor, "2 3"]:
+def best_features(law: str) -> Float64[Tensor, "2 3"]:
     r"""Return the two features of the best quadratic form $x^\top Mx$ for g of Eq. (1).
 
     Off the diagonal $M_{13}=cm_3$, $M_{23}=2cm_3$ and $M_{12}=2cm_3^2$ with the third moment
     $m_3$ of a coordinate: where it vanishes nothing turns the features towards $x_3$.
 
-    Args:
-        law: of one coordinate, a key of `LAWS`.
-        factor: c, positive.
-
-    Returns:
-        K, whose $K^\top K$ is the best rank-2 part of M.
+    The law is that of one coordinate, a key of `LAWS`. $K^\top K$ is the best rank-2 part of M.
     """
-    positive(factor=factor)
     nodes, weights = LAWS[check_choice("law", law, tuple(LAWS))]
     x = torch.cartesian_prod(nodes, nodes, nodes)
     root = torch.cartesian_prod(weights, weights, weights).prod(1).sqrt()
     q = x[:, 0] ** 2 + 2 * x[:, 1] ** 2
-    g = q + factor * (q + x[:, 2]) ** 2
+    g = q + 0.1 * (q + x[:, 2]) ** 2
     return level_2(least_squares(root[:, None] * products(x), root * g), 3, 2)

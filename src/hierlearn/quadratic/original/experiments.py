@@ -7,6 +7,8 @@ alone, where the proof has constants. The class is that of section 2 of Allen-Zh
 """
 
 from dataclasses import replace
+from functools import partial
+from itertools import accumulate, pairwise
 from typing import Any
 
 from hierlearn.experiment import Arms, Config, Experiment, Runs, Statistic, together
@@ -23,12 +25,12 @@ from hierlearn.quadratic.original.runs import (
 )
 from hierlearn.quadratic.original.sgd import EXPERIMENT as ALGORITHM_1
 from hierlearn.statistics import (
-    Arm,
     at_least,
     each,
     exponent,
     geometric_mean,
     number,
+    quotient,
     ratio,
     runs_of,
     slope,
@@ -81,38 +83,27 @@ def order(arm: str, round_: int) -> Statistic:
     return slope(gap, error(2, round_), arm)
 
 
-def orders_gained(arm: str) -> Statistic:
-    """Make the statistic that fits how much the exponent grows from one round to the next."""
-
-    def statistic(runs: Runs) -> dict[int, float]:
-        found = [order(arm, n)(runs) for n in range(ROUNDS + 1)]
-        return {
-            seed: sum((n - ROUNDS / 2) * one[seed] for n, one in enumerate(found))
-            / sum((n - ROUNDS / 2) ** 2 for n in range(ROUNDS + 1))
-            for seed in found[0]
-        }
-
-    return statistic
+def orders_gained(runs: Runs, form: str) -> dict[int, float]:
+    """Fit how much the exponent grows from one round to the next, by seed."""
+    found = [order(form, n)(runs) for n in range(ROUNDS + 1)]
+    return {
+        seed: sum((n - ROUNDS / 2) * one[seed] for n, one in enumerate(found))
+        / sum((n - ROUNDS / 2) ** 2 for n in range(ROUNDS + 1))
+        for seed in found[0]
+    }
 
 
-def _plateau_ratio(config: Any, measurement: dict[str, Any]) -> float:
-    return float(measurement["errors"][0][0] / measurement["plateau"])
-
-
-def _rotation(config: Any, measurement: dict[str, Any]) -> float:
-    return float(measurement["rotation"])
-
-
-ROUND_STATISTICS = {
-    "orders_gained": orders_gained("joint"),
-    "orders_gained_residual": orders_gained("residual"),
+ROUND_STATISTICS: dict[str, Statistic] = {
+    "orders_gained": partial(orders_gained, form="joint"),
+    "orders_gained_residual": partial(orders_gained, form="residual"),
     "frozen_order": slope(gap, relative(), "frozen"),
     "joint_over_frozen": ratio(
         each(relative(), "joint", geometric_mean), each(relative(), "frozen", geometric_mean)
     ),
-    "plateau_ratio": each(_plateau_ratio, "level 2 alone"),
+    "plateau_ratio": each(quotient(error(2, 0), number("plateau")), "level 2 alone"),
     "rotation_without_skip": ratio(
-        each(_rotation, "level 2 alone, no skip"), each(_rotation, "level 2 alone")
+        each(number("rotation"), "level 2 alone, no skip"),
+        each(number("rotation"), "level 2 alone"),
     ),
 }
 
@@ -139,13 +130,9 @@ def factor_a_round(config: Any, measurement: dict[str, Any]) -> float:
     return float((after / before) ** (1 / (SETTLED[1] - SETTLED[0])))
 
 
-def _critical(config: Any, measurement: dict[str, Any]) -> float:
-    return float(gap(config) / measurement["factor"])
-
-
 NO_GAP_STATISTICS = {
     "factor_ratio": ratio(each(factor_a_round, "no gap"), each(number("factor"), "no gap")),
-    "critical_gap": each(_critical, "no gap"),
+    "critical_gap": each(lambda c, m: gap(c) / m["factor"], "no gap"),
 }
 
 # --- one level more than the learner ----------------------------------------------------------
@@ -172,28 +159,24 @@ def denominator_arms(profile: str) -> Arms:
     }
 
 
-def exponents(level: int, of: int) -> Statistic:
-    r"""Make the statistic that fits $\log e_l$ on $\log\alpha_3,\log\alpha_4$, and gives one."""
-
-    def statistic(runs: Runs) -> dict[int, float]:
-        found = {}
-        for seed, own in runs_of(runs, "unseen level 4").items():
-            value = error(level)
-            groups: dict[float, list[tuple[float, float]]] = {}
-            for config, measurement in own:
-                other, x = (config.gaps[i] for i in ((2, 1) if of == 3 else (1, 2)))
-                groups.setdefault(other, []).append((x, value(config, measurement)))
-            slopes = [exponent(points) for points in groups.values()]
-            found[seed] = sum(slopes) / len(slopes)
-        return found
-
-    return statistic
+def exponents(runs: Runs, level: int, of: int) -> dict[int, float]:
+    r"""Fit $\log e_l$ on $\log\alpha_3,\log\alpha_4$, and return the exponent of one, by seed."""
+    found = {}
+    for seed, own in runs_of(runs, "unseen level 4").items():
+        value = error(level)
+        groups: dict[float, list[tuple[float, float]]] = {}
+        for config, measurement in own:
+            other, x = (config.gaps[i] for i in ((2, 1) if of == 3 else (1, 2)))
+            groups.setdefault(other, []).append((x, value(config, measurement)))
+        slopes = [exponent(points) for points in groups.values()]
+        found[seed] = sum(slopes) / len(slopes)
+    return found
 
 
-DENOMINATOR_STATISTICS = {
-    "level_2_in_gap_4": exponents(2, 4),
-    "level_2_in_gap_3": exponents(2, 3),
-    "level_3_in_gap_3": exponents(3, 3),
+DENOMINATOR_STATISTICS: dict[str, Statistic] = {
+    "level_2_in_gap_4": partial(exponents, level=2, of=4),
+    "level_2_in_gap_3": partial(exponents, level=2, of=3),
+    "level_3_in_gap_3": partial(exponents, level=3, of=3),
     "level_2_without_level_4": each(error(2), "no level 4"),
 }
 
@@ -212,9 +195,7 @@ def depth_arms(profile: str) -> Arms:
     found: dict[str, Config] = {}
     for n_levels in (3, 4, 5):
         k = n_levels - 1
-        one = replace(
-            base, widths=widths[:k], gaps=gaps[:k], rounds=(*((3,) * (k - 2)), LAST)
-        )  # fmt: skip
+        one = replace(base, widths=widths[:k], gaps=gaps[:k], rounds=(*((3,) * (k - 2)), LAST))
         found[f"{n_levels} levels"] = one
         found[f"{n_levels} levels, frozen"] = replace(one, form="frozen")
     return found
@@ -224,17 +205,11 @@ def _worst(config: Any, measurement: dict[str, Any]) -> float:
     return float(max(measurement["errors"][-1]))
 
 
-def stage_gains(config: Any, measurement: dict[str, Any]) -> list[float]:
-    """Return by how much each stage lowers the error of level 2."""
-    ends = [0]
-    for n_rounds in config.rounds:
-        ends.append(ends[-1] + n_rounds)
-    errors = [measurement["errors"][end][0] for end in ends]
-    return [before / after for before, after in zip(errors, errors[1:], strict=False)]
-
-
 def _least_gain(config: Any, measurement: dict[str, Any]) -> float:
-    return min(stage_gains(config, measurement))
+    """Return by how much a stage lowers the error of level 2 at least."""
+    ends = accumulate(config.rounds, initial=0)
+    errors = (measurement["errors"][end][0] for end in ends)
+    return float(min(before / after for before, after in pairwise(errors)))
 
 
 DEPTHS = ("3 levels", "4 levels", "5 levels")
@@ -266,27 +241,19 @@ def sample_arms(profile: str) -> Arms:
     return found
 
 
-def share_needed(arm: Arm) -> Statistic:
-    r"""Make the statistic n*/p: the n that $e_2\le10^{-6}$ takes, the largest over targets."""
-
-    def statistic(runs: Runs) -> dict[int, float]:
-        found = {}
-        for seed, own in runs_of(runs, arm).items():
-            by_target: dict[Any, list[tuple[float, float]]] = {}
-            for config, m in own:
-                points = by_target.setdefault((config.dim, config.widths), [])
-                points.append((config.n_samples / m["n_columns"], error(2)(config, m)))
-            found[seed] = max(_first(points) for points in by_target.values())
-        return found
-
-    return statistic
-
-
-def _first(points: list[tuple[float, float]]) -> float:
-    """Return the smallest share tried from which on level 2 is learned."""
-    points = sorted(points)
-    learned = [share for share, e in points if e <= LEARNED]
-    return min(learned) if learned else at_least(points[-1][0])
+def share_needed(runs: Runs) -> dict[int, float]:
+    r"""Return n*/p: the n that $e_2\le10^{-6}$ takes, the largest over targets, by seed."""
+    found = {}
+    for seed, own in runs_of(runs, DEPTHS).items():
+        by_target: dict[Any, list[tuple[float, float]]] = {}
+        for config, m in own:
+            points = by_target.setdefault((config.dim, config.widths), [])
+            points.append((config.n_samples / m["n_columns"], error(2)(config, m)))
+        found[seed] = max(
+            min((n for n, e in points if e <= LEARNED), default=at_least(max(points)[0]))
+            for points in by_target.values()
+        )
+    return found
 
 
 def _short(config: Any, measurement: dict[str, Any]) -> float:
@@ -295,8 +262,8 @@ def _short(config: Any, measurement: dict[str, Any]) -> float:
     return error(2)(config, measurement) if short else float("inf")
 
 
-SAMPLE_STATISTICS = {
-    "share_needed": share_needed(DEPTHS),
+SAMPLE_STATISTICS: dict[str, Statistic] = {
+    "share_needed": share_needed,
     "error_when_short": each(_short, DEPTHS, min),
 }
 
@@ -346,9 +313,7 @@ LABEL_STATISTICS = {
 def inflation_arms(profile: str) -> Arms:
     """Level 2 from labels without a level 3, with a column for the constant and without."""
     n_samples = {"smoke": 20_000, "laptop": 60_000, "paper": 400_000}[profile]
-    free = InflationConfig(
-        dim=6, widths=(2, 2), gap=0.0, n_samples=n_samples, last=8, levels=2
-    )  # fmt: skip
+    free = InflationConfig(dim=6, widths=(2, 2), gap=0.0, n_samples=n_samples, last=8, levels=2)
     return {"constant free": free, "no constant": replace(free, constant=False)}
 
 
@@ -374,27 +339,22 @@ BASE_STATISTICS = {
 }
 
 
-def _experiment(name: str, arms: Any, statistics: Any, measure: Any = measure) -> Experiment:
-    groups = together(name, arms, SEEDS)
-    return Experiment(name, CHAPTER, groups, measure, statistics, arms, ("rounds",))
-
-
-def _solved(name: str, arms: Any, statistics: Any, measure: Any) -> Experiment:
-    budget = "each fit is convex and solved by Newton's method"
-    return Experiment(name, CHAPTER, together(name, arms, SEEDS), measure, statistics, arms, budget)
-
-
+NEWTON = "each fit is convex and solved by Newton's method"
 EXPERIMENTS = (
-    _experiment("back_and_forth", round_arms, ROUND_STATISTICS),
-    _experiment("no_gap", no_gap_arms, NO_GAP_STATISTICS, measure_without_gap),
-    _experiment("unseen_level", denominator_arms, DENOMINATOR_STATISTICS),
-    _experiment("exact_depth", depth_arms, DEPTH_STATISTICS),
-    _experiment("exact_samples", sample_arms, SAMPLE_STATISTICS),
-    _solved("exact_labels", label_arms, LABEL_STATISTICS, measure_labels),
-    _solved("label_inflation", inflation_arms, INFLATION_STATISTICS, measure_inflation),
-    Experiment(
-        "base_case", CHAPTER, together("base_case", base_arms, SEEDS | {"paper": range(8)}),
-        measure_base, BASE_STATISTICS, base_arms, ("n_steps",),
+    *(
+        Experiment(name, CHAPTER, together(name, arms, seeds), of, statistics, arms, budget)
+        for name, arms, of, statistics, budget, seeds in (
+            ("back_and_forth", round_arms, measure, ROUND_STATISTICS, ("rounds",), SEEDS),
+            ("no_gap", no_gap_arms, measure_without_gap, NO_GAP_STATISTICS, ("rounds",), SEEDS),
+            ("unseen_level", denominator_arms, measure, DENOMINATOR_STATISTICS, ("rounds",), SEEDS),
+            ("exact_depth", depth_arms, measure, DEPTH_STATISTICS, ("rounds",), SEEDS),
+            ("exact_samples", sample_arms, measure, SAMPLE_STATISTICS, ("rounds",), SEEDS),
+            ("exact_labels", label_arms, measure_labels, LABEL_STATISTICS, NEWTON, SEEDS),
+            ("label_inflation", inflation_arms, measure_inflation, INFLATION_STATISTICS, NEWTON,
+             SEEDS),
+            ("base_case", base_arms, measure_base, BASE_STATISTICS, ("n_steps",),
+             SEEDS | {"paper": range(8)}),
+        )
     ),
     ALGORITHM_1,
 )  # fmt: skip

@@ -132,8 +132,7 @@ def depth(exact_depth: Runs) -> Drawing:
         config = exact_depth.first(arm)
         n_rounds = sum(config.rounds)
         points = {
-            n: [error(2, n)(*run) for own in exact_depth.of(arm).values() for run in own]
-            for n in range(n_rounds + 1)
+            n: exact_depth.points(lambda c: 0, error(2, n), arm)[0] for n in range(n_rounds + 1)
         }
         degree = 2 ** (len(config.widths) + 1)
         line = over_seeds(f"{arm}, degree {degree}", points, index=index, floor=LEAST)
@@ -194,9 +193,7 @@ def samples(exact_samples: Runs) -> Drawing:
     fig, axes = plt.subplots(1, 3, sharey=True, figsize=(WIDTH, 3.4))
     said = []
     for ax, arm in zip(axes, DEPTHS, strict=True):
-        every = exact_samples.points(
-            lambda c: (c.dim, c.n_samples), lambda c, m: error(2)(c, m), arm
-        )
+        every = exact_samples.points(lambda c: (c.dim, c.n_samples), error(2), arm)
         for index, dim in enumerate(sorted({d for d, _ in every})):
             sizes = sorted(n for d, n in every if d == dim)
             points = {s: every[dim, n] for s, n in zip(SHARES, sizes, strict=True)}
@@ -330,7 +327,7 @@ def changes(algorithm_1: Runs) -> Shown:
     }  # fmt: skip
     rows = [
         (["—", "nothing is undone"], "as run"),
-        *(([text.format(**filled) for text in texts], arm) for texts, arm in sgd.CHANGES),
+        *(([text.format(**filled) for text in texts], arm) for *texts, arm in sgd.CHANGES),
         (["3, 4, 5, 7 and 8 together", ""], sgd.ALL_UNDONE),
     ]
     head = "as written|as run, and why|undone: e₂|e₃|relative error".split("|")

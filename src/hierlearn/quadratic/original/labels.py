@@ -18,13 +18,7 @@ from torch import Tensor
 from hierlearn.engine.doors import checked
 from hierlearn.engine.seeds import stream
 from hierlearn.experiment import Config, Group
-from hierlearn.quadratic.original.alternation import (
-    columns,
-    distance,
-    level_2,
-    products,
-    turned,
-)
+from hierlearn.quadratic.original.alternation import columns, distance, level_2, products, turned
 from hierlearn.quadratic.original.target import OriginalTarget
 
 N_TEST = 20_000

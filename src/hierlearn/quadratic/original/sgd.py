@@ -179,71 +179,29 @@ def arms(profile: str) -> Arms:
 
 
 # As written; as run, and why; the arm in which it is undone.
-CHANGES: tuple[tuple[tuple[str, str], str | None], ...] = (
-    (
-        (
-            "1. one sample of the data set a step, a rate as small as need be",
-            "{batch} fresh samples a step, rate {rate:g}, at the end falling to a hundredth: for "
-            "time; single samples were not run",
-        ),
-        None,
-    ),
-    (
-        (
-            "2. while training the activation is cut off (appendix A)",
-            "the gradient of a level is clipped at norm {clip:g}: rare large |z| throw it far "
-            "off (beside: neither; the cut-off was not run)",
-        ),
-        "no clip",
-    ),
-    (
-        (
-            "3. σ(RS), R Gaussian",
-            "times the inverse of R*R, which is badly conditioned: the same functions",
-        ),
-        "R as drawn",
-    ),
-    (
-        ("4. one rate η", "ηα₂/αₗ at level l: its gradient is of order αₗ², its noise is not"),
-        "one rate",
-    ),
-    (
-        (
-            "5. Kₗ starts from the SVD of a block of WₗᵀWₗ",
-            "from eigenvectors of WₗᵀWₗ: level 2 has no such block (undone at level 3 only)",
-        ),
-        "SVD start",
-    ),
-    (
-        (
-            "6. kₗ: the number of singular values above 1/(10κ²)",
-            "kₗ is given: of W₂ᵀW₂ there are {counted}, not {k}, since what level 2 swallows has "
-            "full rank",
-        ),
-        None,
-    ),
-    (
-        (
-            "7. K₃ opens at α₃²(α₃/α₂)^(1/6)",
-            "at {third:g} α₃²: before, level 3 has not found all its directions",
-        ),
-        "threshold as written",
-    ),
-    (
-        (
-            "8. W₃ opens at its threshold",
-            "not before step {hold}: one sees where level 2 settles",
-        ),
-        "not held",
-    ),
-    (
-        (
-            "9. the objective of the whole data set; weight decay λ₆, which falls with it",
-            "of the last {checked} batches; no λ₆, which has a factor (kLκ)⁻⁸",
-        ),
-        None,
-    ),
-)
+CHANGES: tuple[tuple[str, str, str | None], ...] = (
+    ("1. one sample of the data set a step, a rate as small as need be",
+     "{batch} fresh samples a step, rate {rate:g}, at the end falling to a hundredth: for time; "
+     "single samples were not run", None),
+    ("2. while training the activation is cut off (appendix A)",
+     "the gradient of a level is clipped at norm {clip:g}: rare large |z| throw it far off "
+     "(beside: neither; the cut-off was not run)", "no clip"),
+    ("3. σ(RS), R Gaussian",
+     "times the inverse of R*R, which is badly conditioned: the same functions", "R as drawn"),
+    ("4. one rate η", "ηα₂/αₗ at level l: its gradient is of order αₗ², its noise is not",
+     "one rate"),
+    ("5. Kₗ starts from the SVD of a block of WₗᵀWₗ",
+     "from eigenvectors of WₗᵀWₗ: level 2 has no such block (undone at level 3 only)", "SVD start"),
+    ("6. kₗ: the number of singular values above 1/(10κ²)",
+     "kₗ is given: of W₂ᵀW₂ there are {counted}, not {k}, since what level 2 swallows has full "
+     "rank", None),
+    ("7. K₃ opens at α₃²(α₃/α₂)^(1/6)",
+     "at {third:g} α₃²: before, level 3 has not found all its directions", "threshold as written"),
+    ("8. W₃ opens at its threshold",
+     "not before step {hold}: one sees where level 2 settles", "not held"),
+    ("9. the objective of the whole data set; weight decay λ₆, which falls with it",
+     "of the last {checked} batches; no λ₆, which has a factor (kLκ)⁻⁸", None),
+)  # fmt: skip
 ALL_UNDONE = "as written"
 
 

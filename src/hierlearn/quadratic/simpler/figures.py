@@ -1,7 +1,6 @@
 """The figures of chapter 6. Parameters are named after the experiments that a figure draws."""
 
 from operator import attrgetter
-from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -45,12 +44,9 @@ def contest(simple_learners: Runs) -> Drawing:
             arms |= ONLY_FOUR | {"level 4 shut": "level 4 shut"}
         arms = {name: arm for name, arm in arms.items() if arm in simple_learners.arms}
         for name, arm in arms.items():
-            found = [
-                final("rel")(*run) for runs in simple_learners.of(arm).values() for run in runs
-            ]
-            if not found:
+            if not simple_learners.of(arm):
                 continue
-            values = np.maximum(found, LEAST)
+            values = np.maximum(simple_learners.points(lambda c: 0, final("rel"), arm)[0], LEAST)
             median = float(np.median(values))
             said.append(f"{depth}, {ROWS.get(name, name)}: {median:.1e}")
             if name in YARDSTICKS:
@@ -71,8 +67,7 @@ def contest(simple_learners: Runs) -> Drawing:
     return Drawing(
         fig,
         alt=f"Relative test errors at N = {n_samples}, medians of {len(values)} seeds. "
-        + "; ".join(said)
-        + ".",
+        f"{'; '.join(said)}.",
         caption=f"Relative test error on $N={n_samples}$ samples in dimension 20: one mark a seed, "
         "the short line is the median. Dotted: what the best quadratic leaves; dashed: the staged "
         "network whose level 4 never opens. Rows without marks were not run.",
@@ -112,9 +107,7 @@ def few_units(narrow_layers: Runs) -> Drawing:
     widest = max(gelu)
     return Drawing(
         fig,
-        alt=f"Relative error, geometric means of {len(gelu[widest])} seeds. "
-        + "; ".join(said)
-        + ".",
+        alt=f"Relative error, geometric means of {len(gelu[widest])} seeds. {'; '.join(said)}.",
         caption="Error of two-layer networks that are trained on the exact population loss, over "
         "the number of units; dotted: the certificate (2.3). Left: the sum of the fourth powers of "
         f"{NARROW_DIMS['fourth powers']} coordinates, right: the three-level target. What is "
@@ -139,7 +132,8 @@ LAST = 4
 def steer_index(simple_learners: Runs) -> Steered:
     """Let the reader choose target and number of samples, and follow the learners' rounds."""
     lines: dict[tuple[tuple[int, ...], int], list[Series]] = {}
-    sizes = {(c.widths, c.n_samples) for c in _configs(simple_learners, "feature machine")}
+    machines = simple_learners.of(*_names(simple_learners, "feature machine")).values()
+    sizes = {(c.widths, c.n_samples) for own in machines for c, _ in own}
     for target in sorted(sizes, key=lambda one: (len(one[0]), one)):
         for index, (label, (learner, key)) in enumerate(LEARNERS.items()):
             rows = [
@@ -185,7 +179,3 @@ def steer_index(simple_learners: Runs) -> Steered:
 def _names(runs: Runs, learner: str) -> list[str]:
     ends = (*(f", {depth}" for depth in DEPTHS), " over r", "")
     return [name for end in ends if (name := learner + end) in runs.arms]
-
-
-def _configs(runs: Runs, learner: str) -> list[Any]:
-    return [c for results in runs.of(*_names(runs, learner)).values() for c, _ in results]
