@@ -1,4 +1,4 @@
-"""Hand-written gradients agree with autograd, and Prop. 21 with sampling."""
+"""Hand-written gradients agree with autograd, batches with single runs, Prop. 21 with sampling."""
 
 import math
 
@@ -39,6 +39,27 @@ def test_gradients_agree_with_autograd_with_and_without_a_clip(activation):
     assert torch.allclose(net.grad, expected, atol=1e-6)
 
 
+@pytest.mark.parametrize("activation", ["relu", "erf"])
+def test_batched_training_agrees_with_one_network_at_a_time(activation):
+    inputs, _ = batch(2, 4)
+    generator = torch.Generator().manual_seed(3)
+    labels = torch.rand(4, 50, generator=generator).round()
+    low, high = torch.tensor([[-math.inf], [0.0]] * 2), torch.tensor([[math.inf], [1.0]] * 2)
+    together = TrainedNetworks(2, 2, dim=4, width=7, activation=activation)
+    together.initialize([0, 1])
+    settings = {"n_steps": 40, "rate": 5e-3}
+    training.adam(together, [(inputs, labels)] * 40, low=low, high=high, **settings)
+    for run in range(4):
+        seed = run // 2
+        alone = TrainedNetworks(1, 1, dim=4, width=7, activation=activation)
+        alone.initialize([seed])
+        one = (inputs[seed : seed + 1], labels[run : run + 1])
+        bounds = {"low": low[run : run + 1], "high": high[run : run + 1]}
+        training.adam(alone, [one] * 40, **bounds, **settings)
+        assert torch.allclose(alone.hidden[0], together.hidden[run], atol=1e-5)
+        assert torch.allclose(alone.outer[0], together.outer[run], atol=1e-5)
+
+
 def frozen_problem(
     n: int = 300, width: int = 20
 ) -> tuple[FrozenFeatures, torch.Tensor, torch.Tensor]:
@@ -48,6 +69,20 @@ def frozen_problem(
     norms = x.norm(dim=1)
     labels = torch.stack([target.ball_indicator(norms, radius) for radius in (0.8, 1.2)])
     return layer, layer(x), labels
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.99])
+def test_descent_of_several_arms_agrees_with_one_arm_at_a_time(momentum):
+    layer, features, labels = frozen_problem()
+    low, high = torch.tensor([[0.0], [-math.inf]]), torch.tensor([[1.0], [math.inf]])
+    settings = {"n_steps": 60, "rate": 1.0, "momentum": momentum}
+    both = training.descend(features, labels, layer.start, low=low, high=high, **settings)
+    for arm in range(2):
+        rows = slice(arm, arm + 1)
+        one = training.descend(
+            features, labels[rows], layer.start, low=low[rows], high=high[rows], **settings
+        )
+        assert torch.allclose(one[0], both[arm], atol=1e-5)
 
 
 def test_one_plain_step_is_the_gradient_of_the_clipped_loss():
