@@ -5,9 +5,11 @@ import re
 import shutil
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import nbformat
+import psutil
 import pytest
 import toy_book
 from toy_book import call
@@ -330,7 +332,7 @@ def test_frozen_without_any_frozen_records_says_so(project):
         ("raise ValueError('the cell failed')", "ValueError: the cell failed"),
         ("import sys; sys.exit(0)", "must not call exit"),
         ("import os; os.kill(os.getpid(), 9)", "Kernel died"),
-        ("import os, time; os.kill(os.getppid(), 9); time.sleep(60)", "Kernel died"),
+        ("import os, time; os.kill(os.getppid(), 9); time.sleep(600)", "Kernel died"),
     ],
 )
 def test_a_failing_chapter_is_named_and_the_others_still_run(ran, cell, message):
@@ -350,9 +352,17 @@ def test_a_failing_chapter_is_named_and_the_others_still_run(ran, cell, message)
 
 
 def test_a_process_that_dies_with_its_notebook_is_named(ran):
-    kill = "import os, psutil; psutil.Process(os.getppid()).parent().kill()"  # beyond the server
-    toy_book.write_notebook(ran, toy_book.CHAPTER, kill)
+    told = ran / "kernel"
+    cells = (
+        "import os, pathlib, psutil, time",
+        f"pathlib.Path({str(told)!r}).write_text(f'{{os.getpid()}} {{os.getppid()}}')",
+        "psutil.Process(os.getppid()).parent().kill()  # beyond the server\ntime.sleep(600)",
+    )
+    toy_book.write_notebook(ran, toy_book.CHAPTER, *cells)
     result = call("run", "--profile", "smoke", "--workers", "2")  # with one it is this process
+    for process in map(int, told.read_text().split()):  # the kernel ends with it, then the server
+        with suppress(psutil.NoSuchProcess):
+            psutil.Process(process).wait(10)
     assert result.exit_code == 1
     assert f"{toy_book.CHAPTER}: failed\n    the process that executed it died" in result.stderr
     outcomes = {name: run["status"] for name, run in toy_book.run_file(ran).items()}

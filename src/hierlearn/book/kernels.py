@@ -5,8 +5,10 @@ Importing torch, SciPy and matplotlib takes four seconds, and a book has ten cha
 
 import os
 import sys
+import threading
+import time
 from importlib.metadata import EntryPoint
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from multiprocessing.process import BaseProcess
 from typing import Any, cast
 
@@ -63,13 +65,21 @@ class Forked(LocalProvisioner):
 def _serve(argv: list[str], variables: dict[str, str], folder: str | None) -> None:
     from ipykernel.kernelapp import IPKernelApp
 
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     os.setsid()  # as other kernels: Ctrl-C is the driver's
     os.environ.clear()
-    # The kernel ends when this parent does, which ends when the driver does.
-    os.environ.update(variables | {"JPY_PARENT_PID": str(os.getppid())})
+    os.environ.update(variables)
     os.chdir(folder or ".")
     sys.argv = ["ipykernel_launcher.py", *argv]
     IPKernelApp.launch_instance()
+
+
+def _end_with(server: int) -> None:
+    """End with the server and the driver; the server lives as long as one of its kernels."""
+    driver = parent_process()
+    while driver and driver.is_alive() and os.getppid() == server:
+        time.sleep(0.5)
+    os._exit(1)
 
 
 def fork_kernels() -> None:
