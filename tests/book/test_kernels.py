@@ -1,4 +1,5 @@
 import json
+import sys
 
 import nbformat
 import pytest
@@ -14,6 +15,7 @@ print(json.dumps([os.getppid(), os.getpid() == os.getsid(0), os.getcwd(), os.env
 
 
 @pytest.mark.book
+@pytest.mark.skipif(sys.platform != "linux", reason="kernels are forked on Linux only")
 def test_kernels_are_forked_from_one_process_that_has_imported_what_chapters_import(
     tmp_path, monkeypatch
 ):

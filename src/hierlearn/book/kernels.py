@@ -1,91 +1,131 @@
-"""Kernels that are forked from one process that has imported what every chapter imports.
+"""Kernels that are forked from a process that has imported what every chapter imports.
 
-Importing torch, SciPy and matplotlib takes four seconds, and a book has ten chapters.
+Importing torch, SciPy and matplotlib takes four seconds, and a book has ten chapters. A process
+that executes notebooks has a server, which ends with it, as kernels end with their server.
 """
 
+import json
 import os
+import signal
+import subprocess
 import sys
-import threading
-import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from importlib import import_module
 from importlib.metadata import EntryPoint
-from multiprocessing import get_context, parent_process
-from multiprocessing.process import BaseProcess
 from typing import Any, cast
 
 from jupyter_client.connect import KernelConnectionInfo
 from jupyter_client.provisioning import KernelProvisionerFactory, LocalProvisioner
 
-IMPORTED = ["torch._dynamo", "matplotlib.pyplot", "ipykernel.kernelapp", "hierlearn.book.pages"]
+IMPORTED = ("torch._dynamo", "matplotlib.pyplot", "ipykernel.kernelapp", "hierlearn.book.pages")
+_LAUNCHER = "ipykernel_launcher"
 _NAME = "hierlearn-forked"
+_servers: list[subprocess.Popen[str]] = []
 
 
 class _Forked:
-    """A process of the fork server, with the face of `subprocess.Popen`."""
+    """A child of the server, which collects it, with the face of `subprocess.Popen`."""
 
     stdin = stdout = stderr = None
 
-    def __init__(self, process: BaseProcess) -> None:
-        self._process = process
-        self.pid = process.pid
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
 
     def poll(self) -> int | None:
-        return self._process.exitcode
+        """Return nothing while it lives; what it returned, only the server could know."""
+        try:
+            os.kill(self.pid, 0)
+        except ProcessLookupError:
+            return 1
+        return None
 
-    def wait(self) -> int | None:
-        self._process.join()
-        return self._process.exitcode
+    wait = poll
 
-    def send_signal(self, signum: int) -> None:
-        if self.poll() is None:
-            os.kill(self._process.pid or 0, signum)
-
-    def terminate(self) -> None:
-        self._process.terminate()
+    def send_signal(self, number: int) -> None:
+        with suppress(ProcessLookupError):
+            os.kill(self.pid, number)
 
     def kill(self) -> None:
-        self._process.kill()
+        self.send_signal(signal.SIGKILL)
+
+    def terminate(self) -> None:
+        self.send_signal(signal.SIGTERM)
 
 
 class Forked(LocalProvisioner):
-    """Launches kernels by the fork server of `multiprocessing`."""
+    """Has a kernel of Python forked by the server; others, or where it fails, start as usual."""
 
     async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> KernelConnectionInfo:
-        """Launch the kernel that `cmd` would start: what follows its module are its options."""
-        context = get_context("forkserver")
-        context.set_forkserver_preload(IMPORTED)
-        argv = cmd[cmd.index("ipykernel_launcher") + 1 :]
-        process = context.Process(target=_serve, args=(argv, kwargs["env"], kwargs.get("cwd")))
-        process.start()
-        self.process = cast(Any, _Forked(process))
-        # Until the kernel leads a group of its own, it is in the server's.
-        self.pid, self.pgid = process.pid, None
+        """Launch the kernel that `cmd` would start."""
+        folder = kwargs.get("cwd") or os.getcwd()
+        if _LAUNCHER not in cmd or not (pid := _ask(cmd, kwargs["env"], folder)):
+            return await super().launch_kernel(cmd, **kwargs)
+        self.process = cast(Any, _Forked(pid))
+        self.pid = self.pgid = pid  # which it leads at once
         return self.connection_info
 
 
-def _serve(argv: list[str], variables: dict[str, str], folder: str | None) -> None:
+def _ask(cmd: list[str], variables: dict[str, str], folder: str) -> int | None:
+    """Have a kernel forked, by a new server where there is none; return its process, if any."""
+    if not _servers or _servers[-1].poll() is not None:
+        path = "import sys; sys.path[:] = filter(None, sys.path)"  # without this folder
+        _servers[:] = [
+            subprocess.Popen(
+                [sys.executable, "-c", f"{path}; import {__name__} as kernels; kernels.serve()"],
+                env=variables, text=True, start_new_session=True,
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            )
+        ]  # fmt: skip
+    server = _servers[-1]
+    argv = cmd[cmd.index(_LAUNCHER) + 1 :]
+    assert server.stdin and server.stdout
+    try:
+        print(json.dumps([argv, variables, folder]), file=server.stdin, flush=True)
+        return int(server.stdout.readline())
+    except (OSError, ValueError):  # it could not start, or was killed
+        return None
+
+
+def serve() -> None:
+    """Fork a kernel for each line of the standard input, and print its process; end with it."""
+    for name in IMPORTED:
+        import_module(name)
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the system collects them
+    for line in sys.stdin:
+        server = os.getpid()
+        if pid := os.fork():
+            print(pid, flush=True)
+            continue
+        signal.signal(signal.SIGCHLD, before)
+        _become_kernel(*json.loads(line), server=server)
+        break
+
+
+def _become_kernel(argv: list[str], variables: dict[str, str], folder: str, *, server: int) -> None:
     from ipykernel.kernelapp import IPKernelApp
 
-    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
-    os.setsid()  # as other kernels: Ctrl-C is the driver's
+    os.setsid()
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)  # the pipes are the server's
+    os.dup2(2, 1)
     os.environ.clear()
     os.environ.update(variables)
-    os.chdir(folder or ".")
-    sys.argv = ["ipykernel_launcher.py", *argv]
-    IPKernelApp.launch_instance()
+    os.chdir(folder)
+    sys.argv = [f"{_LAUNCHER}.py", *argv]
+    IPKernelApp.launch_instance([*argv, f"--IPKernelApp.parent_handle={server}"])
 
 
-def _end_with(server: int) -> None:
-    """End with the server and the driver; the server lives as long as one of its kernels."""
-    driver = parent_process()
-    while driver and driver.is_alive() and os.getppid() == server:
-        time.sleep(0.5)
-    os._exit(1)
-
-
-def fork_kernels() -> None:
-    """Make this process start its kernels by forking, where that is safe: on Linux."""
+@contextmanager
+def forked() -> Iterator[None]:
+    """Fork the kernels that start in the block, where that is safe: on Linux."""
+    factory = KernelProvisionerFactory.instance()
+    before = factory.default_provisioner_name
     if sys.platform == "linux":
-        factory = KernelProvisionerFactory.instance()
         entry = EntryPoint(_NAME, f"{__name__}:{Forked.__name__}", factory.GROUP_NAME)
         factory.provisioners[_NAME] = entry
         factory.default_provisioner_name = _NAME
+    try:
+        yield
+    finally:
+        factory.default_provisioner_name = before

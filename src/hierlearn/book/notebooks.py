@@ -18,7 +18,7 @@ import nbformat
 import papermill
 from papermill.engines import NBClientEngine, NotebookExecutionManager, papermill_engines
 
-from hierlearn.book.kernels import fork_kernels
+from hierlearn.book.kernels import forked
 from hierlearn.book.project import Project
 from hierlearn.errors import RunError, UsageError
 from hierlearn.records.files import write_file
@@ -123,7 +123,6 @@ def _outcomes(
 
 
 def _execute_one(project: Project, name: str, parameters: dict[str, str]) -> float | RunError:
-    fork_kernels()
     target = project.executed(name)
     target.parent.mkdir(parents=True, exist_ok=True)
     start = time.perf_counter()
@@ -160,6 +159,7 @@ def _kernels_environment() -> Iterator[None]:
 
 
 @_kernels_environment()
+@forked()
 def _papermill(source: Path, target: Path, parameters: dict[str, str], *, cwd: Path) -> None:
     try:
         notebook = papermill.execute_notebook(
