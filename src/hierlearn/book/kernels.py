@@ -4,6 +4,7 @@ Importing torch, SciPy and matplotlib takes four seconds, and a book has ten cha
 that executes notebooks has a server, which ends with it, as kernels end with their server.
 """
 
+import atexit
 import json
 import os
 import signal
@@ -99,7 +100,6 @@ def serve() -> None:
             continue
         signal.signal(signal.SIGCHLD, before)
         _become_kernel(*json.loads(line), server=server)
-        break
 
 
 def _become_kernel(argv: list[str], variables: dict[str, str], folder: str, *, server: int) -> None:
@@ -114,6 +114,8 @@ def _become_kernel(argv: list[str], variables: dict[str, str], folder: str, *, s
     os.chdir(folder)
     sys.argv = [f"{_LAUNCHER}.py", *argv]
     IPKernelApp.launch_instance([*argv, f"--IPKernelApp.parent_handle={server}"])
+    atexit._run_exitfuncs()
+    os._exit(0)  # to take down what was imported would take a second
 
 
 @contextmanager
