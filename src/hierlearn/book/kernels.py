@@ -5,6 +5,7 @@ that executes notebooks has a server, which ends with it, as kernels end with th
 """
 
 import atexit
+import gc
 import json
 import os
 import signal
@@ -90,8 +91,11 @@ def _ask(cmd: list[str], variables: dict[str, str], folder: str) -> int | None:
 
 def serve() -> None:
     """Fork a kernel for each line of the standard input, and print its process; end with it."""
+    gc.disable()
     for name in IMPORTED:
         import_module(name)
+    gc.enable()
+    gc.freeze()
     before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the system collects them
     for line in sys.stdin:
         server = os.getpid()
