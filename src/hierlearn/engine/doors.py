@@ -62,10 +62,8 @@ def checked(function: F) -> F:
                 axes = _axes_of(value, name) | axes
         for name, rule, annotation in rules:
             if name in given and not rule(given[name], axes, name):
-                where, valid = (
-                    function.__qualname__.removesuffix(".__init__"),
-                    _valid(annotation, axes),
-                )
+                where = function.__qualname__.removesuffix(".__init__")
+                valid = _valid(annotation, axes)
                 raise ValueError(f"{name} of {where} must be {valid}; got {_given(given[name])}")
         if any(_holds_numpys(value) for value in given.values()):
             args, named = tuple(map(_pythons, args)), {n: _pythons(v) for n, v in named.items()}

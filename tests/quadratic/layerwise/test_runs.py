@@ -77,6 +77,11 @@ def test_thawed_levels_move_again_from_the_thaw_on():
         assert not torch.equal(seen[30][..., first], seen[31][..., first])
 
 
+def test_looking_back_at_every_level_is_staged_training():
+    staged, full = measured(SHORT, replace(SHORT, look_back=2))
+    assert staged["final"] == pytest.approx(full["final"], rel=1e-3)
+
+
 def test_the_gradient_of_the_free_readout_is_that_of_autograd():
     net = QuadraticNetworks(2, 3, dim=5, widths=(2, 2), dtype=torch.float64, readout=True)
     net.initialize([1, 2])
