@@ -9,6 +9,7 @@ skew grows, so that the grid reaches from the normal to heavy tails and to the l
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import cache
 from itertools import product
 from pathlib import Path
@@ -22,7 +23,7 @@ from hierlearn.book.project import Project
 from hierlearn.book.published import chapter_profiles
 from hierlearn.claims.declarations import Reference, load_claims
 from hierlearn.claims.resampling import ends
-from hierlearn.claims.verdicts import Evidence
+from hierlearn.claims.verdicts import Evidence, MissingResource
 from hierlearn.intervals import interval
 from hierlearn.records import RecordStore
 from hierlearn.registry import EXPERIMENTS
@@ -64,9 +65,10 @@ def references(kind: str) -> dict[str, np.ndarray]:
         for reference in both:
             if rule is None or rule.reports or reference is None or reference.interval != kind:
                 continue
-            if evidence.records(reference.experiment):
-                values = np.array(list(evidence.values(reference)[0].values()))
-                found[str(reference)] = np.log(values) if kind == "log-t" else values
+            with suppress(MissingResource):  # it waits for a GPU
+                if evidence.records(reference.experiment):
+                    values = np.array(list(evidence.values(reference)[0].values()))
+                    found[str(reference)] = np.log(values) if kind == "log-t" else values
     return found
 
 

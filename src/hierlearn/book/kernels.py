@@ -23,7 +23,8 @@ from jupyter_client.provisioning import KernelProvisionerFactory, LocalProvision
 IMPORTED = ("torch._dynamo", "matplotlib.pyplot", "ipykernel.kernelapp", "hierlearn.book.pages")
 _LAUNCHER = "ipykernel_launcher"
 _NAME = "hierlearn-forked"
-_servers: list[subprocess.Popen[str]] = []
+_servers: list[subprocess.Popen[str]] = []  # one, or none yet
+_paths: list[str] = []  # from which it imports
 
 
 class _Forked:
@@ -69,17 +70,21 @@ class Forked(LocalProvisioner):
 
 
 def _ask(cmd: list[str], variables: dict[str, str], folder: str) -> int | None:
-    """Have a kernel forked, by a new server where there is none; return its process, if any."""
-    if not _servers or _servers[-1].poll() is not None:
-        path = "import sys; sys.path[:] = filter(None, sys.path)"  # without this folder
+    """Have a kernel forked, by a new server where none imports from there; return its process."""
+    path = variables.get("PYTHONPATH", "")
+    if not _servers or _servers[0].poll() is not None or _paths != [path]:
+        for one in _servers:
+            one.communicate()  # it ends with its input
+        code = "import sys; sys.path[:] = filter(None, sys.path)"  # without this folder
+        _paths[:] = [path]
         _servers[:] = [
             subprocess.Popen(
-                [sys.executable, "-c", f"{path}; import {__name__} as kernels; kernels.serve()"],
+                [sys.executable, "-c", f"{code}; import {__name__} as kernels; kernels.serve()"],
                 env=variables, text=True, start_new_session=True,
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE,
             )
         ]  # fmt: skip
-    server = _servers[-1]
+    server = _servers[0]
     argv = cmd[cmd.index(_LAUNCHER) + 1 :]
     assert server.stdin and server.stdout
     try:
