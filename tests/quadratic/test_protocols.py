@@ -57,6 +57,11 @@ def test_impossible_openings_are_refused(opens):
         Protocol(opens=opens)
 
 
+def test_looking_back_over_no_level_is_refused():
+    with pytest.raises(ValueError, match="look_back must be None .* got 0"):
+        Protocol(opens=(0,), look_back=0)
+
+
 def test_a_stage_that_would_never_be_reached_is_refused():
     with pytest.raises(ValueError, match="begins at step 20, but training has only 20 steps"):
         compile_plan([STAGED], [GAPS], 20)

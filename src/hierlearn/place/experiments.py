@@ -34,8 +34,7 @@ ABSENT: Mapping[str, tuple[str, ...]] = {
     ),
     "laptop": (
         "original-3",
-        "cyclic, quadratic-4",
-        "two layers, quadratic-4",
+        "quadratic-4",
         "perceptron, quadratic-2",
         "kernel ridge, grammar-flat",
         "dense network, grammar-flat",
