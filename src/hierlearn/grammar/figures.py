@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from itertools import starmap
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -332,7 +333,7 @@ def _layers(grammar: str, multiple: float, level: int, runs: Sequence[Result]) -
     layers = range(1, config.n_levels + 1)
     after, before = (
         over_seeds(
-            label, {k: [sensitivity_of(k, level, *path)(*one) for one in moving] for k in layers},
+            label, {k: [*starmap(sensitivity_of(k, level, *path), moving)] for k in layers},
             index=index, floor=1e-4,
         )
         for index, (label, path) in enumerate(when.items())
