@@ -13,6 +13,7 @@ SHORT = "--kills 12 --disks 2 --mutations 300 --freezes 5 --stride 9 --kernels 1
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.xdist_group("faults"),  # in one process: the campaign runs once
     pytest.mark.skipif(not hasattr(os, "fork"), reason="forks"),
 ]
 
