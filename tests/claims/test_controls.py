@@ -102,8 +102,12 @@ def test_a_control_fails_on_other_numbers(claim: Claim) -> None:
     plain = judged(claim, Evidence(Perturbed("", 0), "laptop", EXPERIMENTS)).row.control
     if plain.outcome in ("not run", "reported"):
         return
-    seen = set(outcomes(claim))
-    assert seen & {"not as required", "unclear"}, (
+    seen = set()
+    for outcome in outcomes(claim):
+        if outcome in ("not as required", "unclear"):
+            return
+        seen.add(outcome)
+    pytest.fail(
         f"{claim.id}: whatever stands in the records of {claim.control.experiment}, the control is "
         f"{', '.join(sorted(seen))}; valid: a control that other numbers make fail"
     )
