@@ -32,7 +32,7 @@ SEEN = (*STAGES, "joint")
 
 
 def stages_arms(profile: str) -> Arms:
-    """The protocols by name; with the paper's head ", pool", with shallow labels ", shallow"."""
+    """The protocols by name, ", shallow" with shallow labels; at paper ", pool" with its head."""
     n_steps, upper, n_blocks, n_test = SIZES[profile]
     base = ImageConfig("greedy", DATA[profile], n_steps, n_blocks=n_blocks, n_test=n_test)
 
@@ -49,10 +49,10 @@ def stages_arms(profile: str) -> Arms:
     found = arms((*DIAL, *STAGES), "", base)
     if profile == "smoke":
         return found
-    pool, shallow = replace(base, head="pool"), replace(base, labels="shallow")
-    found |= arms((*STAGES, "fixed"), ", pool", pool)
+    shallow = replace(base, labels="shallow")
     found |= arms((*DIAL, *STAGES), ", shallow", shallow, SHALLOW_UPPER)
     if profile == "paper":
+        found |= arms((*STAGES, "fixed"), ", pool", replace(base, head="pool"))
         found |= arms(("look-back 2",), "", base)
     return found
 

@@ -191,7 +191,8 @@ def confound(images_stages: Runs) -> Drawing:
         caption="What stage 1 gains for fresh higher stages by training on after it was trained "
         "alone: under its own head, or with higher stages on top; mean and every seed. Comparing a "
         "stage that stops with one that goes on under higher stages counts the whole right bar; "
-        "only its excess over the left one can be backward correction.",
+        "only its excess over the left one can be backward correction."
+        + ("" if panels[1:] else " The 2x2 head is run at the paper profile."),
         numbers=numbers,
     )
 
