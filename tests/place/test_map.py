@@ -135,4 +135,4 @@ def test_the_steered_map_counts_who_has_learned_by_a_rung():
     steered = figures.steer_samples(runs)
     first, last = (steered.states[rung, "not told"].text for rung in (0, 5))
     assert "kernel ridge has learned 0 of 8" in first
-    assert "kernel ridge has learned 1 of 9" in last
+    assert "kernel ridge has learned 1 of 8" in last

@@ -1,7 +1,7 @@
 r"""Chapter 8: the paper's comparisons on real images, with networks that two cores can train.
 
 `images_stages`: a residual network of 14 layers (8 at smoke) in three stages, trained stage by
-stage, together, or with one stage alone first; two heads for the lower stages, two kinds of labels.
+stage, together, or with one stage alone first; two kinds of labels, at paper also two heads.
 `images_deep`: a residual network of 110 layers. `images_full`: that network at its full size, on
 images that were not halved; it needs a GPU.
 """

@@ -48,7 +48,7 @@ ABSENT: Mapping[str, tuple[str, ...]] = {
     ),
     "paper": (),
 }
-"""Tasks, and cells, that a profile has no time for: of these cells none was a task's best."""
+"""Tasks, and cells, that a profile has no time for. None of these cells was a task's best."""
 FEW = ("kernel ridge", "feature machine", "forest", "greedy", "staged")
 """Learners of the smoke profile."""
 
