@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from browser import CHROMIUM, FLAGS
+from filelock import FileLock
 from hypothesis import settings
 
 ROOT = Path(__file__).parents[1]
@@ -31,10 +32,15 @@ def no_repository_but_the_tests_own() -> Iterator[None]:
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Mark what reads the executed book; in one process, two tests execute it once."""
-    if "smoke_book" in getattr(item, "fixturenames", ()):
-        item.add_marker(pytest.mark.xdist_group("book"))
+    """Mark what reads the executed book, in one process, and what looks at its site, in another."""
+    if "smoke_book" in (names := getattr(item, "fixturenames", ())):
+        item.add_marker(pytest.mark.xdist_group("site" if "browser" in names else "book"))
         item.add_marker(pytest.mark.book)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put off what looks at the site until the other process has built it."""
+    items.sort(key=lambda item: {"browser", "smoke_book"} <= {*getattr(item, "fixturenames", ())})
 
 
 class Book:
@@ -43,10 +49,13 @@ class Book:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.html = root / "_build/html"
+
+    def write(self) -> None:
+        """Copy the sources."""
         for name in ("book", "_config.yml", "_toc.yml"):
             source = ROOT / name
             copy = shutil.copytree if source.is_dir() else shutil.copy
-            copy(source, root / name)
+            copy(source, self.root / name)
 
     def hierlearn(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run `python -m hierlearn` in the copy."""
@@ -68,15 +77,23 @@ class Book:
 
 
 @pytest.fixture(scope="session")
-def smoke_book(tmp_path_factory: pytest.TempPathFactory) -> Book:
+def smoke_book(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Book:
     """The whole book, executed once at the smoke profile and built strictly; all tests share it.
 
-    Where the environment names a folder as SMOKE_BOOK, its records and site stay there.
+    A second process has a copy, since tests of the first build it again. Where the environment
+    names a folder as SMOKE_BOOK, its records and site stay there.
     """
-    book = Book(tmp_path_factory.mktemp("book"))
-    for arguments in (("run", "--profile", "smoke"), ("build",)):
-        done = book.hierlearn(*arguments)
-        assert done.returncode == 0, f"{arguments}\n{done.stdout}\n{done.stderr}"
+    shared = tmp_path_factory.getbasetemp()
+    shared = shared if worker_id == "master" else shared.parent
+    book, copy = Book(tmp_path_factory.mktemp("book")), shared / "copy-of-book"
+    with FileLock(shared / "book.lock"):
+        if copy.exists():
+            return Book(copy)
+        book.write()
+        for arguments in (("run", "--profile", "smoke"), ("build",)):
+            done = book.hierlearn(*arguments)
+            assert done.returncode == 0, f"{arguments}\n{done.stdout}\n{done.stderr}"
+        shutil.copytree(book.root, copy, symlinks=True)
     if folder := os.environ.get("SMOKE_BOOK"):
         shutil.copytree(book.root / "_build/records", Path(folder, "ci-records"))
         shutil.copytree(book.html, Path(folder, "smoke-html"))
