@@ -52,7 +52,7 @@ book: $(STAMP)  ## compute what is missing on this machine, execute all chapters
 	$(RUN) book --profile $(PROFILE)
 
 test: $(STAMP)  ## run all tests
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder
 
 check: lint  ## style, types, which way imports go, and the fast tests: a minute
 	$(BIN)/python -m pytest -q -n 2 -m "not slow and not book"
