@@ -270,7 +270,7 @@ def with_verdicts(text: str, first: str, rows: Sequence[verdicts.Row]) -> str:
         told = cards.filled(found[0], rows, "[{id}](book/{chapter}.ipynb)")
         parts["findings"] = re.sub(r"(?<=\]\()(?=\w+\.ipynb)", "book/", told)
     for name, part in parts.items():
-        text, n = re.subn(MARKED.format(name), lambda _: part, text, flags=re.DOTALL)  # noqa: B023
+        text, n = re.subn(MARKED.format(name), part.replace("\\", r"\\"), text, flags=re.DOTALL)
         if not n:
             raise RunError(
                 f"README.md has no <!-- {name} --> and <!-- /{name} --> to write between"

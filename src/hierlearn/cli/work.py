@@ -4,6 +4,7 @@ import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -85,12 +86,10 @@ def executor_for(
     if scheduler is None and local_workers is None:
         yield LocalPool.on(device, workers, budget)
         return
-    try:
-        import distributed  # noqa: F401
-    except ImportError:
+    if find_spec("distributed") is None:
         raise UsageError(
             f"{named[0]} needs the extra dask: in a clone, python -m pip install -e '.[dask]'"
-        ) from None
+        )
     from hierlearn.sweeps import cluster
 
     if scheduler is not None:

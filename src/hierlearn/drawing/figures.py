@@ -191,7 +191,7 @@ def gives(*keys: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """
 
     def declare(function: Callable[..., Any]) -> Callable[..., Any]:
-        function.numbers = keys  # type: ignore[attr-defined]
+        function.numbers = keys  # type: ignore[attr-defined]  # no attribute of every Callable
         return function
 
     return declare

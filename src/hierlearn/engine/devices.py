@@ -96,6 +96,7 @@ def prepare(device: torch.device) -> None:
     torch.backends.cudnn.benchmark = False
     torch.use_deterministic_algorithms(True, warn_only=True)
     # Deterministic mode also fills every new tensor, which only helps code that reads garbage.
+    # (Ignored: torch does not declare this name.)
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
 

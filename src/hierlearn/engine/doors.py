@@ -49,6 +49,7 @@ def checked(function: F) -> F:
             finite.
     """
     if isinstance(function, type):
+        # Ignored: mypy forbids to replace an __init__, since a subclass may have another signature.
         function.__init__ = checked(function.__init__)  # type: ignore[misc]
         return function
 
@@ -77,6 +78,8 @@ def checked(function: F) -> F:
                 raise
             raise told from error
 
+    # Ignored twice: functions declare no attributes, and a wrapper has its function's type only
+    # by what `wraps` does at run time.
     door.unchecked = function  # type: ignore[attr-defined]
     return door  # type: ignore[return-value]
 
@@ -148,7 +151,7 @@ def plain(thing: T) -> T:
     Tensors are the same ones; an attribute that is assigned later is that of one object only.
     """
     if inspect.isfunction(thing):
-        return thing.unchecked  # type: ignore[attr-defined]
+        return thing.unchecked  # type: ignore[attr-defined]  # set by `checked`
     kind: Any = type(thing)
     twin = object.__new__(_plain_class(kind))
     for name, value in vars(thing).items():  # one shared dict would slow down every access to both

@@ -154,10 +154,12 @@ class _Seed:
             stem=self.stem, generator=self._stream(purpose),
         )  # fmt: skip
         # A fifth faster on CPUs than the default layout, and what convolutions on a GPU want.
+        # (Ignored: torch declares no overload of `to` with a device and a layout alone.)
         return list(made.to(self.device, memory_format=torch.channels_last))  # type: ignore[call-overload]
 
     def _head(self, level: int) -> nn.Module:
         """A fresh head for a level; the last stage's reads the means over all positions."""
+        # (Ignored: to mypy a configuration's head is any string; `ImageConfig` has checked it.)
         made = networks.head(
             "gap" if level == self.S else self.first.head,  # type: ignore[arg-type]
             self.first.widths[level - 1], size=self.first.size // self.stem // 2 ** (level - 1),
