@@ -208,8 +208,8 @@ chapter.show(figures.confound)
 # {glue:text}`images-fixed` against {glue:text}`images-corrected`. But the stage that is not fixed has trained for twice as many steps.
 # Give the other one as many, *under its own head*, and what is left is {glue:text}`images.I5` nats
 # (that it is below 0.02: {glue:text}`images.I5.verdict`; below zero, going on alone was the better training). As a share of the whole gain extra training alone reaches {glue:text}`images.I7`
-# ({glue:text}`images.I7.verdict`: above 0.8); with the poorer head it is {glue:text}`images.I7.control`, and correction has something left to do. That
-# needs seeds: at five others the poorer head's share reached above its bar, 0.8 ([Pushed](pushed.md)).
+# ({glue:text}`images.I7.verdict`: above 0.8); with the poorer head it is {glue:text}`images.I7.control`, and correction has something left to do. Five
+# seeds are too few to say so: at five others the poorer head's share reached above its bar, 0.8 ([Pushed](pushed.md)).
 #
 # So at this size what a stage loses by being trained alone is a statement about its *head*. Our reading: under means over all positions
 # it throws away where things are, which higher stages want; under 2x2 means it has no reason to.

@@ -346,9 +346,8 @@ def pushed_table(found: Sequence[Pushed]) -> str:
     held = sum(one.held for one in found)
     machines = "; ".join(dict.fromkeys(one.hardware for one in found))
     last = max(one.finished for one in found)[:10]
-    text = (
-        f"{held} of {len(found)} claims keep their verdict. Computed on {machines}, until {last}."
-    )
+    verdicts = f"{held} of {len(found)} verdicts stand"  # a claim has one at each profile
+    text = f"{verdicts}. Computed on {machines}, until {last}."
     return "\n".join([text, "", *lines])
 
 
